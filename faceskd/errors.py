@@ -1,0 +1,40 @@
+"""Errors that speak to the user.
+
+Every error that bad input can cause is a `FaceskdError`: its message is one sentence that says
+what was expected and what came. The command line prints that sentence and exits with status 2;
+anything else is a bug and keeps its traceback.
+"""
+
+
+class FaceskdError(Exception):
+    """Base class of the errors whose message is written for the user."""
+
+
+class ImageError(FaceskdError):
+    """A file that is not a usable image."""
+
+
+class FacesError(FaceskdError):
+    """A folder of prepared faces that cannot be used: no manifest, no face, a missing file."""
+
+
+class WeightsError(FaceskdError):
+    """Weights that are missing, damaged, or belong to another architecture."""
+
+
+class DictionaryError(FaceskdError):
+    """A dictionary that is missing, damaged, or made for another encoder."""
+
+
+class ConfigError(FaceskdError):
+    """A setting outside what is possible."""
+
+
+class MissingExtraError(FaceskdError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"the package {package!r} is not installed; install it with: "
+            f"pip install 'faceskd[{extra}]'"
+        )
