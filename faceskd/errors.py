@@ -30,6 +30,10 @@ class ConfigError(FaceskdError):
     """A setting outside what is possible."""
 
 
+class ExportError(FaceskdError):
+    """A network that cannot be exported, or an exported file that does not compute the same."""
+
+
 class MissingExtraError(FaceskdError):
     """An optional package is not installed."""
 

@@ -65,11 +65,16 @@ def read_image(path: Path | str) -> np.ndarray:
                     f"{path.name}: {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all"
                 )
             image.load()
-            return np.array(_to_rgb(ImageOps.exif_transpose(image)))
+            return from_pil(image)
     except UnidentifiedImageError as error:
         raise ImageError(f"{path.name}: not an image that can be read") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path.name}: damaged or truncated image ({error})") from error
+
+
+def from_pil(image: Image.Image) -> np.ndarray:
+    """A PIL image of any mode as RGB, uint8, (H, W, 3), upright, transparency over white."""
+    return np.array(_to_rgb(ImageOps.exif_transpose(image)))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
