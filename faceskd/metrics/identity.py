@@ -1,0 +1,109 @@
+"""Identity: does the SR face show the same person, to a face-recognition network?"""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from faceskd.errors import ConfigError
+from faceskd.images import to_uint8
+from faceskd.metrics.base import ImageMetric, MetricUnavailable
+
+IDENTITY = "identity"
+CROP_SIDE = 112
+ARCFACE_TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655],
+     [70.7299, 92.2041]]
+)  # fmt: skip
+"""Where ArcFace (Deng et al., CVPR 2019) wants eyes, nose tip and mouth corners, 112x112 px."""
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+def similarity_matrix(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The rotation, scaling and shift (2, 3) that takes points (N, 2) nearest to target (N, 2).
+
+    Least squares in closed form: with points as complex numbers the map is z -> a z + b.
+    """
+    z, w = (p[:, 0] + 1j * p[:, 1] for p in np.asarray([points, target], np.float64))
+    centred = z - z.mean()
+    a = np.vdot(centred, w) / max(np.vdot(centred, centred).real, 1e-12)
+    b = w.mean() - a * z.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+class Identity(ImageMetric):
+    """`identity_<file stem>`: cosine in [-1, 1] of the embeddings of the SR and the HR face.
+
+    Both are aligned to ArcFace's template by the HR face's landmarks, so that the figure is of
+    the face and not of a detector. The network is an ONNX file: RGB (N, 3, 112, 112) with
+    ImageNet's mean and deviation in, embeddings (N, D) out.
+    """
+
+    def __init__(self, model: Path | str | None) -> None:
+        self._model = Path(model) if model else None
+        self.name = f"{IDENTITY}_{self._model.stem}" if self._model else IDENTITY
+        self._session: Any = None
+        self._latest: tuple[Tensor, Tensor] | None = None
+
+    def load(self) -> None:
+        if self._session is not None:
+            return
+        if self._model is None:
+            raise MetricUnavailable(
+                "no face-recognition network was given; face_model=PATH names an ONNX file, "
+                f"such as MobileFaceNet, that takes RGB faces (N, 3, {CROP_SIDE}, {CROP_SIDE})"
+            )
+        if not self._model.is_file():
+            raise MetricUnavailable(f"there is no file {str(self._model)!r}")
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MetricUnavailable(
+                "the package 'onnxruntime' is not installed; install it with: "
+                "pip install 'faceskd[export]'"
+            ) from error
+        self._session = _open_session(onnxruntime, self._model)
+
+    def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
+        if landmarks is None or landmarks.shape[1:] != (5, 2):
+            came = None if landmarks is None else tuple(landmarks.shape)
+            raise ConfigError(f"{self.name} expects landmarks of shape (B, 5, 2), got {came}")
+        self.load()
+        if self._latest is None or self._latest[0] is not hr:  # every method meets the same HR
+            self._latest = hr, self._embed(hr, landmarks)
+        return (self._embed(sr, landmarks) * self._latest[1]).sum(1)
+
+    def _embed(self, images: Tensor, landmarks: Tensor) -> Tensor:
+        """Unit embeddings (B, D) of images (B, 3, H, W), on the CPU."""
+        crops = [
+            cv2.warpAffine(image, similarity_matrix(points, ARCFACE_TEMPLATE), (CROP_SIDE,) * 2)
+            for image, points in zip(to_uint8(images), landmarks.cpu().numpy(), strict=True)
+        ]
+        batch = ((np.stack(crops) / 255 - _MEAN) / _STD).transpose(0, 3, 1, 2).astype(np.float32)
+        name = self._session.get_inputs()[0].name
+        # One at a time: published files are often fixed to a batch of one.
+        rows = [self._session.run(None, {name: batch[i : i + 1]})[0] for i in range(len(batch))]
+        return normalize(torch.from_numpy(np.concatenate(rows)).double(), dim=1)
+
+
+def _open_session(onnxruntime: Any, path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        session = onnxruntime.InferenceSession(
+            path, sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its exceptions share no base class
+        raise MetricUnavailable(f"{str(path)!r} is no ONNX file that can be run") from error
+    shape = session.get_inputs()[0].shape
+    if list(shape[1:]) != [3, CROP_SIDE, CROP_SIDE]:
+        raise MetricUnavailable(
+            f"{str(path)!r} takes {shape}, expected (N, 3, {CROP_SIDE}, {CROP_SIDE})"
+        )
+    return session
