@@ -1,0 +1,165 @@
+"""Networks for other runtimes: one file a backend, one parity check for all.
+
+`export_network` writes a file, runs it by its own runtime beside the PyTorch network, and only
+then lets it have its name. A backend is a `Backend`: a file in this folder that holds a class,
+and a config in `conf/export/` that names it.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+import faceskd
+from faceskd.errors import ExportError
+from faceskd.export.parity import BATCH_SIZES, Parity, check_parity
+from faceskd.files import atomic_path, sha256, write_text
+
+__all__ = ["Backend", "card_path", "export_network", "fold_parametrizations"]
+
+
+class Backend(Protocol):
+    """One kind of exported file.
+
+    Attributes:
+        format: name of the format, as in `conf/export/<format>.yaml`.
+        suffix: what the names of its files end in, with the dot.
+        precision: "fp32", "bf16", "int8": what the file computes in.
+        tolerance: largest accepted difference from PyTorch's fp32 SR image, of a range of 1.
+        packages: the distributions whose versions belong on the card.
+    """
+
+    format: str
+    suffix: str
+    precision: str
+    tolerance: float
+    packages: tuple[str, ...]
+
+    def write(self, network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+        """Write a network that is in eval mode on the CPU, with `metadata` inside the file."""
+
+    def load(self, path: Path) -> Callable[[Tensor], Tensor]:
+        """The file as a function of LR faces, computed by the file's own runtime."""
+
+
+def export_network(
+    network: nn.Module,
+    path: Path | str,
+    *,
+    backend: Backend,
+    model_config: dict[str, Any],
+    faces: Path | str | None = None,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    tolerance: float | None = None,
+) -> dict[str, Any]:
+    """Export a network, prove the file against it, and write its card.
+
+    Args:
+        network: follows the contract of CONTRIBUTING.md; it is not changed.
+        path: the file to write; `<path>.json`, beside it, is the card.
+        model_config: what builds the network again; kept inside the file.
+        faces: folder of images to compare on; None takes synthetic ones.
+        batch_sizes: each is compared.
+        tolerance: largest accepted absolute difference; None takes the backend's.
+
+    Returns:
+        The card.
+
+    Raises:
+        ExportError: the network needs component boxes, the path has another suffix, or the file
+            differs from the network by more than the tolerance; `path` is then as it was before.
+    """
+    path = Path(path)
+    _refuse(network, path, backend)
+    metadata = {
+        "faceskd_version": faceskd.__version__,
+        "model": json.dumps(model_config),
+        "precision": backend.precision,
+        "scale": str(getattr(network, "scale", 8)),
+        "contract": "RGB in [0, 1]: lr (B, 3, 32, 32) -> sr (B, 3, 256, 256), not clamped",
+    }
+    network = copy.deepcopy(network).cpu().float().eval()
+    with atomic_path(path) as temporary:
+        backend.write(network, temporary, metadata)
+        parity = check_parity(
+            network,
+            lambda: backend.load(temporary),
+            tolerance=backend.tolerance if tolerance is None else tolerance,
+            faces=faces,
+            batch_sizes=batch_sizes,
+        )
+    card = _card(network, path, backend, metadata, parity)
+    write_text(card_path(path), json.dumps(card, indent=2) + "\n")
+    return card
+
+
+def card_path(path: Path | str) -> Path:
+    """Where the card of an exported file is: its name and `.json`."""
+    path = Path(path)
+    return path.with_name(path.name + ".json")
+
+
+def fold_parametrizations(network: nn.Module) -> nn.Module:
+    """A copy in eval mode whose spectral and weight norms are folded into plain weights.
+
+    Other runtimes then see convolutions, not the norms' own arithmetic in every call.
+    `parametrize.remove_parametrizations` is not used: it strips the class that a module shares
+    with its copies, and so breaks the original.
+    """
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        if parametrize.is_parametrized(module):
+            names = list(module.parametrizations)  # type: ignore[arg-type]
+            folded = {name: nn.Parameter(getattr(module, name).detach()) for name in names}
+            module.__class__ = parametrize.type_before_parametrizations(module)
+            del module.parametrizations
+            for name, parameter in folded.items():
+                module.register_parameter(name, parameter)
+    return network.requires_grad_(False)
+
+
+def _refuse(network: nn.Module, path: Path, backend: Backend) -> None:
+    if getattr(network, "needs_boxes", False):
+        raise ExportError(
+            f"expected a network that needs the LR face only, got {type(network).__name__}, which "
+            f"needs component boxes and dictionaries: distil a student and export that"
+        )
+    if path.suffix != backend.suffix:
+        raise ExportError(
+            f"expected a file name ending in {backend.suffix} for {backend.format}, "
+            f"got {path.name!r}"
+        )
+
+
+def _card(
+    network: nn.Module, path: Path, backend: Backend, metadata: dict[str, str], parity: Parity
+) -> dict[str, Any]:
+    return {
+        "file": path.name,
+        "format": backend.format,
+        "precision": backend.precision,
+        "bytes": path.stat().st_size,
+        "sha256": sha256(path),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "model": json.loads(metadata["model"]),
+        "contract": metadata["contract"],
+        "parity": parity.as_dict(),
+        "versions": {
+            "faceskd": faceskd.__version__,
+            "torch": str(torch.__version__),
+            **{name: _version(name) for name in backend.packages},
+        },
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,132 @@
+"""ONNX, run by ONNX Runtime: one self-contained file, any batch size."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from faceskd.errors import MissingExtraError, WeightsError
+from faceskd.export import fold_parametrizations
+
+EXAMPLE_BATCH = 2  # torch.export bakes a batch of one into the graph
+LR_SIZE = 32
+IR_VERSION_LIMIT = 10  # what ONNX Runtime 1.18, the oldest supported, reads
+
+
+class Onnx:
+    """Writes a network as ONNX: input `lr`, output `sr`, fp32, dynamic batch."""
+
+    format = "onnx"
+    suffix = ".onnx"
+    precision = "fp32"
+    packages: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
+
+    def __init__(self, *, opset: int = 20, tolerance: float = 1e-4) -> None:
+        self.opset = opset
+        self.tolerance = tolerance
+
+    def write(self, network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+        """Write the network and, as its `metadata_props`, the metadata.
+
+        Raises:
+            MissingExtraError: onnx or onnxscript is not installed.
+        """
+        try:
+            import onnx
+            import onnxscript  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError(error.name or "onnx", "export") from error
+        example = torch.rand(EXAMPLE_BATCH, 3, LR_SIZE, LR_SIZE)
+        with _quiet():
+            torch.onnx.export(
+                fold_parametrizations(network),
+                (example,),
+                str(path),
+                input_names=["lr"],
+                output_names=["sr"],
+                opset_version=self.opset,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        model = onnx.load(path)
+        model.ir_version = min(model.ir_version, IR_VERSION_LIMIT)
+        onnx.helper.set_model_props(model, metadata | {"opset": str(_opset(model))})
+        onnx.checker.check_model(model)
+        onnx.save(model, path)
+
+    def load(self, path: Path, *, device: str = "cpu") -> Callable[[Tensor], Tensor]:
+        """The file as a function of fp32 LR faces (B, 3, 32, 32), run by ONNX Runtime."""
+        return OnnxRuntime(path, device=device)
+
+
+class OnnxRuntime:
+    """An exported file that is called like a network.
+
+    Attributes:
+        metadata: what the file says of itself.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        WeightsError: the file is missing, damaged or not ours.
+    """
+
+    def __init__(self, path: Path | str, *, device: str = "cpu") -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError("onnxruntime", "export") from error
+        path = Path(path)
+        if not path.is_file():
+            raise WeightsError(f"expected an ONNX file, but there is no file {str(path)!r}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+        available = onnxruntime.get_available_providers()
+        if wanted and wanted[0] not in available:
+            raise WeightsError(f"the installed onnxruntime cannot use a GPU; it has {available}")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=[*wanted, "CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise WeightsError(
+                f"{path.name}: not an ONNX file that can be run ({error})"
+            ) from error
+        names = [value.name for value in self._session.get_inputs()]
+        if names != ["lr"]:
+            raise WeightsError(
+                f"{path.name}: expected an ONNX file with the one input 'lr', as `faceskd export` "
+                f"writes it, got the inputs {names}"
+            )
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """SR faces, fp32 on the CPU, of LR faces."""
+        return torch.from_numpy(self._session.run(["sr"], {"lr": lr.float().cpu().numpy()})[0])
+
+
+def _opset(model: Any) -> int:
+    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of its own deprecations and logs each pass; the parity check judges."""
+    names = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
+    levels = {name: logging.getLogger(name).level for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

@@ -1,0 +1,139 @@
+"""The one check every exported file passes before it gets its name.
+
+The file is run by its own runtime beside the PyTorch network, at several batch sizes: a batch
+size baked into the graph, a norm that was not folded or an operator that another runtime rounds
+differently all show here and nowhere earlier.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from faceskd.errors import ExportError
+from faceskd.images import list_images, read_image, to_tensor
+
+BATCH_SIZES = (1, 2, 5)
+LR_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an exported file is from the network, in units of the image range [0, 1].
+
+    Attributes:
+        max_abs_difference: the largest of any value of any face.
+        mean_abs_difference: the mean over all values.
+        psnr_db: of the file's SR faces against the network's; infinite where they are equal.
+        tolerance: the largest difference that was accepted.
+        batch_sizes: the batch sizes compared.
+        faces: what was compared on.
+    """
+
+    max_abs_difference: float
+    mean_abs_difference: float
+    psnr_db: float
+    tolerance: float
+    batch_sizes: tuple[int, ...]
+    faces: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures, fit for JSON: an infinite PSNR is None."""
+        return asdict(self) | {"psnr_db": self.psnr_db if math.isfinite(self.psnr_db) else None}
+
+
+def check_parity(
+    network: nn.Module,
+    load: Callable[[], Callable[[Tensor], Tensor]],
+    *,
+    tolerance: float,
+    faces: Path | str | None = None,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+) -> Parity:
+    """Compare an exported file with the network it came from.
+
+    Args:
+        network: in eval mode.
+        load: loads the file by its own runtime.
+        tolerance: largest accepted absolute difference.
+        faces: folder of images; None takes `synthetic_faces`.
+        batch_sizes: each is compared, with other faces in each batch.
+
+    Raises:
+        ExportError: the runtime refuses the file or a batch size, gives another shape, or differs
+            by more than `tolerance` anywhere.
+    """
+    count = sum(batch_sizes)
+    lr = synthetic_faces(count) if faces is None else _read_faces(faces, count)
+    runtime = _guarded("loading the exported file failed", load)
+    differences = []
+    for batch in lr.split(list(batch_sizes)):
+        with torch.inference_mode():
+            expected = network(batch)
+        message = f"the exported file fails at batch {len(batch)}"
+        given = _guarded(message, lambda batch=batch: runtime(batch.clone()))  # type: ignore[misc]
+        if given.shape != expected.shape:
+            raise ExportError(
+                f"expected the exported file to give {tuple(expected.shape)} at batch "
+                f"{len(batch)}, got {tuple(given.shape)}"
+            )
+        differences.append((given.double() - expected.double()).abs().flatten())
+    difference = torch.cat(differences)
+    largest = difference.max().item()
+    if not largest <= tolerance:  # so that NaN fails
+        raise ExportError(
+            f"the exported file is off by {largest:.3g} from PyTorch (of a range of 1), expected "
+            f"at most {tolerance:.3g}; no file was written"
+        )
+    mse = difference.square().mean().item()
+    return Parity(
+        max_abs_difference=largest,
+        mean_abs_difference=difference.mean().item(),
+        psnr_db=-10 * math.log10(mse) if mse else math.inf,
+        tolerance=tolerance,
+        batch_sizes=tuple(batch_sizes),
+        faces="synthetic" if faces is None else f"{count} of {Path(faces).name}",
+    )
+
+
+def synthetic_faces(count: int, *, size: int = LR_SIZE, seed: int = 0) -> Tensor:
+    """Skin-toned ovals with darker eyes and mouth on plain ground, and noise: (count, 3, S, S).
+
+    They have a face's range, edges and colours, which is what decides rounding; they need no file.
+    """
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    faces = []
+    for _ in range(count):
+        centre_x, centre_y = generator.uniform(-0.1, 0.1, 2)
+        skin, ground = generator.uniform([0.5, 0.3, 0.2], [0.95, 0.75, 0.65]), generator.random(3)
+        oval = ((x - centre_x) / 0.65) ** 2 + ((y - centre_y) / 0.85) ** 2 < 1
+        face = np.where(oval[..., None], skin, ground)
+        for dx, dy, width, height in ((-0.28, -0.2, 0.15, 0.08), (0.28, -0.2, 0.15, 0.08),
+                                      (0.0, 0.45, 0.25, 0.08)):  # fmt: skip
+            spot = ((x - centre_x - dx) / width) ** 2 + ((y - centre_y - dy) / height) ** 2 < 1
+            face[spot] *= generator.uniform(0.2, 0.6)
+        faces.append(np.clip(face + generator.normal(0, 0.03, face.shape), 0, 1))
+    return torch.from_numpy(np.stack(faces)).movedim(-1, 1).float().contiguous()
+
+
+def _read_faces(folder: Path | str, count: int) -> Tensor:
+    paths = list_images(folder)
+    images = [read_image(paths[index % len(paths)]) for index in range(count)]
+    small = [Image.fromarray(image).resize((LR_SIZE, LR_SIZE)) for image in images]
+    return to_tensor(np.stack([np.asarray(image) for image in small]))
+
+
+def _guarded(message: str, call: Callable[[], Any]) -> Any:
+    """Runtimes have exceptions of their own kinds; to the user each is a failed export."""
+    try:
+        return call()
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExportError(f"{message}: {reason}; no file was written") from error
