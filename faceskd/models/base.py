@@ -12,7 +12,7 @@ class FeatureInfo(NamedTuple):
     Attributes:
         channels: its channels.
         stride: pixels of the SR image that one of its cells spans, so that its side is the SR
-            image's side over `stride`; 8 is the LR image's own resolution at x8.
+            image's side over `stride`, rounded up; 8 is the LR image's own resolution at x8.
     """
 
     channels: int

@@ -1,0 +1,101 @@
+"""Discriminators that only the adversarial baselines need: one verdict for a whole face.
+
+SRGAN: Ledig et al., CVPR 2017, arXiv 1609.04802. Eight convolutions of 3x3, every second one
+strided, 64 to 512 channels, batch normalisation but in the first, LeakyReLU, then two fully
+connected layers. SRFeat: Park et al., ECCV 2018, has one on images and one on the VGG feature
+maps of images, both convolutional with a fully connected end.
+
+Verdicts are logits: the sigmoid belongs to the loss.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from faceskd.errors import ConfigError
+from faceskd.models.blocks import SLOPE
+
+STAGE_WIDTHS = (1, 2, 4, 8)
+"""Channels of the four pairs of convolutions, in units of `width`."""
+
+
+def _convolution(channels: int, out: int, stride: int, *, norm: bool = True) -> nn.Sequential:
+    conv = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=not norm)
+    norms = [nn.BatchNorm2d(out)] if norm else []
+    return nn.Sequential(conv, *norms, nn.LeakyReLU(SLOPE, inplace=True))
+
+
+class _Discriminator(nn.Module):
+    """Four pairs of convolutions, the second of each strided, and two fully connected layers."""
+
+    def __init__(
+        self, *, channels: int, size: int, width: int, hidden: int, strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        widths = [units * width for units in STAGE_WIDTHS]
+        layers: list[nn.Module] = []
+        for index, (out, stride) in enumerate(zip(widths, strides, strict=True)):
+            layers.append(_convolution(channels, out, 1, norm=index > 0))
+            layers.append(_convolution(out, out, stride))
+            if size % stride:
+                raise ConfigError(f"expected a size that halves evenly, got {size} px on the way")
+            channels, size = out, size // stride
+        self.body = nn.Sequential(*layers)
+        self.verdict = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * size * size, hidden),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            nn.Linear(hidden, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.verdict(self.body(x))
+
+
+class SRGANDiscriminator(_Discriminator):
+    """Is this image a photograph? RGB in [0, 1], (B, 3, S, S) -> logits (B, 1).
+
+    SRFeat's image discriminator is of this kind too. 138.9 M parameters for 256 px faces, of
+    which the first fully connected layer has 134.2 M; SRGAN trained on crops of 96 px.
+
+    Args:
+        image_size: side of the images in pixels, a multiple of 16.
+        width: channels of the first convolutions.
+        hidden: outputs of the first fully connected layer.
+
+    Raises:
+        ConfigError: the image size is no multiple of 16.
+    """
+
+    def __init__(self, *, image_size: int = 256, width: int = 64, hidden: int = 1024) -> None:
+        super().__init__(
+            channels=3, size=image_size, width=width, hidden=hidden, strides=(2, 2, 2, 2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, 1) of images (B, 3, S, S)."""
+        return super().forward(2 * x - 1)
+
+
+class SRFeatFeatureDiscriminator(_Discriminator):
+    """Are these the features of a photograph? Maps (B, C, S, S) -> logits (B, 1).
+
+    The defaults fit VGG-19's conv5_4 of a 256 px face. Its 16x16 maps are halved only twice, so
+    that 4x4 are left for the fully connected end. 13.4 M parameters.
+
+    Args:
+        channels: channels of the feature maps.
+        feature_size: their side in cells, a multiple of 4.
+        width: channels of the first convolutions.
+        hidden: outputs of the first fully connected layer.
+
+    Raises:
+        ConfigError: the feature size is no multiple of 4.
+    """
+
+    def __init__(
+        self, *, channels: int = 512, feature_size: int = 16, width: int = 64, hidden: int = 1024
+    ) -> None:
+        super().__init__(
+            channels=channels, size=feature_size, width=width, hidden=hidden, strides=(2, 2, 1, 1)
+        )
