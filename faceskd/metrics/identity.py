@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from faceskd.align import fit_similarity, warp
 from faceskd.errors import ConfigError
 from faceskd.images import to_uint8
 from faceskd.metrics.base import ImageMetric, MetricUnavailable
@@ -23,18 +23,6 @@ ARCFACE_TEMPLATE = np.array(
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-
-
-def similarity_matrix(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation, scaling and shift (2, 3) that takes points (N, 2) nearest to target (N, 2).
-
-    Least squares in closed form: with points as complex numbers the map is z -> a z + b.
-    """
-    z, w = (p[:, 0] + 1j * p[:, 1] for p in np.asarray([points, target], np.float64))
-    centred = z - z.mean()
-    a = np.vdot(centred, w) / max(np.vdot(centred, centred).real, 1e-12)
-    b = w.mean() - a * z.mean()
-    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
 class Identity(ImageMetric):
@@ -82,7 +70,7 @@ class Identity(ImageMetric):
     def _embed(self, images: Tensor, landmarks: Tensor) -> Tensor:
         """Unit embeddings (B, D) of images (B, 3, H, W), on the CPU."""
         crops = [
-            cv2.warpAffine(image, similarity_matrix(points, ARCFACE_TEMPLATE), (CROP_SIDE,) * 2)
+            warp(image, fit_similarity(points, ARCFACE_TEMPLATE), CROP_SIDE)
             for image, points in zip(to_uint8(images), landmarks.cpu().numpy(), strict=True)
         ]
         batch = ((np.stack(crops) / 255 - _MEAN) / _STD).transpose(0, 3, 1, 2).astype(np.float32)

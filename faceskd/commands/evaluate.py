@@ -1,0 +1,95 @@
+"""`faceskd evaluate faces=DIR split=test methods.student=FILE out=DIR`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from faceskd.config import hydra_main, to_plain
+from faceskd.errors import ConfigError, WeightsError
+from faceskd.files import make_folder
+from faceskd.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from faceskd.evaluate import Evaluation, Precision
+
+
+def evaluate_files(
+    *,
+    faces: str,
+    split: str,
+    out: str,
+    methods: Mapping[str, str],
+    degradation: Any,
+    metrics: Sequence[str],
+    face_model: str | None = None,
+    allow_download: bool = False,
+    seed: int = 0,
+    batch_size: int = 8,
+    precision: "Precision" = "fp32",
+    device: str = "cpu",
+    threads: int | None = None,
+    show: int = 6,
+) -> "Evaluation":
+    """Evaluate files of networks on a folder of prepared faces; write the report into `out`.
+
+    Arguments are the options of `conf/evaluate.yaml`. All paths are checked before work starts.
+
+    Raises:
+        FaceskdError: a file or folder is missing or unusable, or a setting is impossible.
+    """
+    read_manifest(faces, split)
+    for name, path in methods.items():
+        if not Path(path).is_file():
+            raise WeightsError(f"the network {name!r} is expected in the file {path!r}: none there")
+    if face_model is not None and not Path(face_model).is_file():
+        raise ConfigError(f"face_model is expected to be an ONNX file, none at {face_model!r}")
+    make_folder(out)
+
+    import torch
+
+    from faceskd.data import FaceDataset
+    from faceskd.evaluate import evaluate
+    from faceskd.metrics import MetricSuite
+    from faceskd.report import write_report
+    from faceskd.weights import load_network
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    suite = MetricSuite(
+        metrics, device=device, allow_download=allow_download, face_model=face_model
+    )
+    evaluation = evaluate(
+        {name: load_network(path) for name, path in methods.items()},
+        FaceDataset(faces, split, degradation, seed=seed),
+        suite,
+        batch_size=batch_size,
+        precision=precision,
+        device=device,
+        show=show,
+    )
+    extra = {"faces_folder": faces, "split": split, "seed": seed, "degradation": repr(degradation)}
+    write_report(evaluation, out, extra=extra | {"methods": dict(methods)})
+    return evaluation
+
+
+@hydra_main("evaluate")
+def main(cfg: DictConfig) -> None:
+    """Measure networks on prepared faces; write tables and pictures."""
+    from hydra.utils import instantiate
+    from rich.console import Console
+
+    from faceskd.report import evaluation_table
+
+    options = to_plain(cfg)
+    evaluation = evaluate_files(**options | {"degradation": instantiate(options["degradation"])})
+    console = Console()
+    console.print(evaluation_table(evaluation))
+    for name, why in evaluation.unavailable.items():
+        console.print(f"{name} was not measured: {why}", style="yellow", markup=False)
+    console.print(f"report: {Path(options['out'], 'report.md')}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What an evaluation leaves behind: tables for the screen, Markdown, CSV and JSON, and pictures."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from faceskd.evaluate import HR, LR, Evaluation
+from faceskd.files import make_folder, write_text
+from faceskd.images import write_image
+from faceskd.machine import git_revision, machine_summary
+from faceskd.pictures import close_ups, image_grid
+from faceskd.tables import format_cell, markdown_table, rich_table, write_csv
+
+__all__ = [
+    "close_ups",
+    "evaluation_table",
+    "image_grid",
+    "markdown_table",
+    "rich_table",
+    "write_csv",
+    "write_report",
+]
+
+CLOSE_UPS = ("left_eye", "right_eye", "mouth")
+
+
+def evaluation_table(evaluation: Evaluation, title: str | None = None) -> Table:
+    """An evaluation's table for the screen."""
+    rows = evaluation.rows()
+    return rich_table(rows, title=title, **_table_options(evaluation, rows))
+
+
+def write_report(
+    evaluation: Evaluation, out: Path | str, *, extra: Mapping[str, Any] | None = None
+) -> Path:
+    """Write per_image.csv, metrics.json, report.md and its pictures into the folder `out`.
+
+    Args:
+        evaluation: what `faceskd.evaluate.evaluate` returned.
+        out: is created.
+        extra: what else was set (data, degradation, files of networks), plain values; it goes
+            into metrics.json and report.md.
+
+    Returns:
+        The path of report.md.
+    """
+    out = make_folder(out)
+    write_csv(out / "per_image.csv", evaluation.per_image_rows())
+    record = _record(evaluation, dict(extra or {}))
+    write_text(out / "metrics.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    pictures = _write_pictures(evaluation, out)
+    write_text(out / "report.md", _markdown(evaluation, record, pictures))
+    return out / "report.md"
+
+
+def _table_options(evaluation: Evaluation, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Arrows, the HR row to compare with, and the number of images beside Frechet distances."""
+    count = len(evaluation.faces)
+    sets = {name for name in evaluation.metrics if name.startswith(("fid", "frechet"))}
+    return {
+        "better": {name: evaluation.better[name] for name in evaluation.metrics},
+        "reference": next(row for row in rows if row["method"] == HR),
+        "headers": {name: f"{name} ({count} faces)" for name in sets},
+    }
+
+
+def _record(evaluation: Evaluation, extra: dict[str, Any]) -> dict[str, Any]:
+    intervals = evaluation.intervals()
+    return {
+        "faces": len(evaluation.faces),
+        "metrics": {
+            method: {"values": scores.summary(), "interval_95": intervals.get(method, {})}
+            for method, scores in evaluation.scores.items()
+        },
+        "unavailable": evaluation.unavailable,
+        "settings": evaluation.settings | extra,
+        "machine": machine_summary(),
+        "git_revision": git_revision(),
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _write_pictures(evaluation: Evaluation, out: Path) -> dict[str, str]:
+    """Write the pictures; returns their captions by file name."""
+    if not len(evaluation.boxes):
+        return {}
+    columns = {name.upper() if name in (LR, HR) else name: images
+               for name, images in evaluation.pictures.items()}  # fmt: skip
+    rows = evaluation.faces[: len(evaluation.boxes)]
+    captions = {"faces.png": "Faces"}
+    write_image(out / "faces.png", image_grid(columns, rows))
+    for component in CLOSE_UPS:
+        file = f"{component}.png"
+        captions[file] = f"{component.replace('_', ' ').capitalize()} at 300 %"
+        write_image(out / file, close_ups(columns, evaluation.boxes, component, rows=rows))
+    return captions
+
+
+def _markdown(evaluation: Evaluation, record: dict[str, Any], pictures: Mapping[str, str]) -> str:
+    rows = evaluation.rows()
+    parts = [
+        "# Evaluation",
+        f"{record['faces']} faces; PSNR, SSIM, MS-SSIM, LPIPS and identity are means over faces. "
+        "SR images are measured as they would be saved, in 8 bit. Best in bold; the grid index "
+        "is best where it is nearest to the HR faces' own.",
+        markdown_table(rows, **_table_options(evaluation, rows)),
+    ]
+    if evaluation.unavailable:
+        lines = [f"- `{name}`: {why}" for name, why in evaluation.unavailable.items()]
+        parts.append("Not measured:\n\n" + "\n".join(lines))
+    intervals = _interval_rows(evaluation)
+    if intervals:
+        parts += ["## 95 % intervals of the means, by bootstrap over faces"]
+        parts += [markdown_table(intervals)]
+    parts += [f"## {caption}\n\n![{caption}]({file})" for file, caption in pictures.items()]
+    facts = record["settings"] | record["machine"]
+    facts |= {"git_revision": record["git_revision"] or "none", "time": record["time"]}
+    listed = [{"setting": key, "value": str(value)} for key, value in facts.items()]
+    return "\n\n".join([*parts, "## How it was measured", markdown_table(listed)]) + "\n"
+
+
+def _interval_rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    return [
+        {"method": method}
+        | {name: f"{format_cell(name, low)} to {format_cell(name, high)}"
+           for name, (low, high) in intervals.items()}
+        for method, intervals in evaluation.intervals().items()
+    ]  # fmt: skip
