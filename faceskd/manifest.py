@@ -77,7 +77,7 @@ def read_manifest(folder: Path | str, split: str | None = None) -> list[Record]:
             f"no {MANIFEST} in {str(folder)!r}: expected a folder that `faceskd prepare` wrote"
         )
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             records = [_from_row(row) for row in csv.DictReader(file)]
     except (TypeError, ValueError, KeyError) as error:
         raise FacesError(f"{str(path)!r} is damaged: {error}") from error
@@ -94,7 +94,7 @@ def write_manifest(folder: Path | str, records: Iterable[Record]) -> None:
     """Write the manifest atomically, sorted by source."""
     with (
         atomic_path(Path(folder) / MANIFEST) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()

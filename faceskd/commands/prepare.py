@@ -1,0 +1,43 @@
+"""`faceskd prepare src=PHOTOS dst=FACES`."""
+
+import sys
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from faceskd.config import hydra_main, to_plain
+from faceskd.prepare import Summary, prepare
+from faceskd.recipe import UNREADABLE
+
+EXIT_SOME_FAILED = 1
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print how many files came to what, and every file that could not be read."""
+    table = Table("status", "count")
+    for status, count in sorted(summary.statuses.items()):
+        table.add_row(status, str(count))
+    console.print(table)
+    splits = ", ".join(f"{split} {count}" for split, count in sorted(summary.splits.items()))
+    console.print(f"faces: {splits or 'none'}; {summary.resumed} files were finished before")
+    for record in summary.records:
+        if record.status == UNREADABLE:
+            console.print(f"{record.source}: {record.detail}", style="red", markup=False)
+
+
+@hydra_main("prepare")
+def main(cfg: DictConfig) -> None:
+    """Run `faceskd.prepare.prepare`; the status is 1 if a file was unreadable or no face came."""
+    settings = to_plain(cfg)
+    detector = instantiate(settings.pop("landmarks"))
+    crop = instantiate(settings.pop("crop"))
+    summary = prepare(**settings, detector=detector, crop=crop)
+    show(summary, Console())
+    if summary.failed:
+        sys.exit(EXIT_SOME_FAILED)
+
+
+if __name__ == "__main__":
+    main()
