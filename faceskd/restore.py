@@ -7,17 +7,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from faceskd.errors import ConfigError, ImageError, WeightsError
+from faceskd.export import fold_parametrizations
 from faceskd.images import from_pil, read_image, to_tensor, to_uint8
+from faceskd.lr_faces import to_lr
+from faceskd.models.base import SuperResolver
 from faceskd.weights import load_network
 
-LR_SIZE = 32
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 NO_WEIGHTS = (
@@ -30,7 +31,8 @@ class Restorer:
     """Restores aligned faces: 32x32 becomes 256x256.
 
     Args:
-        weights: a .safetensors, .ckpt or .onnx file, or a network that follows the contract.
+        weights: a .safetensors, .ckpt or .onnx file, or a network that follows the contract
+            (it is copied, not changed).
         device: "cpu", "cuda", "cuda:1", ...
         precision: "fp32", or "bf16" (with channels_last), which is several times faster on
             processors with bfloat16 matrix units; PyTorch weights only.
@@ -43,7 +45,7 @@ class Restorer:
 
     def __init__(
         self,
-        weights: str | Path | nn.Module | None = None,
+        weights: str | Path | SuperResolver | None = None,
         *,
         device: str = "cpu",
         precision: str = "fp32",
@@ -62,7 +64,8 @@ class Restorer:
         Args:
             image: a path, a PIL image of any mode, or an RGB uint8 array (H, W, 3) or
                 (B, H, W, 3), values 0 to 255. A face of any size: the largest central square is
-                resized to 32x32 (see `to_lr`).
+                resized to 32x32 (see
+                `faceskd.lr_faces.to_lr`).
 
         Returns:
             RGB uint8, (256, 256, 3), or (B, 256, 256, 3) for a batch.
@@ -83,23 +86,23 @@ class Restorer:
         """Restore LR faces as they are: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3)."""
         return to_uint8(self._run(to_tensor(faces)))
 
-    def _load(self, weights: str | Path | nn.Module) -> Callable[[Tensor], Tensor]:
-        if isinstance(weights, nn.Module):
+    def _load(self, weights: str | Path | SuperResolver) -> Callable[[Tensor], Tensor]:
+        if isinstance(weights, SuperResolver):
             return self._wrap(weights)
         path = Path(weights).expanduser()
         if not path.is_file():
             raise WeightsError(f"expected a file of weights, but there is none at {str(path)!r}")
         return self._load_onnx(path) if path.suffix == ".onnx" else self._wrap(load_network(path))
 
-    def _wrap(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
-        if getattr(network, "needs_boxes", False):
+    def _wrap(self, network: SuperResolver) -> Callable[[Tensor], Tensor]:
+        if network.needs_boxes:
             raise WeightsError(
                 f"expected a student or another network that needs the face only, got "
                 f"{type(network).__name__}, which needs component boxes and dictionaries"
             )
         dtype = PRECISIONS[self.precision]
         layout = torch.channels_last if self.precision == "bf16" else torch.contiguous_format
-        network = network.eval().to(self.device, dtype).to(memory_format=layout)
+        network = fold_parametrizations(network).to(self.device, dtype).to(memory_format=layout)
 
         @torch.inference_mode()
         def run(lr: Tensor) -> Tensor:
@@ -116,22 +119,6 @@ class Restorer:
                 f".safetensors or .ckpt weights"
             )
         return OnnxRuntime(path, device=str(self.device))
-
-
-def to_lr(face: np.ndarray) -> np.ndarray:
-    """The LR face of an aligned face image: RGB uint8 (H, W, 3) -> (32, 32, 3).
-
-    The largest central square is averaged over areas, as the last step of eq. 8 does; where it
-    is smaller than 32 pixels it is enlarged by bicubic interpolation.
-    """
-    height, width = face.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = face[top : top + side, left : left + side]
-    if side == LR_SIZE:
-        return square
-    method = cv2.INTER_AREA if side > LR_SIZE else cv2.INTER_CUBIC
-    return cv2.resize(square, (LR_SIZE, LR_SIZE), interpolation=method)
 
 
 def _check_array(image: np.ndarray) -> None:

@@ -18,7 +18,8 @@ from faceskd.align import Detector, similarity_crop
 from faceskd.errors import ConfigError, FaceskdError
 from faceskd.files import make_folder
 from faceskd.images import list_images, read_image, write_image
-from faceskd.restore import LR_SIZE, Restorer, to_lr
+from faceskd.lr_faces import LR_SIZE, to_lr
+from faceskd.restore import Restorer
 from faceskd.tables import write_csv
 
 RESULTS = "results.csv"

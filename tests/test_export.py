@@ -13,27 +13,26 @@ import faceskd
 from faceskd.errors import ExportError, MissingExtraError, WeightsError
 from faceskd.export import card_path, export_network, fold_parametrizations
 from faceskd.export.onnx import Onnx, OnnxRuntime
-from faceskd.export.parity import check_parity, synthetic_faces
+from faceskd.export.parity import check_parity
 from faceskd.files import sha256
 from faceskd.images import write_image
+from faceskd.lr_faces import sample_lr_faces
+from faceskd.models.base import SuperResolver
 
 CONFIG = {"_target_": "tests.Tiny", "width": 4}
 
 
-class Tiny(nn.Module):
+class Tiny(SuperResolver):
     """The contract of every network, with the norms that an export has to fold."""
-
-    scale = 8
-    needs_boxes = False
 
     def __init__(self):
         super().__init__()
         self.inner = parametrizations.spectral_norm(nn.Conv2d(3, 4, 3, padding=1))
         self.outer = parametrizations.weight_norm(nn.Conv2d(4, 3, 3, padding=1))
 
-    def forward(self, lr, boxes=None):
+    def forward_features(self, lr, boxes=None):
         base = nn.functional.interpolate(lr, scale_factor=8, mode="bilinear")
-        return base + self.outer(torch.relu(self.inner(base)))
+        return base + self.outer(torch.relu(self.inner(base))), []
 
 
 class TinyTeacher(Tiny):
@@ -119,7 +118,7 @@ def test_graph_has_a_dynamic_batch_and_no_norm(exported):
 
 
 def test_fold_changes_neither_figures_nor_the_original(network):
-    lr = synthetic_faces(2)
+    lr = sample_lr_faces(2)
     folded = fold_parametrizations(network)
     with torch.no_grad():
         torch.testing.assert_close(folded(lr), network(lr))
@@ -213,10 +212,10 @@ def test_onnx_of_somebody_else(tmp_path):
         OnnxRuntime(tmp_path / "other.onnx")
 
 
-def test_synthetic_faces_are_seeded_and_in_range():
-    faces = synthetic_faces(4)
+def test_synthetic_faces_are_seeded_and_differ():
+    faces = sample_lr_faces(4)
     assert faces.shape == (4, 3, 32, 32)
-    assert 0 <= faces.min() < 0.2
-    assert 0.8 < faces.max() <= 1
-    assert torch.equal(faces, synthetic_faces(4))
+    assert 0 <= faces.min() < 0.3
+    assert 0.7 < faces.max() <= 1
+    assert torch.equal(faces, sample_lr_faces(4))
     assert not torch.equal(faces[0], faces[1])

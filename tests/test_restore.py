@@ -19,24 +19,21 @@ from faceskd.errors import ConfigError, FaceskdError, ImageError, WeightsError
 from faceskd.export import export_network
 from faceskd.export.onnx import Onnx
 from faceskd.images import write_image
-from faceskd.restore import Restorer, to_lr
+from faceskd.lr_faces import to_lr
+from faceskd.models.base import SuperResolver
+from faceskd.restore import Restorer
 from faceskd.restore_files import plan_jobs, restore_jobs
 
 
-class Nearest(nn.Module):
+class Nearest(SuperResolver):
     """Repeats pixels, so that what comes out tells what went in; follows the contract."""
-
-    scale = 8
-    needs_boxes = False
 
     def __init__(self):
         super().__init__()
         self.gain = nn.Parameter(torch.ones(1))
-        self.batches = []
 
-    def forward(self, lr, boxes=None):
-        self.batches.append(tuple(lr.shape))
-        return self.gain * lr.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    def forward_features(self, lr, boxes=None):
+        return self.gain * lr.repeat_interleave(8, 2).repeat_interleave(8, 3), []
 
 
 class Teacher(Nearest):
@@ -241,13 +238,18 @@ class TestFolder:
         assert "empty" in table["sub/empty.png"]["detail"]
         assert [table[f"{index}.png"]["status"] for index in range(5)] == ["ok"] * 5
 
-    def test_faces_of_several_files_share_a_batch(self, inbox, tmp_path):
-        network = Nearest()
+    def test_faces_of_several_files_share_a_batch(self, restorer, inbox, tmp_path, monkeypatch):
         for index in range(5):
             write_image(inbox / f"{index}.png", noise(32, 32, 3))
-        restore_jobs(Restorer(network), plan_jobs(inbox, tmp_path / "o"), tmp_path / "o",
-                     batch_size=4)  # fmt: skip
-        assert [shape[0] for shape in network.batches] == [4, 1]
+        sizes, restore = [], restorer.restore_lr
+
+        def spy(faces):
+            sizes.append(len(faces))
+            return restore(faces)
+
+        monkeypatch.setattr(restorer, "restore_lr", spy)
+        restore_jobs(restorer, plan_jobs(inbox, tmp_path / "o"), tmp_path / "o", batch_size=4)
+        assert sizes == [4, 1]
 
     def test_photographs_give_all_their_faces(self, restorer, inbox, tmp_path):
         out = tmp_path / "out"

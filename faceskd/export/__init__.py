@@ -20,6 +20,7 @@ import faceskd
 from faceskd.errors import ExportError
 from faceskd.export.parity import BATCH_SIZES, Parity, check_parity
 from faceskd.files import atomic_path, sha256, write_text
+from faceskd.models.base import SuperResolver
 
 __all__ = ["Backend", "card_path", "export_network", "fold_parametrizations"]
 
@@ -41,7 +42,7 @@ class Backend(Protocol):
     tolerance: float
     packages: tuple[str, ...]
 
-    def write(self, network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+    def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
         """Write a network that is in eval mode on the CPU, with `metadata` inside the file."""
 
     def load(self, path: Path) -> Callable[[Tensor], Tensor]:
@@ -49,11 +50,12 @@ class Backend(Protocol):
 
 
 def export_network(
-    network: nn.Module,
+    network: SuperResolver,
     path: Path | str,
     *,
     backend: Backend,
     model_config: dict[str, Any],
+    training: dict[str, Any] | None = None,
     faces: Path | str | None = None,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     tolerance: float | None = None,
@@ -64,6 +66,7 @@ def export_network(
         network: follows the contract of CONTRIBUTING.md; it is not changed.
         path: the file to write; `<path>.json`, beside it, is the card.
         model_config: what builds the network again; kept inside the file.
+        training: what is known of how it was trained; kept inside the file and on the card.
         faces: folder of images to compare on; None takes synthetic ones.
         batch_sizes: each is compared.
         tolerance: largest accepted absolute difference; None takes the backend's.
@@ -80,8 +83,9 @@ def export_network(
     metadata = {
         "faceskd_version": faceskd.__version__,
         "model": json.dumps(model_config),
+        "training": json.dumps(training or {}),
         "precision": backend.precision,
-        "scale": str(getattr(network, "scale", 8)),
+        "scale": str(network.scale),
         "contract": "RGB in [0, 1]: lr (B, 3, 32, 32) -> sr (B, 3, 256, 256), not clamped",
     }
     network = copy.deepcopy(network).cpu().float().eval()
@@ -105,7 +109,7 @@ def card_path(path: Path | str) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def fold_parametrizations(network: nn.Module) -> nn.Module:
+def fold_parametrizations(network: SuperResolver) -> SuperResolver:
     """A copy in eval mode whose spectral and weight norms are folded into plain weights.
 
     Other runtimes then see convolutions, not the norms' own arithmetic in every call.
@@ -124,8 +128,8 @@ def fold_parametrizations(network: nn.Module) -> nn.Module:
     return network.requires_grad_(False)
 
 
-def _refuse(network: nn.Module, path: Path, backend: Backend) -> None:
-    if getattr(network, "needs_boxes", False):
+def _refuse(network: SuperResolver, path: Path, backend: Backend) -> None:
+    if network.needs_boxes:
         raise ExportError(
             f"expected a network that needs the LR face only, got {type(network).__name__}, which "
             f"needs component boxes and dictionaries: distil a student and export that"
@@ -138,7 +142,7 @@ def _refuse(network: nn.Module, path: Path, backend: Backend) -> None:
 
 
 def _card(
-    network: nn.Module, path: Path, backend: Backend, metadata: dict[str, str], parity: Parity
+    network: SuperResolver, path: Path, backend: Backend, metadata: dict[str, str], parity: Parity
 ) -> dict[str, Any]:
     return {
         "file": path.name,
@@ -148,6 +152,7 @@ def _card(
         "sha256": sha256(path),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "model": json.loads(metadata["model"]),
+        "training": json.loads(metadata["training"]),
         "contract": metadata["contract"],
         "parity": parity.as_dict(),
         "versions": {

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from faceskd.errors import MissingExtraError, WeightsError
 from faceskd.export import fold_parametrizations
+from faceskd.lr_faces import LR_SIZE
+from faceskd.models.base import SuperResolver
 
 EXAMPLE_BATCH = 2  # torch.export bakes a batch of one into the graph
-LR_SIZE = 32
 IR_VERSION_LIMIT = 10  # what ONNX Runtime 1.18, the oldest supported, reads
 
 
@@ -30,7 +31,7 @@ class Onnx:
         self.opset = opset
         self.tolerance = tolerance
 
-    def write(self, network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+    def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
         """Write the network and, as its `metadata_props`, the metadata.
 
         Raises:

@@ -11,16 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from faceskd.errors import ExportError
-from faceskd.images import list_images, read_image, to_tensor
+from faceskd.lr_faces import sample_lr_faces
+from faceskd.models.base import SuperResolver
 
 BATCH_SIZES = (1, 2, 5)
-LR_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Parity:
 
 
 def check_parity(
-    network: nn.Module,
+    network: SuperResolver,
     load: Callable[[], Callable[[Tensor], Tensor]],
     *,
     tolerance: float,
@@ -62,7 +60,7 @@ def check_parity(
         network: in eval mode.
         load: loads the file by its own runtime.
         tolerance: largest accepted absolute difference.
-        faces: folder of images; None takes `synthetic_faces`.
+        faces: folder of images; None takes synthetic portraits.
         batch_sizes: each is compared, with other faces in each batch.
 
     Raises:
@@ -70,7 +68,7 @@ def check_parity(
             by more than `tolerance` anywhere.
     """
     count = sum(batch_sizes)
-    lr = synthetic_faces(count) if faces is None else _read_faces(faces, count)
+    lr = sample_lr_faces(count, faces)
     runtime = _guarded("loading the exported file failed", load)
     differences = []
     for batch in lr.split(list(batch_sizes)):
@@ -100,34 +98,6 @@ def check_parity(
         batch_sizes=tuple(batch_sizes),
         faces="synthetic" if faces is None else f"{count} of {Path(faces).name}",
     )
-
-
-def synthetic_faces(count: int, *, size: int = LR_SIZE, seed: int = 0) -> Tensor:
-    """Skin-toned ovals with darker eyes and mouth on plain ground, and noise: (count, 3, S, S).
-
-    They have a face's range, edges and colours, which is what decides rounding; they need no file.
-    """
-    generator = np.random.default_rng(seed)
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    faces = []
-    for _ in range(count):
-        centre_x, centre_y = generator.uniform(-0.1, 0.1, 2)
-        skin, ground = generator.uniform([0.5, 0.3, 0.2], [0.95, 0.75, 0.65]), generator.random(3)
-        oval = ((x - centre_x) / 0.65) ** 2 + ((y - centre_y) / 0.85) ** 2 < 1
-        face = np.where(oval[..., None], skin, ground)
-        for dx, dy, width, height in ((-0.28, -0.2, 0.15, 0.08), (0.28, -0.2, 0.15, 0.08),
-                                      (0.0, 0.45, 0.25, 0.08)):  # fmt: skip
-            spot = ((x - centre_x - dx) / width) ** 2 + ((y - centre_y - dy) / height) ** 2 < 1
-            face[spot] *= generator.uniform(0.2, 0.6)
-        faces.append(np.clip(face + generator.normal(0, 0.03, face.shape), 0, 1))
-    return torch.from_numpy(np.stack(faces)).movedim(-1, 1).float().contiguous()
-
-
-def _read_faces(folder: Path | str, count: int) -> Tensor:
-    paths = list_images(folder)
-    images = [read_image(paths[index % len(paths)]) for index in range(count)]
-    small = [Image.fromarray(image).resize((LR_SIZE, LR_SIZE)) for image in images]
-    return to_tensor(np.stack([np.asarray(image) for image in small]))
 
 
 def _guarded(message: str, call: Callable[[], Any]) -> Any:

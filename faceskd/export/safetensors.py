@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from faceskd.models.base import SuperResolver
 from faceskd.weights import load_network, save_network
 
 
@@ -20,10 +21,13 @@ class Safetensors:
     def __init__(self, *, tolerance: float = 0.0) -> None:
         self.tolerance = tolerance
 
-    def write(self, network: nn.Module, path: Path, metadata: dict[str, str]) -> None:
+    def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
         """Write the weights, the model's config and the metadata."""
-        rest = {key: value for key, value in metadata.items() if key != "model"}
-        save_network(path, network, json.loads(metadata["model"]), rest)
+        details = {
+            key: value for key, value in metadata.items() if key not in ("model", "training")
+        }
+        details |= json.loads(metadata["training"])
+        save_network(path, network, json.loads(metadata["model"]), details)
 
     def load(self, path: Path) -> Callable[[Tensor], Tensor]:
         """The network again, in eval mode."""
