@@ -1,0 +1,117 @@
+"""Where the configuration lives, and how a command becomes a Hydra application."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from faceskd.errors import ConfigError, FaceskdError
+
+EXIT_BAD_INPUT = 2
+
+
+def conf_dir() -> Path:
+    """The folder of configs: inside the package (a wheel) or beside it (a clone)."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if folder.is_dir():
+            return folder
+    raise ConfigError(f"no folder conf/ in {package} or beside it: the installation is incomplete")
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().absolute())
+
+
+def _weights_file(name: str) -> str | None:
+    """Path of a file in the folder FACESKD_WEIGHTS, or None where there is no such file."""
+    folder = os.environ.get("FACESKD_WEIGHTS")
+    path = Path(folder, name).expanduser().absolute() if folder else None
+    return str(path) if path and path.is_file() else None
+
+
+def register_resolvers() -> None:
+    """Register `${absolute:PATH}` and `${weights_file:NAME}` with OmegaConf."""
+    OmegaConf.register_new_resolver("absolute", _absolute, replace=True)
+    OmegaConf.register_new_resolver("weights_file", _weights_file, replace=True)
+
+
+register_resolvers()
+
+
+def fail(error: FaceskdError) -> SystemExit:
+    """Print the sentence of an error to stderr; return the exit to raise."""
+    Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="bold red", markup=False)
+    return SystemExit(EXIT_BAD_INPUT)
+
+
+def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Make a function of a config a Hydra application of `conf/<config_name>.yaml`.
+
+    A `FaceskdError` ends it with its sentence and status 2; other errors keep their traceback.
+    """
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        @functools.wraps(task)
+        def guarded(cfg: DictConfig) -> Any:
+            try:
+                return task(cfg)
+            except FaceskdError as error:
+                raise fail(error) from None
+
+        application = hydra.main(
+            version_base="1.3", config_path=str(conf_dir()), config_name=config_name
+        )(guarded)
+
+        @functools.wraps(application)
+        def entry() -> Any:
+            try:
+                return application()
+            except FaceskdError as error:  # raised while the config was composed
+                sys.exit(fail(error).code)
+
+        return entry
+
+    return decorate
+
+
+def compose(config_name: str, overrides: list[str] | tuple[str, ...] = ()) -> DictConfig:
+    """Compose a config by name, inside or outside a running Hydra application.
+
+    Example:
+        >>> compose("model/bicubic")["model"]["_target_"]
+        'faceskd.models.interpolation.Interpolation'
+    """
+    if GlobalHydra.instance().is_initialized():
+        return hydra.compose(config_name, overrides=list(overrides))
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose(config_name, overrides=list(overrides))
+
+
+def compose_model(name: str, overrides: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
+    """The plain config of `conf/model/<name>.yaml`; overrides are relative to the network.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    known = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
+    if name not in known:
+        raise ConfigError(f"no network named {name!r} in conf/model; there are {known}")
+    prefixed = [f"model.{override}" for override in overrides]
+    return to_plain(compose(f"model/{name}", prefixed)["model"])
+
+
+def to_plain(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
+    """A config as plain dictionaries and lists, interpolations resolved."""
+    if isinstance(config, DictConfig):
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        assert isinstance(plain, dict)
+        return {str(key): value for key, value in plain.items()}
+    return config

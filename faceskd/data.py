@@ -1,0 +1,196 @@
+"""Pairs of LR and HR faces, made on the fly and yet the same in every run.
+
+What an item looks like depends on (seed, epoch, index) alone, never on which worker makes it or
+how many there are. The sampler deals out an endless stream of shuffled epochs by position, so
+that a run resumed at any step sees exactly what an uninterrupted one would have seen.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from faceskd.augment import Augment
+from faceskd.components import five_points
+from faceskd.degradation import Degradation
+from faceskd.errors import ConfigError
+from faceskd.images import read_image, to_tensor
+from faceskd.manifest import Record, read_manifest
+
+HR_SIZE = 256
+Item = dict[str, torch.Tensor | str]
+
+
+class FaceDataset(Dataset[Item]):
+    """The faces of one split of a folder of prepared faces.
+
+    An item holds `lr` (3, 32, 32) and `hr` (3, 256, 256), float32 in [0, 1]; `boxes` (4, 4) and
+    `landmarks` (5, 2), in pixels of the HR face; and `name`.
+
+    Args:
+        faces: folder with the manifest.
+        split: "train", "val" or "test".
+        degradation: see `faceskd.degradation`.
+        augment: none for measuring. Landmarks are those of the face before augmentation.
+        seed: with epoch and index it seeds augmentation and degradation.
+        limit: use the first faces only.
+        cache: keep decoded faces in memory, 0.2 MB each.
+
+    Raises:
+        FacesError: no manifest, or no face in the split.
+    """
+
+    def __init__(
+        self,
+        faces: Path | str,
+        split: str,
+        degradation: Degradation,
+        *,
+        augment: Augment | None = None,
+        seed: int = 0,
+        limit: int | None = None,
+        cache: bool = True,
+    ) -> None:
+        self.folder = Path(faces)
+        self.records: list[Record] = read_manifest(faces, split)[:limit]
+        self.degradation = degradation
+        self.augment = augment
+        self.seed = seed
+        self.cache: dict[int, np.ndarray] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Item:
+        """`key` is an index, or (epoch, index); a bare index means epoch 0."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        record = self.records[index]
+        hr = self._face(index)
+        boxes = np.array(record.boxes, np.float32)
+        if self.augment is not None:
+            hr, boxes = self.augment(hr, boxes, rng)
+        return {
+            "lr": to_tensor(self.degradation(hr, rng)),
+            "hr": to_tensor(hr),
+            "boxes": torch.from_numpy(boxes),
+            "landmarks": torch.from_numpy(five_points(np.array(record.landmarks, np.float32))),
+            "name": Path(record.face).stem,
+        }
+
+    def _face(self, index: int) -> np.ndarray:
+        if self.cache is not None and index in self.cache:
+            return self.cache[index]
+        hr = read_image(self.folder / self.records[index].face)
+        if self.cache is not None:
+            self.cache[index] = hr
+        return hr
+
+
+class StreamSampler(Sampler[tuple[int, int]]):
+    """Keys (epoch, index) for `steps` batches, taken from an endless stream of shuffled epochs.
+
+    Chunk c of the stream is what Lightning calls epoch c: it sets it by `set_epoch`. The stream's
+    position p holds face perm_e[p mod n] of epoch e = p // n. With several processes, each takes
+    every `world`-th position.
+    """
+
+    def __init__(
+        self, length: int, *, batch_size: int, steps: int, seed: int = 0, rank: int = 0,
+        world: int = 1,
+    ) -> None:  # fmt: skip
+        self.length = length
+        self.per_chunk = batch_size * steps
+        self.seed = seed
+        self.rank = rank
+        self.world = world
+        self.chunk = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.chunk = epoch
+
+    def __len__(self) -> int:
+        return self.per_chunk
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        start = self.chunk * self.per_chunk * self.world + self.rank
+        permutation, current = np.empty(0, int), -1
+        for position in range(start, start + self.per_chunk * self.world, self.world):
+            epoch, place = divmod(position, self.length)
+            if epoch != current:
+                rng = np.random.default_rng((self.seed, epoch, self.length))
+                permutation, current = rng.permutation(self.length), epoch
+            yield epoch, int(permutation[place])
+
+
+class FaceData(pl.LightningDataModule):
+    """Training stream and frozen validation set of a folder of prepared faces.
+
+    Args:
+        faces: folder with the manifest.
+        degradation: of both; validation draws it once, for good, by its own seed.
+        augment: of training.
+        batch_size: of training and validation, a process.
+        steps_per_epoch: batches between two validations.
+        val_limit: faces to validate on.
+        workers: processes that load; 0 loads in the training process.
+    """
+
+    def __init__(
+        self,
+        *,
+        faces: Path | str | None,
+        degradation: Degradation,
+        augment: Augment | None = None,
+        batch_size: int = 8,
+        steps_per_epoch: int = 200,
+        val_limit: int | None = None,
+        workers: int = 0,
+        seed: int = 0,
+        cache: bool = True,
+    ) -> None:
+        super().__init__()
+        if faces is None:
+            raise ConfigError(
+                "no faces given: set data.faces to a folder that `faceskd prepare` wrote"
+            )
+        if batch_size < 1 or steps_per_epoch < 1:
+            raise ConfigError(
+                f"expected batch_size and steps_per_epoch of at least 1, got {batch_size} and "
+                f"{steps_per_epoch}"
+            )
+        dataset = partial(FaceDataset, faces, degradation=degradation, cache=cache)
+        self.train = dataset("train", augment=augment, seed=seed)
+        self.val = dataset("val", limit=val_limit, seed=seed)
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.workers = workers
+        self.seed = seed
+
+    def train_dataloader(self) -> DataLoader:
+        sampler = StreamSampler(
+            len(self.train),
+            batch_size=self.batch_size,
+            steps=self.steps_per_epoch,
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world=self.trainer.world_size if self.trainer else 1,
+        )
+        return self._loader(self.train, sampler=sampler)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.val)
+
+    def _loader(self, dataset: FaceDataset, sampler: Sampler | None = None) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )

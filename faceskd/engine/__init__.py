@@ -1,0 +1,9 @@
+"""Lightning modules: how networks are trained."""
+
+from faceskd.engine.adversarial import Adversarial
+from faceskd.engine.autoencoder import Autoencoder
+from faceskd.engine.base import Engine
+from faceskd.engine.distillation import Distillation
+from faceskd.engine.supervised import Supervised
+
+__all__ = ["Adversarial", "Autoencoder", "Distillation", "Engine", "Supervised"]

@@ -1,0 +1,50 @@
+"""Training with a discriminator of images: the teacher, as DFDNet's."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from faceskd.engine.base import Batch, Engine
+from faceskd.losses.adversarial import AdversarialLoss, Scores
+
+
+class Adversarial(Engine):
+    """Image losses plus the multi-scale adversarial loss of DFDNet.
+
+    Args:
+        discriminator: from images (B, 3, H, W) to a list of score maps.
+        adversarial: LSGAN (ours) or hinge (DFDNet's).
+        adversarial_weight: of the adversarial term.
+        adversarial_start: steps before it takes part, so that it does not judge noise.
+    """
+
+    def __init__(
+        self,
+        *,
+        discriminator: nn.Module,
+        adversarial: AdversarialLoss,
+        adversarial_weight: float = 1.0,
+        adversarial_start: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.discriminator: nn.Module = discriminator
+        self.adversarial = adversarial
+        self.adversarial_weight = adversarial_weight
+        self.adversarial_start = adversarial_start
+
+    def uses_discriminator(self) -> bool:
+        return self.adversarial_weight > 0 and int(self.steps) >= self.adversarial_start
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
+        sr = self.network(batch["lr"], batch["boxes"])
+        total, parts = self.losses(sr, batch["hr"])
+        if self.uses_discriminator():
+            parts["adversarial"] = self.adversarial.generator(self.discriminator(sr))
+            total = total + self.adversarial_weight * parts["adversarial"]
+        return total, parts, (batch["hr"], sr.detach())
+
+    def discriminator_loss(self, kept: Any) -> Tensor:
+        hr, sr = kept
+        real: Scores = self.discriminator(hr)
+        return self.adversarial.discriminator(real, self.discriminator(sr))

@@ -1,0 +1,86 @@
+"""Training an encoder where no pretrained VGG-19 is at hand: an autoencoder of HR faces.
+
+Every tap must tell the face it came from: a light decoder of its own draws the image from it, and
+the losses are summed. Afterwards the decoders are thrown away and the encoder is fixed; the
+dictionary is built in its feature space.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from faceskd.engine.base import Batch, OptimizerFactory, SchedulerFactory
+from faceskd.models.base import FeatureInfo
+from faceskd.models.blocks import SLOPE, conv3x3
+from faceskd.models.vgg import VGG19
+
+
+def tap_decoder(info: FeatureInfo) -> nn.Sequential:
+    """(B, C, H/s, W/s) -> (B, 3, H, W), in one nonlinear step."""
+    return nn.Sequential(
+        nn.LeakyReLU(SLOPE),
+        conv3x3(info.channels, 2 * info.channels),
+        nn.LeakyReLU(SLOPE, inplace=True),
+        nn.Conv2d(2 * info.channels, 3 * info.stride**2, 1),
+        nn.PixelShuffle(info.stride),
+    )
+
+
+class Autoencoder(pl.LightningModule):
+    """L1 between HR faces and what each tap's decoder makes of its features.
+
+    Args:
+        encoder: what is trained.
+        optimizer, scheduler: as for `Engine`.
+        crop: side of the random squares that it trains on; None for whole faces.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: VGG19,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory | None = None,
+        crop: int | None = 128,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoders = nn.ModuleList(tap_decoder(info) for info in encoder.feature_info)
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.crop = crop
+
+    def reconstruct(self, hr: Tensor) -> Sequence[Tensor]:
+        """One image (B, 3, H, W) a tap."""
+        features = self.encoder(hr)
+        return [decoder(f) for decoder, f in zip(self.decoders, features, strict=True)]
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        hr = batch["hr"]
+        if self.crop is not None and self.crop < hr.shape[-1]:
+            top, left = torch.randint(hr.shape[-1] - self.crop + 1, (2,)).tolist()
+            hr = hr[..., top : top + self.crop, left : left + self.crop]
+        hr = hr.to(memory_format=torch.channels_last)
+        loss = torch.stack([F.l1_loss(image.float(), hr) for image in self.reconstruct(hr)]).sum()
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        hr = batch["hr"]
+        for tap, image in zip(self.encoder.taps, self.reconstruct(hr), strict=True):
+            mse = (image.float().clamp(0, 1) - hr).square().mean(dim=(1, 2, 3))
+            self.log(f"val/psnr_{tap}", (-10 * mse.log10()).mean(), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_scheduler is None:
+            return optimizer
+        scheduler = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def on_fit_start(self) -> None:
+        self.to(memory_format=torch.channels_last)

@@ -1,0 +1,57 @@
+"""Exponential average of a network's trained weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage(nn.Module):
+    """average <- decay * average + (1 - decay) * weight, after every step.
+
+    Only trained parameters are averaged: a teacher's frozen encoder and its dictionary are not
+    copied. Early in training the decay is (1 + step) / (10 + step), so that the first, random
+    weights do not linger. The averages are buffers: a checkpoint carries them.
+    """
+
+    step: Tensor
+
+    def __init__(self, network: nn.Module, *, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+        for name, parameter in self._trained(network):
+            self.register_buffer(name, parameter.detach().clone())
+
+    @staticmethod
+    def _trained(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        """Trained parameters under names that a buffer may have (no dots)."""
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                yield name.replace(".", "/"), parameter
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take the network's present weights into the average."""
+        self.step += 1
+        step = int(self.step)
+        decay = min(self.decay, (1 + step) / (10 + step))
+        pairs = [(self.get_buffer(name), value) for name, value in self._trained(network)]
+        averages, values = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        torch._foreach_lerp_(averages, values, 1 - decay)
+
+    @contextmanager
+    def swapped(self, network: nn.Module) -> Iterator[None]:
+        """Within the block the network computes with the averaged weights."""
+        self._swap(network)
+        try:
+            yield
+        finally:
+            self._swap(network)
+
+    @torch.no_grad()
+    def _swap(self, network: nn.Module) -> None:
+        for name, parameter in self._trained(network):
+            average = self.get_buffer(name)
+            parameter.data, average.data = average.data, parameter.data

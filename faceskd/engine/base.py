@@ -1,0 +1,218 @@
+"""What every training has in common: optimisers, averaging, validation, checkpoints."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from faceskd.engine.averaging import WeightAverage
+from faceskd.engine.random_state import random_state, set_random_state
+from faceskd.errors import FaceskdError
+from faceskd.losses import WeightedSum
+from faceskd.metrics import MetricSuite
+from faceskd.models import SuperResolver
+from faceskd.models.teacher import Teacher
+
+Batch = Mapping[str, Tensor]
+OptimizerFactory = Callable[..., Optimizer]
+SchedulerFactory = Callable[[Optimizer], LRScheduler]
+
+
+class TrainingDivergedError(FaceskdError):
+    """A loss is no longer a number."""
+
+
+class Engine(pl.LightningModule):
+    """Trains a network; subclasses add the terms that need a discriminator or a teacher.
+
+    Optimisation is manual for all, so that one generator step and one discriminator step a batch
+    read the same everywhere. Lightning counts every optimiser's step in `global_step`; the steps
+    of the network are `self.steps`.
+
+    Args:
+        network: what is trained.
+        model_config: what `build_network` rebuilds it from; it goes into every checkpoint.
+        losses: terms on SR and HR images.
+        optimizer: from parameters to an optimiser, for the network and for discriminators.
+        scheduler: from an optimiser to a scheduler stepped after every batch; None for none.
+        average_decay: of the exponential average that is validated and exported; None for none.
+        clip: largest norm of the gradient; None for none.
+        metrics: what is validated.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: SuperResolver,
+        model_config: dict[str, Any],
+        losses: WeightedSum,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory | None = None,
+        average_decay: float | None = 0.999,
+        clip: float | None = 1.0,
+        metrics: tuple[str, ...] = ("psnr", "ssim", "lpips_squeeze"),
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.network = network
+        self.model_config = model_config
+        self.losses = losses
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.average = (
+            WeightAverage(network, decay=average_decay) if average_decay is not None else None
+        )
+        self.clip = clip
+        self.discriminator: nn.Module | None = None
+        self.suite = MetricSuite(list(metrics))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    # What a subclass may change.
+
+    def frozen_parts(self) -> tuple[str, ...]:
+        """Submodules that are never trained: kept in eval mode and out of checkpoints."""
+        return ("losses",)
+
+    def generator_parameters(self) -> list[nn.Parameter]:
+        """What the first optimiser trains."""
+        return [p for p in self.network.parameters() if p.requires_grad]
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
+        """The network's loss, its parts, and what `discriminator_loss` needs of this batch."""
+        sr = self.network(batch["lr"], batch["boxes"])
+        total, parts = self.losses(sr, batch["hr"])
+        return total, parts, None
+
+    def discriminator_loss(self, kept: Any) -> Tensor:
+        """The discriminator's loss, from what `generator_loss` kept."""
+        raise RuntimeError(f"{type(self).__name__} has a discriminator but no loss for it")
+
+    def uses_discriminator(self) -> bool:
+        """Whether the discriminator takes part in this step."""
+        return self.discriminator is not None
+
+    # One step.
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        optimizers = self.optimizers()
+        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        with self.toggled_optimizer(optimizers[0]):
+            loss, parts, kept = self.generator_loss(batch)
+            self._descend(optimizers[0], loss, "loss")
+        logs = {"loss": loss.detach(), **{name: part.detach() for name, part in parts.items()}}
+        if self.uses_discriminator():
+            with self.toggled_optimizer(optimizers[1]):
+                discriminator_loss = self.discriminator_loss(kept)
+                self._descend(optimizers[1], discriminator_loss, "discriminator loss")
+            logs["discriminator"] = discriminator_loss.detach()
+        self._step_schedulers()
+        self.steps += 1
+        if self.average is not None:
+            self.average.update(self.network)
+        self.log_dict({f"train/{name}": value for name, value in logs.items()})
+        self.log("loss", logs["loss"], prog_bar=True, logger=False)
+
+    def _descend(self, optimizer: Any, loss: Tensor, name: str) -> None:
+        if not torch.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the {name} became {loss.item()} at step {int(self.steps)}: resume from the last "
+                "checkpoint with a lower learning rate, stronger clipping or precision 32"
+            )
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if self.clip is not None:
+            self.clip_gradients(optimizer, self.clip, "norm")
+        optimizer.step()
+
+    def _step_schedulers(self) -> None:
+        schedulers = self.lr_schedulers() or []
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            scheduler.step()
+
+    def configure_optimizers(self) -> Any:
+        optimizers = [self.make_optimizer(self.generator_parameters())]
+        if self.discriminator is not None:
+            optimizers.append(self.make_optimizer(self.discriminator.parameters()))
+        if self.make_scheduler is None:
+            return optimizers
+        return optimizers, [self.make_scheduler(optimizer) for optimizer in optimizers]
+
+    # Validation, with the averaged weights.
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within the block the network has its averaged weights, where there are any."""
+        if self.average is None:
+            yield
+        else:
+            with self.average.swapped(self.network):
+                yield
+
+    def on_validation_epoch_start(self) -> None:
+        self.suite.reset()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        with self.averaged():
+            sr = self.network(batch["lr"], batch["boxes"])
+        self.suite.update(sr.cpu(), batch["hr"].cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        figures = self.suite.compute().summary()
+        self.log_dict(
+            {f"val/{name}": value for name, value in figures.items()},
+            prog_bar=True,
+            sync_dist=True,
+        )
+
+    # Modes, memory format, checkpoints.
+
+    def train(self, mode: bool = True) -> "Engine":
+        """As usual, but frozen parts stay in eval mode."""
+        super().train(mode)
+        for name in self.frozen_parts():
+            getattr(self, name).eval()
+        return self
+
+    def on_fit_start(self) -> None:
+        # channels_last is what CPU and GPU convolutions are fastest with, bf16 ones above all.
+        self.to(memory_format=torch.channels_last)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
+        for name in ("lr", "hr"):
+            batch[name] = batch[name].to(memory_format=torch.channels_last)
+        return batch
+
+    def _is_frozen(self, key: str) -> bool:
+        return key.startswith(tuple(f"{name}." for name in self.frozen_parts()))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {k: v for k, v in state.items() if not self._is_frozen(k)}
+        metadata: dict[str, Any] = {"steps": int(self.steps), "engine": type(self).__name__}
+        if isinstance(self.network, Teacher):
+            metadata["dictionary"] = {
+                "path": self.model_config.get("dictionary"),
+                "sha256": self.network.dictionary_sha256,
+            }
+        checkpoint["hyper_parameters"] = {"model": self.model_config, "metadata": metadata}
+        checkpoint["random_state"] = random_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        came = checkpoint["hyper_parameters"]["model"].get("_target_")
+        expected = self.model_config.get("_target_")
+        if came != expected:
+            raise FaceskdError(f"the checkpoint is of a {came}, but {expected} is to be trained")
+        frozen = {k: v for k, v in self.state_dict().items() if self._is_frozen(k)}
+        checkpoint["state_dict"] |= frozen
+        self._random_state = checkpoint.get("random_state")
+
+    def on_train_start(self) -> None:
+        state = getattr(self, "_random_state", None)
+        if state is not None:
+            set_random_state(state)
+            self._random_state = None

@@ -1,0 +1,56 @@
+"""What a training leaves behind for people to look at."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from faceskd.engine.base import Engine
+from faceskd.images import write_image
+from faceskd.models.blocks import bicubic
+from faceskd.pictures import image_grid
+
+
+class PictureGrid(pl.Callback):
+    """After each validation, a grid of LR, bicubic, SR and HR faces.
+
+    Args:
+        folder: where `epoch-0001.png` and so on go.
+        faces: rows of the grid.
+    """
+
+    def __init__(self, *, folder: Path | str, faces: int = 4) -> None:
+        self.folder = Path(folder)
+        self.faces = faces
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        if not isinstance(pl_module, Engine):
+            return
+        batch = self._first_faces(trainer, pl_module.device)
+        with pl_module.averaged(), trainer.precision_plugin.forward_context():
+            sr = pl_module.network(batch["lr"], batch["boxes"])
+        columns = {
+            "LR": batch["lr"],
+            "bicubic": bicubic(batch["lr"], pl_module.network.scale),
+            "SR": sr.float(),
+            "HR": batch["hr"],
+        }
+        grid = image_grid({name: images.cpu() for name, images in columns.items()})
+        epoch = trainer.current_epoch + 1
+        write_image(self.folder / f"epoch-{epoch:04d}.png", grid)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("faces", grid, epoch, dataformats="HWC")
+
+    def _first_faces(self, trainer: pl.Trainer, device: torch.device) -> dict[str, Any]:
+        dataset = trainer.datamodule.val  # type: ignore[attr-defined]
+        items = [dataset[index] for index in range(min(self.faces, len(dataset)))]
+        return {
+            key: torch.stack([item[key] for item in items]).to(device)
+            for key in ("lr", "hr", "boxes")
+        }

@@ -1,0 +1,93 @@
+"""Adversarial distillation of multi-scale features: from the teacher to the student.
+
+Jo, Park, Hong, JBE 26(5), 2021, eq. 3 to 7:
+
+    L_S = 100 L_recon + 20 L_vgg + L_kd
+    L_kd = sum_i E[(D_i(F_S_i) - 1)^2] + E[(F_S_i - F_T_i)^2]
+    L_D  = sum_i E[(D_i(F_T_i) - 1)^2] + E[D_i(F_S_i)^2]
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faceskd.engine.base import Batch, Engine
+from faceskd.losses.adversarial import AdversarialLoss
+from faceskd.losses.distillation import FeatureDistillation
+from faceskd.models import FeatureDiscriminators, SuperResolver
+
+
+class Distillation(Engine):
+    """Trains a student on what its teacher computes for the same faces.
+
+    Args:
+        teacher: frozen; in eval mode throughout, and not part of checkpoints.
+        scales: indices of the feature maps that are distilled: (0, 1, 2, 3) is MSKD, one is SSKD.
+        adversarial: LSGAN in the paper.
+        discriminator_width, discriminator_layers: of each D_i.
+        feature_weight: of the squared distance between features; 1 in the paper.
+        adversarial_weight: of the adversarial term; 1 in the paper, 0 leaves it out.
+        adversarial_start: steps before the adversarial term takes part.
+    """
+
+    def __init__(
+        self,
+        *,
+        teacher: SuperResolver,
+        adversarial: AdversarialLoss,
+        scales: Sequence[int] = (0, 1, 2, 3),
+        discriminator_width: int = 32,
+        discriminator_layers: int = 2,
+        feature_weight: float = 1.0,
+        adversarial_weight: float = 1.0,
+        adversarial_start: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.teacher = teacher.requires_grad_(False).eval()
+        self.distillation = FeatureDistillation(
+            student=self.network.feature_info, teacher=teacher.feature_info, scales=scales
+        )
+        if adversarial_weight > 0:
+            self.discriminator = FeatureDiscriminators(
+                channels=[teacher.feature_info[scale].channels for scale in scales],
+                width=discriminator_width,
+                layers=discriminator_layers,
+            )
+        self.adversarial = adversarial
+        self.feature_weight = feature_weight
+        self.adversarial_weight = adversarial_weight
+        self.adversarial_start = adversarial_start
+
+    def frozen_parts(self) -> tuple[str, ...]:
+        return (*super().frozen_parts(), "teacher")
+
+    def generator_parameters(self) -> list[torch.nn.Parameter]:
+        return [*super().generator_parameters(), *self.distillation.parameters()]
+
+    def uses_discriminator(self) -> bool:
+        return self.discriminator is not None and int(self.steps) >= self.adversarial_start
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
+        sr, features = self.network.forward_features(batch["lr"], batch["boxes"])
+        with torch.no_grad():
+            _, taught = self.teacher.forward_features(batch["lr"], batch["boxes"])
+        student = self.distillation.adapt(features)
+        teacher = self.distillation.choose(taught)
+        total, parts = self.losses(sr, batch["hr"])
+        parts["feature"] = self.distillation(student, teacher)
+        total = total + self.feature_weight * parts["feature"]
+        if self.uses_discriminator():
+            assert self.discriminator is not None
+            parts["adversarial"] = self.adversarial.generator(self.discriminator(student))
+            total = total + self.adversarial_weight * parts["adversarial"]
+        return total, parts, (teacher, [feature.detach() for feature in student])
+
+    def discriminator_loss(self, kept: Any) -> Tensor:
+        teacher, student = kept
+        assert self.discriminator is not None
+        return self.adversarial.discriminator(
+            self.discriminator(teacher), self.discriminator(student)
+        )

@@ -1,0 +1,59 @@
+"""Adversarial losses over the scores of one or several discriminators, each (B, 1, h, w).
+
+Every loss is a mean over patches and faces, summed over discriminators as eq. 6 and 7 of
+Jo et al. 2021 do, in float32.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+Scores = Sequence[Tensor]
+
+
+class AdversarialLoss(nn.Module):
+    """What the generator and the discriminator reduce."""
+
+    @abstractmethod
+    def generator(self, fake: Scores) -> Tensor:
+        """Loss of the generator, from the scores of what it made."""
+
+    @abstractmethod
+    def discriminator(self, real: Scores, fake: Scores) -> Tensor:
+        """Loss of the discriminator."""
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
+    return torch.stack(terms).sum()
+
+
+class LeastSquares(AdversarialLoss):
+    """LSGAN (Mao et al., ICCV 2017): G: (D(fake) - 1)^2; D: (D(real) - 1)^2 + D(fake)^2."""
+
+    def generator(self, fake: Scores) -> Tensor:
+        return _sum([(score.float() - 1).square().mean() for score in fake])
+
+    def discriminator(self, real: Scores, fake: Scores) -> Tensor:
+        return _sum(
+            [
+                (r.float() - 1).square().mean() + f.float().square().mean()
+                for r, f in zip(real, fake, strict=True)
+            ]
+        )
+
+
+class Hinge(AdversarialLoss):
+    """Hinge loss, DFDNet's: G: -D(fake); D: max(0, 1 - D(real)) + max(0, 1 + D(fake))."""
+
+    def generator(self, fake: Scores) -> Tensor:
+        return _sum([-score.float().mean() for score in fake])
+
+    def discriminator(self, real: Scores, fake: Scores) -> Tensor:
+        return _sum(
+            [
+                torch.relu(1 - r.float()).mean() + torch.relu(1 + f.float()).mean()
+                for r, f in zip(real, fake, strict=True)
+            ]
+        )

@@ -1,0 +1,65 @@
+"""Distance between the feature maps of student and teacher (second term of eq. 6, Jo et al. 2021)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from faceskd.errors import ConfigError
+from faceskd.models.base import FeatureInfo
+
+
+class FeatureDistillation(nn.Module):
+    """sum_i mean (A_i(F_S_i) - F_T_i)^2 over the chosen feature maps.
+
+    Where the widths differ, A_i is a 1x1 convolution from the student's to the teacher's
+    channels. It lives here, is trained with the student, and is never exported.
+
+    Args:
+        student, teacher: what is known of their feature maps.
+        scales: indices of the maps to distil: all four (MSKD), one (SSKD).
+
+    Raises:
+        ConfigError: a scale that does not exist, or maps of different resolution.
+    """
+
+    def __init__(
+        self,
+        *,
+        student: Sequence[FeatureInfo],
+        teacher: Sequence[FeatureInfo],
+        scales: Sequence[int] = (0, 1, 2, 3),
+    ) -> None:
+        super().__init__()
+        count = min(len(student), len(teacher))
+        self.scales = tuple(scales)
+        self.adapters = nn.ModuleList()
+        for scale in self.scales:
+            if not 0 <= scale < count:
+                raise ConfigError(f"expected scales within 0 to {count - 1}, got {scale}")
+            s, t = student[scale], teacher[scale]
+            if s.stride != t.stride:
+                raise ConfigError(
+                    f"feature map {scale} of the student has stride {s.stride}, the teacher's "
+                    f"{t.stride}: expected the same"
+                )
+            same = s.channels == t.channels
+            self.adapters.append(nn.Identity() if same else nn.Conv2d(s.channels, t.channels, 1))
+
+    def adapt(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The student's chosen maps with the teacher's channels."""
+        return [
+            adapter(features[scale])
+            for scale, adapter in zip(self.scales, self.adapters, strict=True)
+        ]
+
+    def choose(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The teacher's chosen maps."""
+        return [features[scale] for scale in self.scales]
+
+    def forward(self, adapted: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """From what `adapt` and `choose` returned to a scalar, in float32."""
+        terms = [
+            (s.float() - t.float()).square().mean() for s, t in zip(adapted, teacher, strict=True)
+        ]
+        return torch.stack(terms).sum()

@@ -1,0 +1,33 @@
+"""Pixel losses between SR and HR images, (B, 3, H, W) in [0, 1] -> scalar, in float32."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class L1Loss(nn.Module):
+    """mean |sr - hr|."""
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        return F.l1_loss(sr.float(), hr.float())
+
+
+class MSELoss(nn.Module):
+    """mean (sr - hr)^2: the L2 of DFDNet's code and our reading of eq. 4 of Jo et al. 2021.
+
+    Both train on images in [-1, 1], where it is four times as large as here.
+    """
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        return F.mse_loss(sr.float(), hr.float())
+
+
+class Charbonnier(nn.Module):
+    """mean sqrt((sr - hr)^2 + eps^2): an L1 that is smooth at zero (Lai et al., CVPR 2017)."""
+
+    def __init__(self, *, eps: float = 1e-3) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        return torch.sqrt((sr.float() - hr.float()) ** 2 + self.eps**2).mean()

@@ -1,0 +1,22 @@
+"""Networks: teacher, student, discriminators, and one file a baseline."""
+
+from faceskd.models.base import FeatureInfo, SuperResolver
+from faceskd.models.discriminators import (
+    FeatureDiscriminators,
+    MultiScaleDiscriminator,
+    PatchDiscriminator,
+)
+from faceskd.models.student import Student
+from faceskd.models.teacher import Teacher
+from faceskd.models.vgg import VGG19
+
+__all__ = [
+    "VGG19",
+    "FeatureDiscriminators",
+    "FeatureInfo",
+    "MultiScaleDiscriminator",
+    "PatchDiscriminator",
+    "Student",
+    "SuperResolver",
+    "Teacher",
+]

@@ -1,0 +1,85 @@
+"""The decoder that teacher and student share: four stages of spatial feature transform (SFT).
+
+A stage computes, with F the decoder's map and F_hat the encoder's (student) or the
+dictionary-transferred one (teacher) of the same size,
+
+    F_up = up(conv(F) * scale(F_hat) + shift(F_hat))
+
+Li et al. 2020 (DFDNet) and eq. 2 of Jo et al. 2021; the shift ends in a sigmoid as in DFDNet.
+Spectral norm everywhere but in the head. Ours: the head adds to the bicubic enlargement, so that
+training starts from it (DFDNet's head draws the whole image).
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from faceskd.models.base import FeatureInfo
+from faceskd.models.blocks import (
+    SLOPE,
+    MultiDilationBlock,
+    ResidualBlock,
+    conv3x3,
+    conv_pair,
+    upsample,
+)
+
+STAGE_STRIDES = (8, 4, 2, 1)
+STAGE_FACTORS = (8, 4, 2, 1)
+HEAD_INIT = 0.1
+"""Scale of the last convolution's initial weights: the network starts near the enlargement."""
+
+
+class SFTStage(nn.Module):
+    """(B, C, H, W) and a condition (B, D, H, W) -> (B, C_out, 2H, 2W)."""
+
+    def __init__(self, channels: int, condition: int, out: int) -> None:
+        super().__init__()
+        self.conv = conv3x3(channels, channels, spectral=True)
+        self.scale = conv_pair(condition, channels, spectral=True)
+        self.shift = nn.Sequential(conv_pair(condition, channels, spectral=True), nn.Sigmoid())
+        self.up = conv_pair(channels, out, spectral=True)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        modulated = self.conv(x) * self.scale(condition) + self.shift(condition)
+        return self.up(upsample(modulated))
+
+
+class SFTDecoder(nn.Module):
+    """Encoder features of strides 2, 4, 8, 16 and the enlarged face -> SR face and stage outputs.
+
+    Args:
+        encoder_info: channels and strides of the encoder's features, shallow to deep.
+        width: channels of the last stage; the four have 8, 4, 2 and 1 times as many.
+    """
+
+    def __init__(self, *, encoder_info: Sequence[FeatureInfo], width: int) -> None:
+        super().__init__()
+        deepest = encoder_info[-1].channels
+        self.feature_info = [
+            FeatureInfo(width * factor, stride)
+            for factor, stride in zip(STAGE_FACTORS, STAGE_STRIDES, strict=True)
+        ]
+        self.context = MultiDilationBlock(deepest)
+        self.stages = nn.ModuleList()
+        channels = deepest
+        for condition, info in zip(reversed(encoder_info), self.feature_info, strict=True):
+            self.stages.append(SFTStage(channels, condition.channels, info.channels))
+            channels = info.channels
+        self.head = nn.Sequential(
+            conv3x3(width, width),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            ResidualBlock(width),
+            ResidualBlock(width),
+            conv3x3(width, 3),
+        )
+        self.head[-1].weight.data.mul_(HEAD_INIT)
+
+    def forward(self, encoded: Sequence[Tensor], enlarged: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """`encoded`: shallow to deep. Returns the SR face (B, 3, H, W) and four stage outputs."""
+        x = self.context(encoded[-1])
+        features = []
+        for stage, condition in zip(self.stages, reversed(encoded), strict=True):
+            x = stage(x, condition)
+            features.append(x)
+        return enlarged + self.head(x), features

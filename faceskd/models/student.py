@@ -1,0 +1,39 @@
+"""The student: the teacher's encoder and decoder, without dictionary and without landmarks.
+
+Jo, Park, Hong, "Face Super-Resolution using Adversarial Distillation of Multi-Scale Facial Region
+Dictionary", JBE 26(5), 2021: SFT takes the student's own encoder features.
+"""
+
+from torch import Tensor
+
+from faceskd.models.base import SuperResolver
+from faceskd.models.blocks import bicubic
+from faceskd.models.decoder import SFTDecoder
+from faceskd.models.vgg import VGG19
+
+
+class Student(SuperResolver):
+    """VGG-19 encoder and SFT decoder, both trained; its four stages are what is distilled.
+
+    Args:
+        encoder: usually a copy of the teacher's; it is trained.
+
+    Example:
+        >>> import torch
+        >>> student = Student(encoder=VGG19(width=4))
+        >>> sr, features = student.forward_features(torch.rand(1, 3, 32, 32))
+        >>> tuple(sr.shape), [tuple(f.shape[1:]) for f in features]
+        ((1, 3, 256, 256), [(32, 32, 32), (16, 64, 64), (8, 128, 128), (4, 256, 256)])
+    """
+
+    def __init__(self, *, encoder: VGG19) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = SFTDecoder(encoder_info=encoder.feature_info, width=encoder.width)
+        self.feature_info = self.decoder.feature_info
+
+    def forward_features(
+        self, lr: Tensor, boxes: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        enlarged = bicubic(lr, self.scale)
+        return self.decoder(self.encoder(enlarged), enlarged)

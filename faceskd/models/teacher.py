@@ -1,0 +1,95 @@
+"""The teacher: DFDNet at 256 px.
+
+Li et al., "Blind Face Restoration via Deep Multi-scale Component Dictionaries", ECCV 2020, as
+used by Jo et al. 2021: VGG-19 encoder, dictionary feature transfer at four taps, SFT decoder.
+What differs from DFDNet: 256 px, any batch size, RoIAlign, atoms of at least 3 px, a biased
+variance, selection by one matrix product, and a residual head (`faceskd.models.decoder`).
+"""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from faceskd.components import COMPONENTS
+from faceskd.dictionary import Dictionary
+from faceskd.errors import DictionaryError
+from faceskd.models.base import SuperResolver
+from faceskd.models.blocks import bicubic
+from faceskd.models.decoder import SFTDecoder
+from faceskd.models.transfer import FeatureTransfer
+from faceskd.models.vgg import VGG19
+
+
+class Teacher(SuperResolver):
+    """Looks the components of a face up in a dictionary; needs their boxes.
+
+    The encoder is frozen: the dictionary means something only in the feature space that it was
+    built in, and `load_dictionary` refuses one of another encoder.
+
+    Args:
+        encoder: the encoder that built the dictionary.
+        dictionary: a `Dictionary` or its file; None leaves it to `load_dictionary`.
+        selection: "product" (one matrix product), or "literal" as DFDNet computes it.
+    """
+
+    needs_boxes = True
+
+    def __init__(
+        self,
+        *,
+        encoder: VGG19,
+        dictionary: Dictionary | Path | str | None = None,
+        selection: str = "product",
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(False)
+        self.transfers = nn.ModuleList(
+            FeatureTransfer(channels=info.channels, stride=info.stride, selection=selection)
+            for info in encoder.feature_info
+        )
+        self.decoder = SFTDecoder(encoder_info=encoder.feature_info, width=encoder.width)
+        self.feature_info = self.decoder.feature_info
+        self.dictionary_sha256 = ""
+        self.dictionary_bytes = 0
+        if dictionary is not None:
+            self.load_dictionary(dictionary)
+
+    def load_dictionary(self, dictionary: Dictionary | Path | str) -> None:
+        """Fill in the atoms.
+
+        Raises:
+            DictionaryError: the dictionary is missing, damaged, or was built with another encoder.
+        """
+        if not isinstance(dictionary, Dictionary):
+            dictionary = Dictionary.load(dictionary)
+        dictionary.check_encoder(self.encoder.taps, self.encoder.feature_info)
+        fingerprint = self.encoder.fingerprint()
+        if dictionary.encoder not in ("", fingerprint):
+            raise DictionaryError(
+                f"the dictionary was built with the encoder {dictionary.encoder}, but the teacher "
+                f"has {fingerprint}: build it again with the teacher's encoder"
+            )
+        for tap, transfer in zip(self.encoder.taps, self.transfers, strict=True):
+            transfer.load_atoms(dictionary.atoms_of(tap))
+        self.dictionary_sha256 = dictionary.sha256
+        self.dictionary_bytes = sum(
+            buffer.numel() * buffer.element_size()
+            for name, buffer in self.transfers.named_buffers()
+            if ".atoms_" in name
+        )
+
+    def forward_features(
+        self, lr: Tensor, boxes: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        if not self.dictionary_bytes:
+            raise DictionaryError("the teacher has no dictionary: call load_dictionary first")
+        if boxes is None or boxes.shape != (len(lr), len(COMPONENTS), 4):
+            came = None if boxes is None else tuple(boxes.shape)
+            raise ValueError(f"expected boxes ({len(lr)}, {len(COMPONENTS)}, 4), got {came}")
+        enlarged = bicubic(lr, self.scale)
+        encoded = self.encoder(enlarged)
+        transferred = [
+            transfer(features, boxes)
+            for transfer, features in zip(self.transfers, encoded, strict=True)
+        ]
+        return self.decoder(transferred, enlarged)

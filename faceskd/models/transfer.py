@@ -1,0 +1,193 @@
+"""Dictionary feature transfer: look a facial component up and put what was found in its place.
+
+Li et al., "Blind Face Restoration via Deep Multi-scale Component Dictionaries", ECCV 2020.
+For one scale and one component, with F the component cut out of the feature map and d_k the
+dictionary's atoms:
+
+    score_k = <F, AdaIN(d_k, F)>,  k* = argmax score_k
+    out     = F + confidence(AdaIN(d_k*, F) - F) * AdaIN(d_k*, F)
+
+The selection need not normalise every atom. With z_k the atom whitened per channel,
+
+    <F, AdaIN(d_k, F)> = <F * sigma_F, z_k> + sum_c mu_c * sum_xy F_c
+
+and the last term does not depend on k: one matrix product picks the atom, and only the winner is
+transformed. `select_literal` is the form of the paper, kept for the proof and for timing.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from faceskd.components import COMPONENTS
+from faceskd.errors import ConfigError
+from faceskd.models.blocks import conv_pair
+
+EPS = 1e-5
+
+
+def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and sqrt(biased variance + eps) over the last two axes, kept, in float32.
+
+    The biased variance is defined for a single pixel too, where the unbiased one is NaN.
+    """
+    variance, mean = torch.var_mean(features.float(), dim=(-2, -1), correction=0, keepdim=True)
+    return mean, torch.sqrt(variance + EPS)
+
+
+def whiten(features: Tensor) -> Tensor:
+    """Per channel to mean 0 and standard deviation 1, (..., H, W)."""
+    mean, std = statistics(features)
+    return (features.float() - mean) / std
+
+
+def adain(content: Tensor, style: Tensor) -> Tensor:
+    """Adaptive instance normalisation: `content` with the mean and std of `style`, (..., C, H, W).
+
+    Huang and Belongie, ICCV 2017.
+    """
+    mean, std = statistics(style)
+    return whiten(content) * std + mean
+
+
+def select_literal(component: Tensor, atoms: Tensor) -> Tensor:
+    """Best atom of each component as DFDNet computes it: every atom normalised to each component.
+
+    Args:
+        component: (B, C, S, S).
+        atoms: (K, C, S, S).
+
+    Returns:
+        Indices (B,).
+    """
+    scores = [(adain(atoms, one[None]) * one.float()[None]).flatten(1).sum(1) for one in component]
+    return torch.stack(scores).argmax(1)
+
+
+def select(component: Tensor, whitened: Tensor) -> Tensor:
+    """Best atom of each component by one matrix product; the choice of `select_literal`.
+
+    Args:
+        component: (B, C, S, S).
+        whitened: atoms whitened per channel, each a row, (K, C S S).
+
+    Returns:
+        Indices (B,).
+    """
+    query = component.float() * statistics(component)[1]
+    return (query.flatten(1).to(whitened.dtype) @ whitened.T).argmax(1)
+
+
+SELECTIONS = ("product", "literal")
+
+
+def paste(features: Tensor, patches: Tensor, boxes: Tensor) -> Tensor:
+    """Put patches into their boxes of the feature maps, resampled bilinearly; differentiable.
+
+    The inverse of RoIAlign with aligned=True: a patch's cells cover the box, pixel centres are at
+    half integers, and the cells of the map whose centre lies in the box are replaced.
+
+    Args:
+        features: (B, C, H, W).
+        patches: (B, C, S, S).
+        boxes: (B, 4), xyxy in pixels of the map.
+    """
+    height, width = features.shape[-2:]
+    boxes = boxes.float()
+    side = int((boxes[:, 2:] - boxes[:, :2]).amax().ceil().clamp(min=1).item()) + 1
+    columns = _window(boxes[:, 0], min(side, width), width)  # (B, w)
+    rows = _window(boxes[:, 1], min(side, height), height)  # (B, h)
+    u = _normalised(columns, boxes[:, 0], boxes[:, 2])
+    v = _normalised(rows, boxes[:, 1], boxes[:, 3])
+    shape = (len(boxes), rows.shape[1], columns.shape[1])
+    grid = torch.stack((u[:, None, :].expand(shape), v[:, :, None].expand(shape)), dim=-1)
+    sampled = F.grid_sample(patches.float(), grid, padding_mode="border", align_corners=False)
+    inside = (u.abs() <= 1)[:, None, :] & (v.abs() <= 1)[:, :, None]
+    index = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
+    index = index[:, None].expand(-1, features.shape[1], -1)
+    flat = features.flatten(2)
+    window = flat.gather(2, index)
+    values = torch.where(inside.flatten(1)[:, None], sampled.flatten(2).to(flat.dtype), window)
+    return flat.scatter(2, index, values).view_as(features)
+
+
+def _window(start: Tensor, length: int, size: int) -> Tensor:
+    """`length` consecutive cells from floor(start), shifted to lie in [0, size); (B, length)."""
+    first = start.floor().long().clamp(0, size - length)
+    return first[:, None] + torch.arange(length, device=start.device)
+
+
+def _normalised(cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Centres of cells in grid_sample's coordinates, where a box spans [-1, 1]."""
+    extent = (high - low).clamp(min=1e-3)[:, None]
+    return (cells + 0.5 - low[:, None]) / extent * 2 - 1
+
+
+class FeatureTransfer(nn.Module):
+    """Dictionary feature transfer on one scale: (B, C, H, W) and boxes -> (B, C, H, W).
+
+    The atoms are not part of the state dict: a dictionary is a file of its own, as large as a
+    network, which `load_atoms` fills in. They follow the module's device and dtype.
+
+    Args:
+        channels: C of the feature map.
+        stride: pixels of the face per cell of the map.
+        selection: "product", or "literal" to time DFDNet's form.
+    """
+
+    def __init__(self, *, channels: int, stride: int, selection: str = "product") -> None:
+        super().__init__()
+        if selection not in SELECTIONS:
+            raise ConfigError(f"expected a selection of {SELECTIONS}, got {selection!r}")
+        self.channels = channels
+        self.stride = stride
+        self.selection = selection
+        self.confidence = nn.ModuleDict(
+            {component: conv_pair(channels, channels, spectral=True) for component in COMPONENTS}
+        )
+        for component in COMPONENTS:
+            self.register_buffer(f"atoms_{component}", None, persistent=False)
+
+    def load_atoms(self, atoms: Mapping[str, Tensor]) -> None:
+        """Whiten the atoms (K, C, S, S) of each component and keep them as rows (K, C S S)."""
+        like = next(self.parameters())
+        for component in COMPONENTS:
+            whitened = whiten(atoms[component].to(like.device)).to(like.dtype)
+            setattr(self, f"atoms_{component}", whitened.flatten(1).contiguous())
+
+    def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
+        """`boxes`: (B, 4, 4), xyxy in pixels of the face, in the order of COMPONENTS."""
+        out = features
+        scaled = boxes.to(device=features.device, dtype=torch.float32) / self.stride
+        for index, component in enumerate(COMPONENTS):
+            box = scaled[:, index]
+            out = paste(out, self.transfer(features, component, box), box)
+        return out
+
+    def transfer(self, features: Tensor, component: str, box: Tensor) -> Tensor:
+        """Cut a component out by its box (B, 4) in cells, look it up, and blend the atom in."""
+        whitened = getattr(self, f"atoms_{component}")
+        size = math.isqrt(whitened.shape[1] // self.channels)
+        shape = (-1, self.channels, size, size)
+        with torch.autocast(features.device.type, enabled=False):
+            cut = _roi_align(features, box, size)
+            if self.selection == "product":
+                best = select(cut.detach(), whitened)
+            else:
+                best = select_literal(cut.detach(), whitened.view(shape))
+            mean, std = statistics(cut)
+            atom = whitened[best].float().view(shape) * std + mean
+        dtype = next(self.confidence.parameters()).dtype
+        cut, atom = cut.to(dtype), atom.to(dtype)
+        return cut + self.confidence[component](atom - cut) * atom
+
+
+def _roi_align(features: Tensor, box: Tensor, size: int) -> Tensor:
+    """RoIAlign with one box a map, in float32 (its CPU kernel knows no bfloat16)."""
+    batch = torch.arange(len(box), device=box.device, dtype=torch.float32)
+    rois = torch.cat((batch[:, None], box), dim=1)
+    return roi_align(features.float(), rois, size, sampling_ratio=2, aligned=True)

@@ -1,0 +1,140 @@
+"""One training, from its config to weights on disk."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, open_dict
+
+from faceskd.config import to_plain
+from faceskd.data import FaceData
+from faceskd.engine import Autoencoder, Engine
+from faceskd.errors import ConfigError, WeightsError
+from faceskd.files import make_folder
+from faceskd.models.base import SuperResolver
+from faceskd.models.vgg_weights import save_vgg_weights
+from faceskd.weights import build_network, load_network, load_state, save_network
+
+LAST_CHECKPOINT = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gives back.
+
+    Attributes:
+        weights: the file to use from now on.
+        metrics: the last validation's figures.
+        checkpoint: to go on from.
+    """
+
+    weights: Path
+    metrics: dict[str, float]
+    checkpoint: Path
+
+
+def train(cfg: DictConfig) -> Trained:
+    """Train what `conf/train.yaml` and its overrides describe.
+
+    With `resume=true` the run goes on from its last checkpoint, and repeats what it would have
+    done without the interruption.
+
+    Raises:
+        FaceskdError: faces, weights or dictionary are missing or do not fit; a loss diverged.
+    """
+    _refuse_parallel_sweeps(cfg)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    out = make_folder(cfg.out)
+    checkpoint = out / "checkpoints" / LAST_CHECKPOINT
+    data: FaceData = instantiate(cfg.data)
+    engine = build_engine(cfg)
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        max_epochs=math.ceil(cfg.steps / cfg.data.steps_per_epoch),
+        default_root_dir=str(out),
+        callbacks=_instantiate_all(cfg.callbacks),
+        logger=_instantiate_all(cfg.logger) or False,
+        use_distributed_sampler=False,  # the data module deals faces out to processes itself
+    )
+    resume = str(checkpoint) if cfg.resume and checkpoint.is_file() else None
+    trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    weights = out / "weights.safetensors"
+    if trainer.is_global_zero:
+        save_weights(engine, weights, cfg)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return Trained(weights, metrics, checkpoint)
+
+
+def build_engine(cfg: DictConfig) -> Engine | Autoencoder:
+    """The Lightning module of a config, with its network and, if it distils, its teacher."""
+    if cfg.get("model") is None:
+        return instantiate(cfg.engine)
+    model_config = to_plain(cfg.model)
+    network = build_network(model_config)
+    if cfg.init is not None:
+        warm_start(network, cfg.init)
+    parts: dict[str, Any] = {"network": network, "losses": instantiate(cfg.losses)}
+    if "teacher" in cfg.engine:
+        parts["teacher"] = load_network(cfg.engine.teacher, cfg.teacher_dictionary)
+    engine = cfg.engine.copy()
+    with open_dict(engine):
+        engine.pop("teacher", None)
+    # The model's config stays what it is; Hydra would build a network from it.
+    factory = instantiate(engine, _partial_=True)
+    return factory(model_config=model_config, **parts)
+
+
+def warm_start(network: SuperResolver, path: Path | str) -> None:
+    """Start from another network's weights: those of the same name and shape.
+
+    Raises:
+        WeightsError: nothing matches.
+    """
+    given = load_network(path).state_dict()
+    own = network.state_dict()
+    matching = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not matching:
+        raise WeightsError(f"no tensor in {str(path)!r} fits a {type(network).__name__}")
+    load_state(network, own | matching, str(path))
+
+
+def save_weights(engine: Engine | Autoencoder, path: Path, cfg: DictConfig) -> None:
+    """Write what was trained, averaged where there is an average, as safetensors."""
+    if isinstance(engine, Autoencoder):
+        save_vgg_weights(engine.encoder, path)
+        return
+    metadata = {
+        "name": cfg.name,
+        "steps": int(engine.steps),
+        "batch_size": cfg.data.batch_size,
+        "faces": len(engine.trainer.datamodule.train),  # type: ignore[attr-defined]
+        "seed": cfg.seed,
+        "torch": torch.__version__,
+    }
+    with engine.averaged():
+        save_network(path, engine.network, engine.model_config, metadata)
+
+
+def _instantiate_all(configs: DictConfig | None) -> list[Any]:
+    """One object for each entry that is not None."""
+    return [instantiate(config) for config in (configs or {}).values() if config]
+
+
+def _refuse_parallel_sweeps(cfg: DictConfig) -> None:
+    """Hydra starts a sweep's jobs in one process, which DDP would relaunch as a whole."""
+    parallel = cfg.trainer.get("devices", 1) not in (1, "1", "auto") or cfg.trainer.num_nodes > 1
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and parallel:
+        raise ConfigError(
+            "a multirun sweep trains one job after another in one process: expected "
+            f"trainer.devices=1, got {cfg.trainer.devices}; start each job by torchrun instead"
+        )
