@@ -43,7 +43,8 @@ class Evaluation:
             "hr", which has only what HR faces alone have.
         better: for each metric which way is better.
         unavailable: for each metric that could not be measured, why.
-        pictures: the first faces, as "lr", each method, "hr": (B, 3, H, W) in [0, 1].
+        pictures: the first faces, as "lr", each method, "hr": (B, 3, H, W), SR as
+            it came, not clamped.
         boxes: component boxes of these faces, (B, 4, 4).
         settings: precision, batch size, device.
     """
@@ -67,7 +68,11 @@ class Evaluation:
 
     def rows(self) -> list[dict[str, Any]]:
         """The table: one row a method, means over faces and figures of the set."""
-        return [{"method": name, **s.summary()} for name, s in self.scores.items()]
+        summaries = {method: scores.summary() for method, scores in self.scores.items()}
+        return [
+            {"method": method} | {name: values[name] for name in self.metrics if name in values}
+            for method, values in summaries.items()
+        ]
 
     def per_image_rows(self) -> list[dict[str, Any]]:
         """One row for each face and method."""
@@ -129,7 +134,7 @@ def evaluate(
         ConfigError: a method's name is taken, the data set is empty, a setting is impossible, or
             a method gives images of another size or values that are not finite.
     """
-    _check(methods, dataset, batch_size, precision)
+    _check(methods, dataset, batch_size, precision, device)
     rows: dict[str, Method] = {BICUBIC: Interpolation(mode="bicubic"), **methods}
     suites = {name: metrics.fresh() for name in rows} | {HR: metrics.fresh(_HR_METRICS)}
     metrics.load()
@@ -157,7 +162,7 @@ def evaluate(
 
 
 def _check(
-    methods: Mapping[str, Method], dataset: FacePairs, batch_size: int, precision: str
+    methods: Mapping[str, Method], dataset: FacePairs, batch_size: int, precision: str, device: str
 ) -> None:
     taken = sorted({BICUBIC, LR, HR, "boxes"} & set(methods))
     if taken:
@@ -168,6 +173,11 @@ def _check(
         raise ConfigError(f"batch_size is expected to be at least 1, got {batch_size}")
     if precision not in ("fp32", "bf16"):
         raise ConfigError(f"precision is expected to be fp32 or bf16, got {precision!r}")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"the device {device!r} cannot be used here: {reason}") from error
 
 
 @torch.inference_mode()
@@ -178,9 +188,9 @@ def _restore(
     lr, hr, boxes = (batch[key].to(device) for key in (LR, HR, "boxes"))
     pictures = {LR: lr}
     for name, method in rows.items():
-        networks = isinstance(method, nn.Module) and precision == "bf16"
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=networks):
-            layout = torch.channels_last if networks else torch.contiguous_format
+        bf16 = precision == "bf16" and isinstance(method, nn.Module) and name != BICUBIC
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+            layout = torch.channels_last if bf16 else torch.contiguous_format
             sr = method(lr.contiguous(memory_format=layout), boxes).float().contiguous()
         if sr.shape != hr.shape:
             raise ConfigError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from faceskd.config import hydra_main, to_plain
-from faceskd.errors import ConfigError, WeightsError
+from faceskd.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.files import make_folder
 from faceskd.manifest import read_manifest
 
@@ -22,6 +22,7 @@ def evaluate_files(
     out: str,
     methods: Mapping[str, str],
     degradation: Any,
+    dictionary: str | None = None,
     metrics: Sequence[str],
     face_model: str | None = None,
     allow_download: bool = False,
@@ -43,6 +44,8 @@ def evaluate_files(
     for name, path in methods.items():
         if not Path(path).is_file():
             raise WeightsError(f"the network {name!r} is expected in the file {path!r}: none there")
+    if dictionary is not None and not Path(dictionary).is_file():
+        raise DictionaryError(f"the dictionary is expected in the file {dictionary!r}: none there")
     if face_model is not None and not Path(face_model).is_file():
         raise ConfigError(f"face_model is expected to be an ONNX file, none at {face_model!r}")
     make_folder(out)
@@ -61,7 +64,7 @@ def evaluate_files(
         metrics, device=device, allow_download=allow_download, face_model=face_model
     )
     evaluation = evaluate(
-        {name: load_network(path) for name, path in methods.items()},
+        {name: load_network(path, dictionary) for name, path in methods.items()},
         FaceDataset(faces, split, degradation, seed=seed),
         suite,
         batch_size=batch_size,

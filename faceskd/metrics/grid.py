@@ -22,8 +22,8 @@ def grid_index(spectrum: Tensor) -> float:
 
     At each frequency (u/8, v/8) cycles a pixel, u and v from -4 to 4 with max(|u|, |v|) >= 2:
     its power over the median of the 9x9 bins around it without the inner 3x3; then the geometric
-    mean. Photographs have about 1.3, a visible grid far more, and an interpolation, which cannot
-    make these frequencies, less than 1.
+    mean. Photographs have about 1.3, a visible grid tens to hundreds; blocks of repeated pixels,
+    whose spectrum is zero there, have 0.
 
     Raises:
         MetricUnavailable: a side of the spectrum is no multiple of 8, or under 64.

@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -64,7 +63,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+    except Exception as error:  # half a pickle fails in any way, KeyError included
         raise MetricUnavailable(
             f"{path} is damaged ({type(error).__name__}); remove it and fetch it again"
         ) from error
