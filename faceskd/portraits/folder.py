@@ -1,0 +1,154 @@
+"""A folder of synthetic portraits, laid out like a folder of photographs with a given split."""
+
+import csv
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from PIL import Image
+from rich.progress import track
+
+from faceskd.errors import ConfigError, FaceskdError
+from faceskd.files import atomic_path, make_folder
+from faceskd.portraits.render import identity_name, portrait_landmarks, render_portrait
+
+LANDMARKS = "landmarks.csv"
+PHOTOS_PER_IDENTITY = 2
+SPLITS: Mapping[str, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
+IDENTITIES_PER_SEED = 1_000_000
+_HEADER = ["file", "identity", *(f"{axis}{i}" for i in range(68) for axis in "xy")]
+
+
+def write_portraits(
+    dst: Path | str,
+    *,
+    count: int,
+    seed: int = 0,
+    size: int = 512,
+    splits: Mapping[str, float] = SPLITS,
+    processes: int | None = None,
+) -> list[Path]:
+    """Draw `count` portraits into `dst/<split>/portrait-00012.png`, two of each person.
+
+    No person is in two splits. `dst/landmarks.csv` has the 68 exact points of each portrait:
+    columns file, identity, x0, y0, ..., x67, y67, in pixels. Portraits that are already there are
+    kept, so that an interrupted run goes on and a larger `count` adds to the same folder.
+
+    Args:
+        dst: the folder to write to.
+        count: how many portraits, 1 or more.
+        seed: other seeds have other people.
+        size: side of the portraits in pixels.
+        splits: name to share; the shares add up to 1.
+        processes: how many draw at once; None for one a processor.
+
+    Returns:
+        The files that this call drew; those that were there are not among them.
+
+    Raises:
+        ConfigError: a number outside what is possible.
+        FaceskdError: the folder cannot be written to, or has portraits of another seed, size or
+            split.
+    """
+    dst = Path(dst)
+    _check(count, seed, splits, processes)
+    rows = _rows(count, seed, size, splits)
+    make_folder(dst)
+    _write_landmarks(dst / LANDMARKS, rows)
+    people = [_person(index, seed) for index in range(count)]
+    jobs = [
+        (dst / row[0], *person)
+        for row, person in zip(rows, people, strict=True)
+        if not (dst / row[0]).is_file()
+    ]
+    workers = min(processes or os.cpu_count() or 1, len(jobs))
+    for _ in track(_run(jobs, size, workers), "portraits", total=len(jobs), disable=not jobs):
+        pass
+    return [path for path, _, _ in jobs]
+
+
+def assign_splits(identities: int, splits: Mapping[str, float]) -> list[str]:
+    """The split of each person: always the one that lags most behind its share.
+
+    The first people keep their splits when more are added.
+
+    Example:
+        >>> assign_splits(7, {"train": 0.8, "val": 0.1, "test": 0.1})
+        ['train', 'train', 'train', 'val', 'train', 'train', 'test']
+    """
+    sizes = dict.fromkeys(splits, 0)
+    chosen = []
+    for number in range(1, identities + 1):
+        lag = {name: share * number - sizes[name] for name, share in splits.items()}
+        name = max(lag, key=lambda key: round(lag[key], 9))
+        sizes[name] += 1
+        chosen.append(name)
+    return chosen
+
+
+def _check(count: int, seed: int, splits: Mapping[str, float], processes: int | None) -> None:
+    if not 1 <= count <= PHOTOS_PER_IDENTITY * IDENTITIES_PER_SEED:
+        raise ConfigError(f"expected 1 to 2,000,000 portraits, got {count}")
+    if seed < 0:
+        raise ConfigError(f"expected a seed of 0 or more, got {seed}")
+    if processes is not None and processes < 1:
+        raise ConfigError(f"expected at least one process, got {processes}")
+    if not splits or min(splits.values()) < 0 or abs(sum(splits.values()) - 1) > 1e-6:
+        raise ConfigError(f"expected shares of splits that add up to 1, got {dict(splits)}")
+
+
+def _person(index: int, seed: int) -> tuple[int, int]:
+    """The identity and photo that the portrait of this index shows."""
+    person, photo = divmod(index, PHOTOS_PER_IDENTITY)
+    return seed * IDENTITIES_PER_SEED + person, photo
+
+
+def _rows(count: int, seed: int, size: int, splits: Mapping[str, float]) -> list[list[str]]:
+    people = -(-count // PHOTOS_PER_IDENTITY)
+    of_person = assign_splits(people, splits)
+    rows = []
+    for index in range(count):
+        identity, photo = _person(index, seed)
+        points = portrait_landmarks(identity, photo, size=size)
+        file = f"{of_person[index // PHOTOS_PER_IDENTITY]}/portrait-{index:05d}.png"
+        numbers = [f"{value:.3f}" for value in points.ravel().tolist()]
+        rows.append([file, identity_name(identity), *numbers])
+    return rows
+
+
+def _write_landmarks(path: Path, rows: Sequence[list[str]]) -> None:
+    """Write the table, before any portrait: it tells later calls whose folder it is."""
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            found = list(itertools.islice(csv.reader(file), 1, None))
+        if any(old != new for old, new in zip(found, rows, strict=False)):
+            raise FaceskdError(
+                f"expected an empty folder or portraits of the same seed, size and splits, but "
+                f"{str(path)!r} lists others"
+            )
+        if len(found) > len(rows):
+            return
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_HEADER)
+        writer.writerows(rows)
+
+
+def _run(jobs: Sequence[tuple[Path, int, int]], size: int, workers: int) -> Iterator[None]:
+    draw = partial(_draw_file, size=size)
+    if workers <= 1:
+        yield from map(draw, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(draw, jobs, chunksize=4)
+
+
+def _draw_file(job: tuple[Path, int, int], *, size: int) -> None:
+    path, identity, photo = job
+    image = Image.fromarray(render_portrait(identity, photo, size=size).image)
+    with atomic_path(path) as temporary:  # not by `faceskd.images`: workers need no PyTorch
+        image.save(temporary, compress_level=3)
