@@ -206,7 +206,7 @@ class TestFiles:
         config = {"_target_": "faceskd.models.interpolation.Interpolation", "mode": "lanczos"}
         file = tmp_path / "lanczos.safetensors"
         save_network(file, Interpolation(mode="lanczos"), config)
-        options = self.options(prepared, tmp_path, methods={"lanczos": str(file)})
+        options = self.options(prepared, tmp_path, methods={"lanczos": str(file), "student": None})
         evaluation = evaluate_files(**options)
         assert [row["method"] for row in evaluation.rows()][:2] == ["bicubic", "lanczos"]
         out = tmp_path / "out"

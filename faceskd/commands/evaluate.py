@@ -20,7 +20,7 @@ def evaluate_files(
     faces: str,
     split: str,
     out: str,
-    methods: Mapping[str, str],
+    methods: Mapping[str, str | None],
     degradation: Any,
     dictionary: str | None = None,
     metrics: Sequence[str],
@@ -35,13 +35,15 @@ def evaluate_files(
 ) -> "Evaluation":
     """Evaluate files of networks on a folder of prepared faces; write the report into `out`.
 
-    Arguments are the options of `conf/evaluate.yaml`. All paths are checked before work starts.
+    Arguments are the options of `conf/evaluate.yaml`; a method without a file is left out. All
+    paths are checked before work starts.
 
     Raises:
         FaceskdError: a file or folder is missing or unusable, or a setting is impossible.
     """
     read_manifest(faces, split)
-    for name, path in methods.items():
+    files = {name: path for name, path in methods.items() if path is not None}
+    for name, path in files.items():
         if not Path(path).is_file():
             raise WeightsError(f"the network {name!r} is expected in the file {path!r}: none there")
     if dictionary is not None and not Path(dictionary).is_file():
@@ -64,7 +66,7 @@ def evaluate_files(
         metrics, device=device, allow_download=allow_download, face_model=face_model
     )
     evaluation = evaluate(
-        {name: load_network(path, dictionary) for name, path in methods.items()},
+        {name: load_network(path, dictionary) for name, path in files.items()},
         FaceDataset(faces, split, degradation, seed=seed),
         suite,
         batch_size=batch_size,
@@ -73,7 +75,7 @@ def evaluate_files(
         show=show,
     )
     extra = {"faces_folder": faces, "split": split, "seed": seed, "degradation": repr(degradation)}
-    write_report(evaluation, out, extra=extra | {"methods": dict(methods)})
+    write_report(evaluation, out, extra=extra | {"methods": files})
     return evaluation
 
 
