@@ -119,12 +119,14 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int = 256) -> np.ndarray:
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale < 1:
         image, matrix = _shrink(image, matrix, scale, size)
+    # OpenCV never ends reflecting a single row or column.
+    border = cv2.BORDER_REFLECT_101 if min(image.shape[:2]) > 1 else cv2.BORDER_REPLICATE
     return cv2.warpAffine(
         image,
         _to_pixel_centres(matrix),
         (size, size),
         flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REFLECT_101,
+        borderMode=border,
     )
 
 

@@ -190,7 +190,7 @@ class FANLandmarks:
         if not faces:
             return []
         points = self._network.get_landmarks_from_image(
-            image, detected_faces=[face.box for face in faces]
+            image, detected_faces=[face.box.tolist() for face in faces]
         )
         return [
             replace(face, landmarks=np.asarray(found, dtype=np.float32) + 0.5)

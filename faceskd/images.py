@@ -1,9 +1,12 @@
-"""Images in and out: RGB everywhere, uint8 (H, W, 3) on disk, float32 (B, 3, H, W) in [0, 1] inside.
+"""Images in and out: RGB everywhere, uint8 (H, W, 3) on disk, float32 (B, 3, H, W) in [0, 1] here.
 
 Every image that a user hands over is read by `read_image`, so that odd files (CMYK, palette,
 16 bit, alpha, EXIF rotation) look the same to all commands, and broken ones fail with a sentence.
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +61,7 @@ def read_image(path: Path | str) -> np.ndarray:
     if path.stat().st_size == 0:
         raise ImageError(f"{path.name}: the file is empty")
     try:
-        with Image.open(path) as image:
+        with _quietly(), Image.open(path) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(
@@ -77,12 +80,20 @@ def from_pil(image: Image.Image) -> np.ndarray:
     return np.array(_to_rgb(ImageOps.exif_transpose(image)))
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without Pillow's warning of pictures over 89 megapixels: `MAX_PIXELS` is the limit here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
         if image.mode == "F" and values.max() <= 1:
             values = values * 255
-        elif values.max() > 255:
+        elif image.mode.startswith("I;16") or values.max() > 255:
             values = values / 257  # 65535 -> 255
         return Image.fromarray(np.clip(values.round(), 0, 255).astype(np.uint8)).convert("RGB")
     if "A" in image.getbands() or "transparency" in image.info:

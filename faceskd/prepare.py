@@ -205,8 +205,9 @@ def _spawn(
             yield futures.pop(future), future.result()
     except BrokenProcessPool as error:
         raise FaceskdError(
-            "a process of prepare was killed, most often for want of memory; finished files are "
-            "kept: run again with fewer processes"
+            "a process of prepare died, most often for want of memory; finished files are kept: "
+            "run again with fewer processes (a script that calls prepare must do so under "
+            "if __name__ == '__main__', or with processes=1)"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
