@@ -199,7 +199,8 @@ def _faces(
         try:
             found = future.result()
         except FaceskdError as error:
-            on_failure(Result(job.source, "", "unreadable", str(error)))
+            detail = str(error).removeprefix(f"{job.path.name}: ")
+            on_failure(Result(job.source, "", "unreadable", detail))
             continue
         if not found:
             on_failure(Result(job.source, "", "no_face", "no face was found"))

@@ -6,19 +6,25 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 import faceskd
+from faceskd.config import compose_model, conf_dir
 from faceskd.errors import ExportError, MissingExtraError, WeightsError
 from faceskd.export import card_path, export_network, fold_parametrizations
 from faceskd.export.onnx import Onnx, OnnxRuntime
 from faceskd.export.parity import check_parity
+from faceskd.export.safetensors import Safetensors
 from faceskd.files import sha256
 from faceskd.images import write_image
 from faceskd.lr_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
+from faceskd.weights import build_network, load_network, read_metadata
 
+VGG = "faceskd.models.vgg.VGG19"
 CONFIG = {"_target_": "tests.Tiny", "width": 4}
 
 
@@ -219,3 +225,28 @@ def test_synthetic_faces_are_seeded_and_differ():
     assert 0.7 < faces.max() <= 1
     assert torch.equal(faces, sample_lr_faces(4))
     assert not torch.equal(faces[0], faces[1])
+
+
+def test_safetensors_holds_the_student_whole(tmp_path):
+    config = compose_model("student_tiny") | {"encoder": {"_target_": VGG, "width": 4}}
+    student = build_network(config)
+    path = tmp_path / "student.safetensors"
+    card = export_network(
+        student, path, backend=Safetensors(), model_config=config, training={"faces": 12}
+    )
+    assert card["parity"]["max_abs_difference"] == 0
+    assert read_metadata(path)["faces"] == 12
+    assert read_metadata(path)["precision"] == "fp32"
+    lr = sample_lr_faces(1)
+    with torch.no_grad():
+        torch.testing.assert_close(load_network(path)(lr), student.eval()(lr), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((conf_dir() / "export").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_backend_config_makes_a_backend(path):
+    backend = instantiate(OmegaConf.load(path))
+    assert backend.format == path.stem
+    assert backend.suffix.startswith(".")
+    assert backend.tolerance >= 0
