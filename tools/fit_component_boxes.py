@@ -11,7 +11,7 @@ well the result agrees face by face is tested on synthetic portraits in tests/te
 
 import numpy as np
 
-from faceskd.components import COMPONENTS, FITTED, LANDMARKS_68, five_points
+from faceskd.components import COMPONENTS, FITTED, LANDMARKS_68, face_frame, five_points
 
 DLIB = [
     (0.0002, 0.1065),
@@ -131,13 +131,9 @@ def mean_shapes() -> np.ndarray:
 
 def fit(shape: np.ndarray) -> dict[str, tuple[float, float, float]]:
     """What `FITTED` would be for one 68-point shape, (68, 2)."""
-    left, right, nose, mouth_left, mouth_right = five_points(shape).astype(float)
-    mouth = (mouth_left + mouth_right) / 2
-    across, down = right - left, mouth - (left + right) / 2
-    eye_distance, mouth_width = np.linalg.norm(across), np.linalg.norm(mouth_right - mouth_left)
-    units = (eye_distance, eye_distance, eye_distance, mouth_width)
+    anchors, across, down, units = face_frame(five_points(shape).astype(float))
     constants = {}
-    for name, anchor, unit in zip(COMPONENTS, (left, right, nose, mouth), units, strict=True):
+    for name, anchor, unit in zip(COMPONENTS, anchors, units, strict=True):
         points = shape[LANDMARKS_68[name]]
         x, y = np.linalg.solve(np.stack([across, down], axis=1), points.mean(0) - anchor)
         constants[name] = (float(x), float(y), float(np.ptp(points, axis=0).max() / 2 / unit))
