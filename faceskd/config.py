@@ -10,6 +10,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
 from faceskd.errors import ConfigError, FaceskdError
@@ -56,6 +57,7 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
     """Make a function of a config a Hydra application of `conf/<config_name>.yaml`.
 
     A `FaceskdError` ends it with its sentence and status 2; other errors keep their traceback.
+    The function itself stays within reach as `.task`, for the pipeline.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
@@ -65,6 +67,8 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
                 return task(cfg)
             except FaceskdError as error:
                 raise fail(error) from None
+            except MissingMandatoryValue as error:
+                raise fail(ConfigError(f"a value is missing: {error}".splitlines()[0])) from None
 
         application = hydra.main(
             version_base="1.3", config_path=str(conf_dir()), config_name=config_name
@@ -77,6 +81,7 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
             except FaceskdError as error:  # raised while the config was composed
                 sys.exit(fail(error).code)
 
+        entry.task = task  # type: ignore[attr-defined]
         return entry
 
     return decorate

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,7 +18,9 @@ from torch import Tensor
 from faceskd import files
 from faceskd.components import COMPONENTS
 from faceskd.errors import DictionaryError
-from faceskd.models.base import FeatureInfo
+
+if TYPE_CHECKING:  # the networks import this module
+    from faceskd.models.base import FeatureInfo
 
 COMPONENT_SIZES = {"left_eye": 40, "right_eye": 40, "nose": 25, "mouth": 55}
 """Sides of the components in a 256 px face: half of DFDNet's, which are for 512 px."""
@@ -30,10 +33,11 @@ def atom_size(component: str, stride: int) -> int:
     return max(MIN_ATOM_SIZE, COMPONENT_SIZES[component] // stride)
 
 
-def atom_shape(component: str, info: FeatureInfo) -> tuple[int, int, int]:
+def atom_shape(component: str, info: "FeatureInfo") -> tuple[int, int, int]:
     """(C, S, S) of the atoms of a component in a feature map.
 
     Example:
+        >>> from faceskd.models import FeatureInfo
         >>> atom_shape("mouth", FeatureInfo(128, 2))
         (128, 27, 27)
     """
@@ -61,7 +65,7 @@ class Dictionary:
         """The atoms of every component at one tap."""
         return {component: self.atoms[f"{tap}/{component}"] for component in COMPONENTS}
 
-    def check_encoder(self, taps: Sequence[str], infos: Sequence[FeatureInfo]) -> None:
+    def check_encoder(self, taps: Sequence[str], infos: Sequence["FeatureInfo"]) -> None:
         """Raise a DictionaryError unless the atoms fit an encoder's taps and channels."""
         for tap, info in zip(taps, infos, strict=True):
             for component in COMPONENTS:
@@ -79,7 +83,7 @@ class Dictionary:
 
     @staticmethod
     def random(
-        taps: Sequence[str], infos: Sequence[FeatureInfo], *, atoms: int, seed: int = 0
+        taps: Sequence[str], infos: Sequence["FeatureInfo"], *, atoms: int, seed: int = 0
     ) -> "Dictionary":
         """K random atoms a component and scale: for timing, tests and the ablation."""
         generator = torch.Generator().manual_seed(seed)

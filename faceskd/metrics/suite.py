@@ -186,7 +186,9 @@ class MetricSuite:
             if metric.name in self.unavailable:
                 continue
             try:
-                self._measure(metric, sr, hr, landmarks)
+                # A caller's autocast would compute SSIM's variances in bf16.
+                with torch.autocast(torch.device(self._device).type, enabled=False):
+                    self._measure(metric, sr, hr, landmarks)
             except MetricUnavailable as error:
                 self.unavailable[metric.name] = str(error)
         first = len(self._faces)

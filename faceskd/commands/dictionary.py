@@ -1,0 +1,49 @@
+"""`faceskd dictionary faces=DIR encoder=quarter atoms=512`."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from faceskd.config import hydra_main, to_plain
+from faceskd.errors import ConfigError
+
+
+@hydra_main("dictionary")
+def main(cfg: DictConfig) -> None:
+    """Build a dictionary and say how its atoms are peopled."""
+    import torch
+    from hydra.utils import instantiate
+
+    from faceskd.build_dictionary import BuildSettings, build_dictionary, peak_memory_mib
+    from faceskd.contact_sheet import write_contact_sheets
+
+    if cfg.encoder.weights is None:
+        raise ConfigError(
+            "expected an encoder with weights, got random ones: give encoder.weights=FILE, made by "
+            "`faceskd train experiment=encoder`, or FACESKD_WEIGHTS, or encoder.weights=torchvision"
+        )
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    options = to_plain(cfg)
+    settings = BuildSettings(**{name: options[name] for name in BuildSettings.__annotations__})
+    encoder = instantiate(cfg.encoder)
+    built = build_dictionary(
+        cfg.faces, encoder, cfg.out, settings, split=cfg.split, keep_work=cfg.keep_work
+    )
+    if cfg.contact_sheets:
+        write_contact_sheets(built, cfg.faces, Path(cfg.out).with_suffix(".sheets"))
+    table = Table("atoms", "members: least", "median", "most", "inertia", "revived")
+    for key, clusters in built.clusters.items():
+        counts = sorted(clusters.counts.tolist())
+        numbers = (counts[0], counts[len(counts) // 2], counts[-1])
+        revived = str(clusters.revived)
+        table.add_row(key, *map(str, numbers), f"{clusters.inertia:.4g}", revived)
+    console = Console()
+    console.print(table)
+    console.print(f"{cfg.out}: peak memory {peak_memory_mib():.0f} MiB", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
