@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from importlib import import_module
 
 HYDRA_COMMANDS = {
+    "portraits": "draw synthetic portraits whose landmarks are known",
     "prepare": "find, align and crop the faces of a folder of photos",
     "dictionary": "build the facial-component dictionaries of an encoder",
     "train": "train a network: supervised, adversarial or distilled",
     "evaluate": "measure networks on faces that were never trained on",
     "profile": "measure time, memory and work of networks side by side",
     "export": "write a network for another runtime, checked against PyTorch",
-    "pipeline": "run all stages in sequence",
-    "experiment": "run and compare several trainings",
+    "pipeline": "run all stages in sequence: the quick start",
 }
 PLAIN_COMMANDS = {"restore": "restore the faces of an image or a folder"}
 COMMANDS = HYDRA_COMMANDS | PLAIN_COMMANDS

@@ -8,6 +8,7 @@ that a run resumed at any step sees exactly what an uninterrupted one would have
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -184,6 +185,12 @@ class FaceData(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
+        """Images in the memory format of the networks."""
+        for name in ("lr", "hr"):
+            batch[name] = batch[name].to(memory_format=torch.channels_last)
+        return batch
 
     def _loader(self, dataset: FaceDataset, sampler: Sampler | None = None) -> DataLoader:
         return DataLoader(

@@ -1,6 +1,8 @@
 """One training, from its config to weights on disk."""
 
+import logging
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from faceskd.config import to_plain
+from faceskd.curves import plot_curves
 from faceskd.data import FaceData
 from faceskd.engine import Autoencoder, Engine
 from faceskd.errors import ConfigError, WeightsError
@@ -49,6 +52,7 @@ def train(cfg: DictConfig) -> Trained:
         FaceskdError: faces, weights or dictionary are missing or do not fit; a loss diverged.
     """
     _refuse_parallel_sweeps(cfg)
+    _quieten()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
@@ -71,6 +75,7 @@ def train(cfg: DictConfig) -> Trained:
     weights = out / "weights.safetensors"
     if trainer.is_global_zero:
         save_weights(engine, weights, cfg)
+        plot_curves(out / "csv" / "metrics.csv", out / "curves.png")
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return Trained(weights, metrics, checkpoint)
 
@@ -123,6 +128,14 @@ def save_weights(engine: Engine | Autoencoder, path: Path, cfg: DictConfig) -> N
     }
     with engine.averaged():
         save_network(path, engine.network, engine.model_config, metadata)
+
+
+def _quieten() -> None:
+    """Keep Lightning's advice on what is meant as it is, and its tips, off the screen."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # frozen parts
+    warnings.filterwarnings("ignore", r".*does not have many workers")
+    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)")
 
 
 def _instantiate_all(configs: DictConfig | None) -> list[Any]:

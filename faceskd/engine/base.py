@@ -182,11 +182,6 @@ class Engine(pl.LightningModule):
         # channels_last is what CPU and GPU convolutions are fastest with, bf16 ones above all.
         self.to(memory_format=torch.channels_last)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
-        for name in ("lr", "hr"):
-            batch[name] = batch[name].to(memory_format=torch.channels_last)
-        return batch
-
     def _is_frozen(self, key: str) -> bool:
         return key.startswith(tuple(f"{name}." for name in self.frozen_parts()))
 

@@ -1,0 +1,61 @@
+"""A training's curves, drawn from its CSV log."""
+
+import csv
+from pathlib import Path
+
+from faceskd.files import atomic_path
+
+COLUMNS = 3
+SMOOTHING = 0.9
+
+
+def plot_curves(log: Path | str, picture: Path | str) -> bool:
+    """Draw every logged figure against steps; False where there is nothing to draw.
+
+    Training losses are drawn pale, and their running mean over them.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    curves = read_curves(log)
+    if not curves:
+        return False
+    rows = -(-len(curves) // COLUMNS)
+    figure = Figure(figsize=(4.2 * COLUMNS, 2.8 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axis, (name, points) in zip(axes, curves.items(), strict=False):
+        steps, values = zip(*points, strict=True)
+        pale = len(values) > COLUMNS and name.startswith("train/")
+        axis.plot(steps, values, color="#4878a8", alpha=0.35 if pale else 1, marker=".")
+        if pale:
+            axis.plot(steps, running_mean(values), color="#4878a8")
+        axis.set(title=name, xlabel="step")
+        axis.grid(alpha=0.3)
+    for axis in axes[len(curves) :]:
+        axis.axis("off")
+    with atomic_path(picture) as temporary:
+        figure.savefig(temporary, dpi=100)
+    return True
+
+
+def read_curves(log: Path | str) -> dict[str, list[tuple[int, float]]]:
+    """Figures by name: (step, value), from Lightning's metrics.csv."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    if not Path(log).is_file():
+        return curves
+    with Path(log).open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if value and name not in ("step", "epoch"):
+                    curves.setdefault(name, []).append((int(row["step"]), float(value)))
+    return dict(sorted(curves.items(), reverse=True))
+
+
+def running_mean(values: tuple[float, ...]) -> list[float]:
+    """Exponential running mean."""
+    means, mean = [], values[0]
+    for value in values:
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
+        means.append(mean)
+    return means
