@@ -26,12 +26,14 @@ from faceskd import __version__
 from faceskd.clustering import Clusters, Rows, kmeans
 from faceskd.components import COMPONENTS
 from faceskd.dictionary import Dictionary, atom_shape
-from faceskd.errors import ConfigError
+from faceskd.errors import ConfigError, FacesError
 from faceskd.files import atomic_path, make_folder, write_text
 from faceskd.images import read_image, to_tensor
 from faceskd.manifest import Record, read_manifest
+from faceskd.models.blocks import fold
 from faceskd.models.vgg import VGG19
 
+HR_SIZE = 256
 FLOAT16_MAX = 65504.0
 
 
@@ -55,6 +57,12 @@ class BuildSettings:
     batch_size: int = 8
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = 0 if name == "seed" else 1
+            if value is not None and value < least:
+                raise ConfigError(f"expected {name} of at least {least}, got {value}")
+
 
 @dataclass(frozen=True)
 class Built:
@@ -76,10 +84,11 @@ def build_dictionary(
 ) -> Built:
     """Build a dictionary of the faces of one split and write it to `out`.
 
-    Beside it go `<out>.json`, its card, and while it is built `<out>.work/`.
+    Beside it go its card, with the suffix .json, and while it is built `<out>.work/`.
 
     Raises:
-        FacesError: no faces. ConfigError: fewer faces than atoms, or an encoder without weights.
+        FacesError: there is no face in the split, or one is not 256x256.
+        ConfigError: there are fewer faces than atoms.
     """
     records = read_manifest(faces, split)[: settings.limit]
     if len(records) < settings.atoms:
@@ -89,7 +98,7 @@ def build_dictionary(
         )
     out = Path(out)
     work = _work_folder(out, encoder, records, settings)
-    encoder = encoder.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    encoder = fold(encoder).to(memory_format=torch.channels_last)
     keys = [f"{tap}/{component}" for tap in encoder.taps for component in COMPONENTS]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn()) as progress:
@@ -144,27 +153,36 @@ def extract(
     on_faces(done)
     for start in range(done, len(records), batch_size):
         batch = records[start : start + batch_size]
-        hr = to_tensor(np.stack([read_image(faces / record.face) for record in batch]))
+        hr = to_tensor(np.stack([_read_face(faces / record.face) for record in batch]))
         boxes = torch.tensor([record.boxes for record in batch])
         for key, cut in component_features(encoder, hr, boxes).items():
             values = cut.flatten(1).clamp(-FLOAT16_MAX, FLOAT16_MAX).numpy().astype(np.float16)
-            file = _open_features(work, key, (len(records), values.shape[1]))
+            shape = (len(records), values.shape[1]) if start == 0 else None
+            file = _open_features(work, key, shape)
             file[start : start + len(batch)] = values
             file.flush()
         write_text(progress, json.dumps({"faces": start + len(batch)}))
         on_faces(start + len(batch))
 
 
+def _read_face(path: Path) -> np.ndarray:
+    face = read_image(path)
+    if face.shape != (HR_SIZE, HR_SIZE, 3):
+        size = f"{face.shape[1]}x{face.shape[0]}"
+        raise FacesError(f"expected faces of {HR_SIZE}x{HR_SIZE} px, but {path.name} is {size}")
+    return face
+
+
 def _features_path(work: Path, key: str) -> Path:
     return work / f"features_{key.replace('/', '_')}.npy"
 
 
-def _open_features(work: Path, key: str, shape: tuple[int, int]) -> np.memmap:
+def _open_features(work: Path, key: str, shape: tuple[int, int] | None) -> np.memmap:
+    """A file of features; with `shape` a new one, whatever an interrupted start left of it."""
     path = _features_path(work, key)
-    mode = "r+" if path.is_file() else "w+"
-    if mode == "r+":
-        return np.lib.format.open_memmap(path, mode)
-    return np.lib.format.open_memmap(path, mode, np.float16, shape)
+    if shape is None:
+        return np.lib.format.open_memmap(path, "r+")
+    return np.lib.format.open_memmap(path, "w+", np.float16, shape)
 
 
 def _cluster(work: Path, key: str, settings: BuildSettings) -> Clusters:

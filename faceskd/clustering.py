@@ -18,6 +18,7 @@ CHUNK_BYTES = 192 * 2**20
 """Float32 bytes of one chunk; scikit-learn holds two or three of them."""
 NEAREST = 8
 """Members nearest to its centre that are remembered of each cluster."""
+LAST_ROUNDS = 10
 
 
 class Rows:
@@ -72,6 +73,13 @@ class _Assignment:
     sums: np.ndarray
     counts: np.ndarray
 
+    @property
+    def inertia(self) -> float:
+        return float(self.distances.sum())
+
+    def means(self) -> np.ndarray:
+        return (self.sums / self.counts[:, None]).astype(np.float32)
+
 
 def kmeans(
     rows: Rows,
@@ -94,26 +102,34 @@ def kmeans(
         on_step: called after every initialisation and iteration.
 
     Raises:
-        ConfigError: there are fewer rows than clusters.
+        ConfigError: there are fewer rows than clusters, or a number is not positive.
     """
+    if min(clusters, initialisations, passes, iterations) < 1:
+        raise ConfigError(
+            f"expected positive numbers, got {clusters} clusters, {initialisations} "
+            f"initialisations, {passes} passes and {iterations} iterations"
+        )
     if rows.count < clusters:
-        raise ConfigError(f"expected at least {clusters} faces for K = {clusters}, got {rows.count}")
+        raise ConfigError(
+            f"expected at least {clusters} faces for K = {clusters}, got {rows.count}"
+        )
     candidates = []
     for index in range(initialisations):
         centres = _mini_batch(rows, clusters, seed + index, passes)
-        candidates.append((float(_assign(rows, centres).distances.sum()), index, centres))
+        candidates.append((_assign(rows, centres).inertia, index, centres))
         on_step()
-    _, _, centres = min(candidates)
-    inertia, revived = np.inf, 0
-    for iteration in range(1, iterations + 1):
+    centres = min(candidates)[2]
+    inertia, revived, done = np.inf, 0, 0
+    while done < iterations:
         assignment = _assign(rows, centres)
-        centres, dead = _update(rows, assignment)
-        revived += dead
+        dead = _revive(rows, assignment)
+        centres = assignment.means()
+        revived, done = revived + dead, done + 1
         on_step()
-        previous, inertia = inertia, float(assignment.distances.sum())
+        previous, inertia = inertia, assignment.inertia
         if dead == 0 and previous - inertia <= tolerance * inertia:
             break
-    return _finish(rows, centres, iteration, revived)
+    return _finish(rows, centres, done, revived)
 
 
 def _mini_batch(rows: Rows, clusters: int, seed: int, passes: int) -> np.ndarray:
@@ -151,32 +167,38 @@ def _assign(rows: Rows, centres: np.ndarray) -> _Assignment:
     return _Assignment(labels, distances, sums, counts)
 
 
-def _update(rows: Rows, assignment: _Assignment) -> tuple[np.ndarray, int]:
-    """New centres: means of members; a cluster without any moves to a row far from its centre.
+def _revive(rows: Rows, assignment: _Assignment) -> int:
+    """Give each cluster without members the row that is farthest from its centre; how many.
 
-    The row leaves its old cluster, whose mean is corrected, so that no cluster dies of it.
+    The row leaves its old cluster, and never as its last member, so that no cluster dies of it.
     """
-    sums, counts = assignment.sums, assignment.counts.copy()
+    labels, counts = assignment.labels, assignment.counts
     dead = np.flatnonzero(counts == 0)
-    farthest = iter(np.argsort(-assignment.distances))
+    farthest = iter(np.argsort(-assignment.distances, kind="stable"))
     for label in dead:
-        row = next(r for r in farthest if counts[assignment.labels[r]] > 1)
+        row = next(r for r in farthest if counts[labels[r]] > 1)
         values = rows.read(row, row + 1)[0]
-        old = assignment.labels[row]
-        sums[old] -= values
-        counts[old] -= 1
-        sums[label] = values
+        assignment.sums[labels[row]] -= values
+        counts[labels[row]] -= 1
+        assignment.sums[label] = values
         counts[label] = 1
-    return (sums / counts[:, None]).astype(np.float32), len(dead)
+        labels[row] = label
+        assignment.distances[row] = 0
+    return len(dead)
 
 
 def _finish(rows: Rows, centres: np.ndarray, iterations: int, revived: int) -> Clusters:
-    """Count members; revive what the last iteration emptied until every cluster has one."""
-    while True:
+    """Count members; revive what the last iteration emptied until every cluster has one.
+
+    Where rows repeat, equal centres stay and all members go to the first of them; then the rows
+    that were moved stay where they are.
+    """
+    for _ in range(LAST_ROUNDS):
         assignment = _assign(rows, centres)
-        if assignment.counts.min() > 0 or revived > 10 * len(centres):
+        dead = _revive(rows, assignment)
+        if dead == 0:
             break
-        centres, dead = _update(rows, assignment)
+        centres = assignment.means()
         revived += dead
     nearest = np.full((len(centres), NEAREST), -1)
     for row in np.argsort(assignment.distances, kind="stable"):
@@ -184,5 +206,4 @@ def _finish(rows: Rows, centres: np.ndarray, iterations: int, revived: int) -> C
         free = np.flatnonzero(places < 0)
         if len(free):
             places[free[0]] = row
-    inertia = float(assignment.distances.sum())
-    return Clusters(centres, assignment.counts, nearest, inertia, iterations, revived)
+    return Clusters(centres, assignment.counts, nearest, assignment.inertia, iterations, revived)

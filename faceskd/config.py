@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
@@ -67,6 +68,10 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
                 return task(cfg)
             except FaceskdError as error:
                 raise fail(error) from None
+            except InstantiationException as error:
+                if isinstance(error.__cause__, FaceskdError):
+                    raise fail(error.__cause__) from None
+                raise
             except MissingMandatoryValue as error:
                 raise fail(ConfigError(f"a value is missing: {error}".splitlines()[0])) from None
 

@@ -15,7 +15,9 @@ GAP = 4
 WHITE = 255
 
 
-def write_contact_sheets(built: Built, faces: Path | str, folder: Path | str, rows: int = 20) -> None:
+def write_contact_sheets(
+    built: Built, faces: Path | str, folder: Path | str, rows: int = 20
+) -> None:
     """One PNG for each tap and component: a row an atom, its nearest members after their mean.
 
     Args:
@@ -30,12 +32,16 @@ def write_contact_sheets(built: Built, faces: Path | str, folder: Path | str, ro
             for row in clusters.nearest[shown].ravel():
                 if row >= 0 and row not in patches:
                     record = built.records[row]
-                    patches[row] = _patch(read_image(Path(faces) / record.face), record.boxes[index])
+                    patches[row] = _patch(
+                        read_image(Path(faces) / record.face), record.boxes[index]
+                    )
             name = key.replace("/", "_")
             write_image(Path(folder) / f"{name}.png", contact_sheet(clusters, shown, patches))
 
 
-def contact_sheet(clusters: Clusters, atoms: np.ndarray, patches: dict[int, np.ndarray]) -> np.ndarray:
+def contact_sheet(
+    clusters: Clusters, atoms: np.ndarray, patches: dict[int, np.ndarray]
+) -> np.ndarray:
     """uint8 (height, width, 3): for each atom its number of members, their mean, the nearest."""
     sheet_rows = []
     for atom in atoms:
@@ -55,7 +61,7 @@ def contact_sheet(clusters: Clusters, atoms: np.ndarray, patches: dict[int, np.n
 def _patch(face: np.ndarray, box: list[float]) -> np.ndarray:
     """A component of a face, resized to CELL."""
     x1, y1, x2, y2 = (round(value) for value in box)
-    x1, y1 = max(x1, 0), max(y1, 0)
+    x1, y1 = min(max(x1, 0), face.shape[1] - 1), min(max(y1, 0), face.shape[0] - 1)
     cut = face[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
     return cv2.resize(cut, (CELL, CELL), interpolation=cv2.INTER_AREA)
 

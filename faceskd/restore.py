@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from faceskd.errors import ConfigError, ImageError, WeightsError
-from faceskd.export import fold_parametrizations
 from faceskd.images import from_pil, read_image, to_tensor, to_uint8
 from faceskd.lr_faces import to_lr
 from faceskd.models.base import SuperResolver
+from faceskd.models.blocks import fold
 from faceskd.weights import load_network
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -102,7 +102,7 @@ class Restorer:
             )
         dtype = PRECISIONS[self.precision]
         layout = torch.channels_last if self.precision == "bf16" else torch.contiguous_format
-        network = fold_parametrizations(network).to(self.device, dtype).to(memory_format=layout)
+        network = fold(network).to(self.device, dtype).to(memory_format=layout)
 
         @torch.inference_mode()
         def run(lr: Tensor) -> Tensor:

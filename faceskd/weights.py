@@ -10,24 +10,39 @@ exponential average of the weights, that is what is loaded.
 
 import json
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
 
-import torch
 from hydra.utils import instantiate
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceskd.dictionary import Dictionary
-from faceskd.errors import ConfigError, DictionaryError, WeightsError
+from faceskd.errors import ConfigError, DictionaryError, FaceskdError, WeightsError
 from faceskd.files import atomic_path
 from faceskd.models.base import SuperResolver
 from faceskd.models.teacher import Teacher
+from faceskd.pickles import read_pickle
 
 FORMAT = "faceskd-network-1"
 NETWORK_PREFIX = "network."
 AVERAGE_PREFIX = "average."
+MODELS = "faceskd.models."
+
+
+class StoredNetwork(NamedTuple):
+    """What a file of weights holds.
+
+    Attributes:
+        config: what `build_network` rebuilds the network from.
+        state: its state dict; of a checkpoint with averages, the averages.
+        metadata: what `save_network` was given.
+    """
+
+    config: dict[str, Any]
+    state: dict[str, Tensor]
+    metadata: dict[str, Any]
 
 
 def build_network(config: dict[str, Any]) -> SuperResolver:
@@ -40,21 +55,39 @@ def build_network(config: dict[str, Any]) -> SuperResolver:
     """
     _check_targets(config)
     try:
-        return instantiate(config)
+        network = instantiate(config)
     except Exception as error:
         cause = error.__cause__
-        if isinstance(cause, (ConfigError, WeightsError, DictionaryError)):
+        if isinstance(cause, FaceskdError):
             raise cause from None
         raise ConfigError(f"cannot build {config.get('_target_')}: {cause or error}") from error
+    if not isinstance(network, SuperResolver):
+        raise ConfigError(
+            f"expected the config of a network, got that of a {type(network).__name__}"
+        )
+    return network
 
 
 def _check_targets(config: Any) -> None:
+    """Refuse whatever is not a module defined in `faceskd.models`, its imports included."""
     if isinstance(config, dict):
-        target = config.get("_target_")
-        if target is not None and not str(target).startswith("faceskd.models."):
-            raise ConfigError(f"expected a network of faceskd.models, got {target!r}")
-        for value in config.values():
+        if "_target_" in config and not _is_ours(str(config["_target_"])):
+            raise ConfigError(f"expected a network of faceskd.models, got {config['_target_']!r}")
+        config = list(config.values())
+    if isinstance(config, (list, tuple)):
+        for value in config:
             _check_targets(value)
+
+
+def _is_ours(target: str) -> bool:
+    if not target.startswith(MODELS):
+        return False
+    try:
+        found = resolve_name(target)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    is_module = isinstance(found, type) and issubclass(found, nn.Module)
+    return is_module and found.__module__.startswith(MODELS)
 
 
 def save_network(
@@ -80,10 +113,21 @@ def save_network(
         save_file(state, temporary, header)
 
 
+def read_weights(path: Path | str) -> StoredNetwork:
+    """Read a .safetensors or .ckpt file without building its network.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"no weights at {str(path)!r}")
+    return _read_checkpoint(path) if path.suffix == ".ckpt" else _read_safetensors(path)
+
+
 def read_metadata(path: Path | str) -> dict[str, Any]:
     """The metadata that `save_network` was given."""
-    _, _, metadata = _read(Path(path))
-    return metadata
+    return read_weights(path).metadata
 
 
 def load_network(path: Path | str, dictionary: Path | str | None = None) -> SuperResolver:
@@ -96,9 +140,8 @@ def load_network(path: Path | str, dictionary: Path | str | None = None) -> Supe
         WeightsError: the file is missing, damaged, or its weights are of another architecture.
         DictionaryError: the teacher's dictionary is missing or is not the one it trained with.
     """
-    path = Path(path)
-    config, state, metadata = _read(path)
-    network = build_network(_without_weights(config))
+    config, state, metadata = read_weights(path)
+    network = build_network(without_files(config))
     load_state(network, state, str(path))
     if isinstance(network, Teacher):
         _attach_dictionary(network, dictionary, metadata.get("dictionary", {}))
@@ -137,24 +180,19 @@ def _attach_dictionary(teacher: Teacher, given: Path | str | None, recorded: dic
     teacher.load_dictionary(dictionary)
 
 
-def _without_weights(config: Any) -> Any:
-    """The config without the pretrained files it started from: its own weights replace them."""
-    if not isinstance(config, dict):
-        return config
+def without_files(config: dict[str, Any]) -> dict[str, Any]:
+    """A network's config without the files it starts from: pretrained weights, a dictionary."""
     return {
-        key: None if key in ("weights", "dictionary") else _without_weights(value)
+        key: None if key in ("weights", "dictionary") else _nested_without_files(value)
         for key, value in config.items()
     }
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
-    """(model config, state dict, metadata) of a weights file."""
-    if not path.is_file():
-        raise WeightsError(f"no weights at {str(path)!r}")
-    return _read_checkpoint(path) if path.suffix == ".ckpt" else _read_safetensors(path)
+def _nested_without_files(value: Any) -> Any:
+    return without_files(value) if isinstance(value, dict) else value
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
+def _read_safetensors(path: Path) -> StoredNetwork:
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
@@ -166,19 +204,22 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], di
             f"expected a network of the format {FORMAT} in {str(path)!r}, got "
             f"{header.get('format', 'another safetensors file')!r}"
         )
-    return json.loads(header["model"]), state, json.loads(header["metadata"])
+    return StoredNetwork(json.loads(header["model"]), state, json.loads(header["metadata"]))
 
 
-def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
+def _read_checkpoint(path: Path) -> StoredNetwork:
+    content = read_pickle(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
         hyper_parameters, weights = content["hyper_parameters"], content["state_dict"]
-    except (UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{str(path)!r} is not a checkpoint of faceskd: {error}") from error
+        config, metadata = hyper_parameters["model"], hyper_parameters["metadata"]
+    except (KeyError, TypeError, IndexError) as error:
+        raise WeightsError(
+            f"expected a checkpoint of `faceskd train` in {str(path)!r}, got one without {error}"
+        ) from error
     state = _with_prefix(weights, NETWORK_PREFIX)
     averages = _with_prefix(weights, AVERAGE_PREFIX)
     state |= {key.replace("/", "."): value for key, value in averages.items() if key != "step"}
-    return hyper_parameters["model"], state, hyper_parameters.get("metadata", {})
+    return StoredNetwork(config, state, metadata)
 
 
 def _with_prefix(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

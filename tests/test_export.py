@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations, parametrize
 import faceskd
 from faceskd.config import compose_model, conf_dir
 from faceskd.errors import ExportError, MissingExtraError, WeightsError
-from faceskd.export import card_path, export_network, fold_parametrizations
+from faceskd.export import card_path, export_network
 from faceskd.export.onnx import Onnx, OnnxRuntime
 from faceskd.export.parity import check_parity
 from faceskd.export.safetensors import Safetensors
@@ -22,6 +22,7 @@ from faceskd.files import sha256
 from faceskd.images import write_image
 from faceskd.lr_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
+from faceskd.models.blocks import fold
 from faceskd.weights import build_network, load_network, read_metadata
 
 VGG = "faceskd.models.vgg.VGG19"
@@ -125,7 +126,7 @@ def test_graph_has_a_dynamic_batch_and_no_norm(exported):
 
 def test_fold_changes_neither_figures_nor_the_original(network):
     lr = sample_lr_faces(2)
-    folded = fold_parametrizations(network)
+    folded = fold(network)
     with torch.no_grad():
         torch.testing.assert_close(folded(lr), network(lr))
     assert not any(parametrize.is_parametrized(module) for module in folded.modules())

@@ -1,26 +1,24 @@
 """`faceskd export weights=FILE out=FILE`: write a network for another runtime."""
 
-from pathlib import Path
-
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
 from faceskd.config import hydra_main
 from faceskd.export import export_network
-from faceskd.weights import _read, load_network
+from faceskd.weights import load_network, read_weights
 
 
 @hydra_main("export")
 def main(cfg: DictConfig) -> None:
     """Export the network of `conf/export.yaml`."""
-    model_config, _, metadata = _read(Path(cfg.weights))
+    stored = read_weights(cfg.weights)
     card = export_network(
         load_network(cfg.weights),
         cfg.out,
         backend=instantiate(cfg.export),
-        model_config=model_config,
-        training=metadata,
+        model_config=stored.config,
+        training=stored.metadata,
         faces=cfg.faces,
         batch_sizes=cfg.batch_sizes,
         tolerance=cfg.tolerance,

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import Tensor
 
 import faceskd
 from faceskd.errors import ExportError
@@ -22,7 +21,7 @@ from faceskd.export.parity import BATCH_SIZES, Parity, check_parity
 from faceskd.files import atomic_path, sha256, write_text
 from faceskd.models.base import SuperResolver
 
-__all__ = ["Backend", "card_path", "export_network", "fold_parametrizations"]
+__all__ = ["Backend", "card_path", "export_network"]
 
 
 class Backend(Protocol):
@@ -107,25 +106,6 @@ def card_path(path: Path | str) -> Path:
     """Where the card of an exported file is: its name and `.json`."""
     path = Path(path)
     return path.with_name(path.name + ".json")
-
-
-def fold_parametrizations(network: SuperResolver) -> SuperResolver:
-    """A copy in eval mode whose spectral and weight norms are folded into plain weights.
-
-    Other runtimes then see convolutions, not the norms' own arithmetic in every call.
-    `parametrize.remove_parametrizations` is not used: it strips the class that a module shares
-    with its copies, and so breaks the original.
-    """
-    network = copy.deepcopy(network).eval()
-    for module in network.modules():
-        if parametrize.is_parametrized(module):
-            names = list(module.parametrizations)  # type: ignore[arg-type]
-            folded = {name: nn.Parameter(getattr(module, name).detach()) for name in names}
-            module.__class__ = parametrize.type_before_parametrizations(module)
-            del module.parametrizations
-            for name, parameter in folded.items():
-                module.register_parameter(name, parameter)
-    return network.requires_grad_(False)
 
 
 def _refuse(network: SuperResolver, path: Path, backend: Backend) -> None:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from faceskd.errors import MissingExtraError, WeightsError
-from faceskd.export import fold_parametrizations
 from faceskd.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
+from faceskd.models.blocks import fold
 
 EXAMPLE_BATCH = 2  # torch.export bakes a batch of one into the graph
 IR_VERSION_LIMIT = 10  # what ONNX Runtime 1.18, the oldest supported, reads
@@ -45,7 +45,7 @@ class Onnx:
         example = torch.rand(EXAMPLE_BATCH, 3, LR_SIZE, LR_SIZE)
         with _quiet():
             torch.onnx.export(
-                fold_parametrizations(network),
+                fold(network),
                 (example,),
                 str(path),
                 input_names=["lr"],

@@ -1,6 +1,7 @@
 """Pieces that several networks are made of."""
 
 import copy
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,9 @@ SLOPE = 0.2
 def conv3x3(channels: int, out: int, *, dilation: int = 1, spectral: bool = False) -> nn.Conv2d:
     """A 3x3 convolution that keeps the size of the map, spectrally normalised on demand."""
     conv = nn.Conv2d(channels, out, 3, padding=dilation, dilation=dilation)
-    return spectral_norm(conv) if spectral else conv
+    if spectral:
+        spectral_norm(conv)
+    return conv
 
 
 def conv_pair(channels: int, out: int, *, spectral: bool = False) -> nn.Sequential:
@@ -59,14 +62,17 @@ class MultiDilationBlock(nn.Module):
         return x + self.fuse(torch.cat([branch(x) for branch in self.branches], dim=1))
 
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def fold(network: nn.Module) -> nn.Module:
-    """A copy for inference: eval mode, frozen, parametrisations (spectral norm) folded into weights.
 
-    Outputs are those of `network.eval()`; nothing is divided by a norm at each call any more.
+def fold(network: Network) -> Network:
+    """A copy for inference: eval mode, frozen, spectral and weight norms folded into weights.
+
+    Outputs are those of `network.eval()`, but nothing is divided by a norm at each call any more,
+    and other runtimes see plain convolutions. The original stays as it is.
     """
     network = copy.deepcopy(network).eval()
-    for module in list(network.modules()):
+    for module in network.modules():
         if parametrize.is_parametrized(module):
             _fold_module(module)
     return network.requires_grad_(False)
@@ -77,7 +83,8 @@ def _fold_module(module: nn.Module) -> None:
 
     The two copies share the class that carries the parametrised properties, and it deletes them.
     """
-    weights = {name: getattr(module, name).detach() for name in module.parametrizations}
+    names = list(module.parametrizations)  # type: ignore[arg-type]
+    weights = {name: getattr(module, name).detach() for name in names}
     module.__class__ = parametrize.type_before_parametrizations(module)
     del module.parametrizations
     for name, weight in weights.items():

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from faceskd.errors import ConfigError
 from faceskd.models.base import FeatureInfo
 from faceskd.models.blocks import (
     SLOPE,
@@ -24,6 +25,7 @@ from faceskd.models.blocks import (
     upsample,
 )
 
+ENCODER_STRIDES = (2, 4, 8, 16)
 STAGE_STRIDES = (8, 4, 2, 1)
 STAGE_FACTORS = (8, 4, 2, 1)
 HEAD_INIT = 0.1
@@ -51,10 +53,18 @@ class SFTDecoder(nn.Module):
     Args:
         encoder_info: channels and strides of the encoder's features, shallow to deep.
         width: channels of the last stage; the four have 8, 4, 2 and 1 times as many.
+
+    Raises:
+        ConfigError: the encoder's features have other strides.
     """
 
     def __init__(self, *, encoder_info: Sequence[FeatureInfo], width: int) -> None:
         super().__init__()
+        strides = tuple(info.stride for info in encoder_info)
+        if strides != ENCODER_STRIDES:
+            raise ConfigError(
+                f"expected an encoder with taps of the strides {ENCODER_STRIDES}, got {strides}"
+            )
         deepest = encoder_info[-1].channels
         self.feature_info = [
             FeatureInfo(width * factor, stride)
@@ -66,14 +76,15 @@ class SFTDecoder(nn.Module):
         for condition, info in zip(reversed(encoder_info), self.feature_info, strict=True):
             self.stages.append(SFTStage(channels, condition.channels, info.channels))
             channels = info.channels
+        last = conv3x3(width, 3)
+        last.weight.data.mul_(HEAD_INIT)
         self.head = nn.Sequential(
             conv3x3(width, width),
             nn.LeakyReLU(SLOPE, inplace=True),
             ResidualBlock(width),
             ResidualBlock(width),
-            conv3x3(width, 3),
+            last,
         )
-        self.head[-1].weight.data.mul_(HEAD_INIT)
 
     def forward(self, encoded: Sequence[Tensor], enlarged: Tensor) -> tuple[Tensor, list[Tensor]]:
         """`encoded`: shallow to deep. Returns the SR face (B, 3, H, W) and four stage outputs."""

@@ -70,7 +70,7 @@ class Teacher(SuperResolver):
                 f"has {fingerprint}: build it again with the teacher's encoder"
             )
         for tap, transfer in zip(self.encoder.taps, self.transfers, strict=True):
-            transfer.load_atoms(dictionary.atoms_of(tap))
+            transfer.load_atoms(dictionary.atoms_of(tap))  # type: ignore[operator]
         self.dictionary_sha256 = dictionary.sha256
         self.dictionary_bytes = sum(
             buffer.numel() * buffer.element_size()

@@ -78,7 +78,9 @@ def select(component: Tensor, whitened: Tensor) -> Tensor:
     Returns:
         Indices (B,).
     """
-    query = component.float() * statistics(component)[1]
+    mean, std = statistics(component)
+    # Whitened atoms sum to zero: taking the mean away changes no score, but rounds less in bf16.
+    query = (component.float() - mean) * std
     return (query.flatten(1).to(whitened.dtype) @ whitened.T).argmax(1)
 
 
@@ -153,11 +155,15 @@ class FeatureTransfer(nn.Module):
             self.register_buffer(f"atoms_{component}", None, persistent=False)
 
     def load_atoms(self, atoms: Mapping[str, Tensor]) -> None:
-        """Whiten the atoms (K, C, S, S) of each component and keep them as rows (K, C S S)."""
+        """Keep the atoms (K, C, S, S) of each component as rows (K, C S S), whitened unless literal.
+
+        DFDNet's form normalises in every call, the atoms as they are in the dictionary.
+        """
         like = next(self.parameters())
         for component in COMPONENTS:
-            whitened = whiten(atoms[component].to(like.device)).to(like.dtype)
-            setattr(self, f"atoms_{component}", whitened.flatten(1).contiguous())
+            kept = atoms[component].to(like.device)
+            kept = kept.float() if self.selection == "literal" else whiten(kept)
+            setattr(self, f"atoms_{component}", kept.to(like.dtype).flatten(1).contiguous())
 
     def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
         """`boxes`: (B, 4, 4), xyxy in pixels of the face, in the order of COMPONENTS."""
@@ -170,17 +176,18 @@ class FeatureTransfer(nn.Module):
 
     def transfer(self, features: Tensor, component: str, box: Tensor) -> Tensor:
         """Cut a component out by its box (B, 4) in cells, look it up, and blend the atom in."""
-        whitened = getattr(self, f"atoms_{component}")
-        size = math.isqrt(whitened.shape[1] // self.channels)
+        atoms = getattr(self, f"atoms_{component}")
+        size = math.isqrt(atoms.shape[1] // self.channels)
         shape = (-1, self.channels, size, size)
         with torch.autocast(features.device.type, enabled=False):
             cut = _roi_align(features, box, size)
-            if self.selection == "product":
-                best = select(cut.detach(), whitened)
-            else:
-                best = select_literal(cut.detach(), whitened.view(shape))
             mean, std = statistics(cut)
-            atom = whitened[best].float().view(shape) * std + mean
+            if self.selection == "product":
+                best = atoms[select(cut.detach(), atoms)].float().view(shape)
+            else:
+                rows = atoms[select_literal(cut.detach(), atoms.view(shape))]
+                best = whiten(rows.view(shape))
+            atom = best * std + mean
         dtype = next(self.confidence.parameters()).dtype
         cut, atom = cut.to(dtype), atom.to(dtype)
         return cut + self.confidence[component](atom - cut) * atom

@@ -5,14 +5,13 @@
 | "torchvision" | ImageNet weights through torch hub's cache (TORCH_HOME); downloaded if absent |
 | *.safetensors | an encoder trained by `faceskd train experiment=encoder` |
 | *.pth with `model` | collaborative distillation's narrow VGG-19 (keys conv0, conv11, ... conv51) |
+| *.pth, features.N | torchvision's own file |
 | *.pth, numbered keys | the "normalised" VGG-19 of style transfer (0: 1x1 conv; then each 3x3) |
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING
-from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError
@@ -21,11 +20,13 @@ from torch import Tensor
 
 from faceskd.errors import WeightsError
 from faceskd.files import atomic_path
+from faceskd.pickles import read_pickle
 
 if TYPE_CHECKING:
     from faceskd.models.vgg import VGG19
 
 TORCHVISION = "torchvision"
+FEATURES = "features."
 
 
 def load_vgg_weights(vgg: "VGG19", source: str | Path) -> None:
@@ -34,9 +35,9 @@ def load_vgg_weights(vgg: "VGG19", source: str | Path) -> None:
     Raises:
         WeightsError: the file is missing or damaged, another width, or does not reach the taps.
     """
-    state = _torchvision_state() if str(source) == TORCHVISION else _file_state(Path(source))
+    state = _hub_state() if str(source) == TORCHVISION else _file_state(Path(source))
     wanted = vgg.state_dict()
-    missing = sorted(set(wanted) - set(state))
+    missing = sorted(name for name in wanted if not isinstance(state.get(name), Tensor))
     if missing:
         raise WeightsError(
             f"the VGG-19 weights in {str(source)!r} end before the tap {vgg.taps[-1]!r}: "
@@ -61,24 +62,28 @@ def save_vgg_weights(vgg: "VGG19", path: Path | str) -> None:
 def _file_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"no VGG-19 weights at {str(path)!r}")
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        try:
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{str(path)!r} is not a file of VGG-19 weights: {error}") from error
-    if not isinstance(content, Mapping):
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{str(path)!r} is not a whole safetensors file: {error}") from error
+    content = read_pickle(path)
+    narrow = isinstance(content, Mapping) and "model" in content
+    model = content["model"] if narrow else content
+    if not isinstance(model, Mapping) or not all(isinstance(key, str) for key in model):
         raise WeightsError(f"{str(path)!r} holds no state dict of a VGG-19")
-    if "model" in content:
-        return _narrow_state(content["model"])
-    return _normalised_state(content)
+    if narrow:
+        return _narrow_state(model)
+    if any(key.startswith(FEATURES) for key in model):
+        return _torchvision_state(model)
+    return _normalised_state(model)
 
 
 def _narrow_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Keys conv0, convXY.weight -> normalise, convs.X_Y.weight; projections are left out."""
     state = {}
     for key, value in model.items():
-        layer, kind = key.rsplit(".", 1)
+        layer, _, kind = key.rpartition(".")
         if layer == "conv0":
             state[f"normalise.{kind}"] = value
         elif layer.startswith("conv") and layer[4:].isdigit():
@@ -88,39 +93,49 @@ def _narrow_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _normalised_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Numbered convolutions in their order -> normalise, convs.1_1, convs.1_2, ..."""
+    return _renamed(model, ["normalise", *(f"convs.{name}" for name in _conv_names())])
+
+
+def _torchvision_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keys features.N.weight -> convs.X_Y.weight; torchvision normalises outside the network."""
+    from faceskd.models.vgg import VGG19
+
+    features = {
+        key[len(FEATURES) :]: value for key, value in model.items() if key.startswith(FEATURES)
+    }
+    fresh = VGG19(width=1, taps=("relu1_1",)).normalise.state_dict()
+    return _renamed(features, [f"convs.{name}" for name in _conv_names()]) | {
+        f"normalise.{kind}": value for kind, value in fresh.items()
+    }
+
+
+def _renamed(model: Mapping[str, Tensor], names: list[str]) -> dict[str, Tensor]:
+    """Layers with numbers for names, in their order, under the names given."""
     layers = sorted({int(key.split(".")[0]) for key in model if key.split(".")[0].isdigit()})
-    names = ["normalise", *(f"convs.{name}" for name in _conv_names())]
     return {
         f"{name}.{kind}": model[f"{layer}.{kind}"]
         for layer, name in zip(layers, names, strict=False)
         for kind in ("weight", "bias")
+        if f"{layer}.{kind}" in model
     }
 
 
-def _torchvision_state() -> dict[str, Tensor]:
+def _hub_state() -> dict[str, Tensor]:
     from torchvision.models import VGG19_Weights
 
-    from faceskd.models.vgg import VGG19
-
     url = VGG19_Weights.IMAGENET1K_V1.url
-    try:
-        content = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=False, weights_only=True
-        )
-    except (URLError, OSError) as error:
-        raise WeightsError(
-            f"torchvision's VGG-19 is not in torch hub's cache and {url} cannot be reached "
-            f"({error}); put the file into TORCH_HOME/hub/checkpoints, or give a path"
-        ) from error
-    numbered = {key[9:]: value for key, value in content.items() if key.startswith("features.")}
-    layers = sorted({int(key.split(".")[0]) for key in numbered})
-    state = {
-        f"convs.{name}.{kind}": numbered[f"{layer}.{kind}"]
-        for layer, name in zip(layers, _conv_names(), strict=True)
-        for kind in ("weight", "bias")
-    }
-    fresh = VGG19(width=1, taps=("relu1_1",)).state_dict()
-    return state | {key: fresh[key] for key in ("normalise.weight", "normalise.bias")}
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+    if not file.is_file():
+        digest = file.stem.rpartition("-")[2]  # torch hub's names end in it
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), digest, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise WeightsError(
+                f"torchvision's VGG-19 is not at {str(file)!r} and {url} cannot be fetched "
+                f"({error}); put the file there, or give a path"
+            ) from error
+    return _torchvision_state(read_pickle(file))
 
 
 def _conv_names() -> list[str]:

@@ -16,11 +16,11 @@ from faceskd.config import compose_model
 from faceskd.detection import MTCNNDetector
 from faceskd.dictionary import Dictionary
 from faceskd.errors import ConfigError
-from faceskd.export import fold_parametrizations
 from faceskd.images import to_uint8
 from faceskd.models.base import SuperResolver
+from faceskd.models.blocks import fold
 from faceskd.models.teacher import Teacher
-from faceskd.weights import build_network, load_network
+from faceskd.weights import build_network, load_network, without_files
 
 HR_SIZE = 256
 WEIGHTS_SUFFIXES = (".safetensors", ".ckpt")
@@ -70,7 +70,7 @@ class Subject:
     def network(self, device: torch.device) -> SuperResolver:
         """The network in its form, as `Restorer` runs it: in eval mode, its norms folded."""
         form = FORMS[self.form]
-        network = fold_parametrizations(self.build()).to(device=device, dtype=form.dtype)
+        network = fold(self.build()).to(device=device, dtype=form.dtype)
         return network.to(memory_format=form.layout)
 
     def prepare(self, network: SuperResolver, lr: Tensor) -> Callable[[], Tensor]:
@@ -148,7 +148,7 @@ def build_model(model: str, *, atoms: int = 512) -> SuperResolver:
     """A network by its name in `conf/model/` (random weights, nothing downloaded) or its file."""
     if Path(model).suffix in WEIGHTS_SUFFIXES:
         return load_network(model)
-    network = build_network(_without_weights(compose_model(model)))
+    network = build_network(without_files(compose_model(model)))
     if isinstance(network, Teacher):
         encoder = network.encoder
         network.load_dictionary(Dictionary.random(encoder.taps, encoder.feature_info, atoms=atoms))
@@ -168,15 +168,6 @@ def _enlarge(lr: Tensor) -> Tensor:
 
 def _is_teacher(config: dict[str, Any]) -> bool:
     return config["_target_"] == f"{Teacher.__module__}.{Teacher.__name__}"
-
-
-def _without_weights(config: Any) -> Any:
-    if not isinstance(config, dict):
-        return config
-    return {
-        key: None if key in ("weights", "dictionary") else _without_weights(value)
-        for key, value in config.items()
-    }
 
 
 def _unused(name: str, taken: dict[str, Subject]) -> str:
