@@ -16,7 +16,7 @@ MIRRORED = tuple(
 
 @dataclass(frozen=True)
 class Augment:
-    """Flip, small similarity jitter, colour jitter.
+    """Mirror, small similarity transform, gain of the colours.
 
     Attributes:
         flip: probability of a mirror.
@@ -24,7 +24,8 @@ class Augment:
         rotate: largest rotation, degrees.
         scale: largest relative change of size.
         shift: largest shift, pixels of the 256 px face.
-        colour: largest relative change of brightness, contrast and of each channel's gain.
+        colour: largest relative change of brightness; each channel changes by up to half as much
+            on top of it.
     """
 
     flip: float = 0.5

@@ -8,7 +8,7 @@ levels, JPEG quality 100 q. With it bicubic scores near the paper's 25.7 to 26.1
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -51,6 +51,19 @@ def _odd(size: float) -> int:
     return 2 * math.ceil((size - 1) / 2) + 1
 
 
+def _is_range(came: Any, lowest: float, highest: float) -> bool:
+    try:
+        low, high = came
+        return bool(lowest <= low <= high <= highest)
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_lr_size(lr_size: int) -> None:
+    if lr_size < 1:
+        raise ConfigError(f"expected lr_size of at least 1 pixel, got {lr_size}")
+
+
 @dataclass(frozen=True)
 class Eq8:
     """Blur, shrink, noise, JPEG, then area resize to `lr_size`.
@@ -64,7 +77,7 @@ class Eq8:
         lr_size: side of the LR face.
 
     Raises:
-        ConfigError: a range is reversed or outside what is possible.
+        ConfigError: a range is none, reversed, or outside what is possible.
     """
 
     blur: Range = (3.0, 5.0)
@@ -77,14 +90,14 @@ class Eq8:
     def __post_init__(self) -> None:
         bounds = {"blur": (1, 64), "resize": (0.05, 1), "noise": (0, 255), "jpeg": (1, 100)}
         for name, (lowest, highest) in bounds.items():
-            low, high = getattr(self, name)
-            if not lowest <= low <= high <= highest:
+            came = getattr(self, name)
+            if not _is_range(came, lowest, highest):
                 raise ConfigError(
-                    f"expected {name} as [low, high] within [{lowest}, {highest}], "
-                    f"got [{low}, {high}]"
+                    f"expected {name} as [low, high] within [{lowest}, {highest}], got {came}"
                 )
         if not 0 <= self.motion <= 1:
             raise ConfigError(f"expected motion as a probability, got {self.motion}")
+        _check_lr_size(self.lr_size)
 
     def __call__(self, hr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         size = rng.uniform(*self.blur)
@@ -98,7 +111,7 @@ class Eq8:
         image = np.clip(image + noise, 0, 255).round().astype(np.uint8)
         quality = round(rng.uniform(*self.jpeg))
         _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
+        image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1]
         return cv2.resize(image, (self.lr_size, self.lr_size), interpolation=cv2.INTER_AREA)
 
 
@@ -107,6 +120,9 @@ class Clean:
     """Antialiased bicubic resize and nothing else: the setting of most papers on general SR."""
 
     lr_size: int = 32
+
+    def __post_init__(self) -> None:
+        _check_lr_size(self.lr_size)
 
     def __call__(self, hr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         size = (self.lr_size, self.lr_size)

@@ -1,4 +1,4 @@
-"""Distance between the feature maps of student and teacher (second term of eq. 6, Jo et al. 2021)."""
+"""Distance between feature maps of student and teacher (eq. 6 of Jo et al. 2021, second term)."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ class FeatureDistillation(nn.Module):
         scales: indices of the maps to distil: all four (MSKD), one (SSKD).
 
     Raises:
-        ConfigError: a scale that does not exist, or maps of different resolution.
+        ConfigError: no scale, one that does not exist, or maps of different resolution.
     """
 
     def __init__(
@@ -33,6 +33,8 @@ class FeatureDistillation(nn.Module):
         super().__init__()
         count = min(len(student), len(teacher))
         self.scales = tuple(scales)
+        if not self.scales or len(set(self.scales)) < len(self.scales):
+            raise ConfigError(f"expected scales, each once, got {list(self.scales)}")
         self.adapters = nn.ModuleList()
         for scale in self.scales:
             if not 0 <= scale < count:

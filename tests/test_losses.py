@@ -1,0 +1,303 @@
+"""Losses, each by kornia's grid: smoke, errors, perfect prediction, gradients, literal form."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from faceskd.errors import ConfigError
+from faceskd.losses import (
+    Charbonnier,
+    FeatureDistillation,
+    Hinge,
+    L1Loss,
+    LeastSquares,
+    MSELoss,
+    PerceptualLoss,
+    WeightedSum,
+)
+from faceskd.models import VGG19, FeatureDiscriminators, FeatureInfo
+
+TAPS = ("relu1_1", "relu2_1", "relu3_1")
+INFO = [FeatureInfo(8, 8), FeatureInfo(4, 4), FeatureInfo(2, 2), FeatureInfo(1, 1)]
+
+
+def perceptual():
+    torch.manual_seed(0)
+    return PerceptualLoss(vgg=VGG19(width=2, taps=TAPS, pooling="avg"))
+
+
+IMAGE_LOSSES = {
+    "l1": L1Loss,
+    "mse": MSELoss,
+    "charbonnier": Charbonnier,
+    "perceptual": perceptual,
+}
+
+
+@pytest.fixture(params=IMAGE_LOSSES)
+def loss(request):
+    return IMAGE_LOSSES[request.param]()
+
+
+@pytest.fixture
+def images():
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(2, 2, 3, 16, 16, generator=generator)
+
+
+def maps(channels, seed, size=4, batch=2):
+    """Feature maps of four scales."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(batch, count, size << index, size << index, generator=generator)
+        for index, count in enumerate(channels)
+    ]
+
+
+# Every loss of images.
+
+
+def test_smoke(loss, images):
+    value = loss(*images)
+    assert value.shape == ()
+    assert value.dtype == torch.float32
+    assert torch.isfinite(value)
+    assert value > 0
+
+
+@pytest.mark.parametrize(("batch", "size"), [(1, 16), (3, 24)])
+def test_cardinality(loss, batch, size):
+    assert loss(torch.zeros(batch, 3, size, size), torch.ones(batch, 3, size, size)).ndim == 0
+
+
+def test_perfect_prediction(loss, images):
+    floor = loss.eps if isinstance(loss, Charbonnier) else 0
+    assert loss(images[0], images[0]).item() == pytest.approx(floor, abs=1e-7)
+
+
+def test_half_precision_is_summed_in_float32(loss, images):
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(*images)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(loss(*images).item(), rel=0.05)
+
+
+def test_gradcheck(loss):
+    generator = torch.Generator().manual_seed(2)
+    hr = torch.rand(1, 3, 8, 8, generator=generator)
+    sr = hr + 0.3 + 0.2 * torch.rand(1, 3, 8, 8, generator=generator)
+    sr.requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(sr, hr), sr)
+    direction = torch.randn(1, 3, 8, 8, generator=generator)
+    step = 2e-3
+    with torch.no_grad():
+        slope = (loss(sr + step * direction, hr) - loss(sr - step * direction, hr)) / (2 * step)
+    assert (gradient * direction).sum().item() == pytest.approx(slope.item(), rel=0.03, abs=2e-3)
+
+
+def test_pixel_losses_are_their_equations(images):
+    sr, hr = images.numpy().astype(np.float64)
+    error = sr - hr
+    expected = {
+        L1Loss(): np.abs(error).mean(),
+        MSELoss(): np.square(error).mean(),
+        Charbonnier(eps=0.05): np.sqrt(np.square(error) + 0.05**2).mean(),
+    }
+    for loss, value in expected.items():
+        assert loss(*images).item() == pytest.approx(value, rel=1e-5)
+
+
+# The perceptual loss.
+
+
+def test_perceptual_is_its_literal_loop(images):
+    loss = perceptual()
+    sr, hr = images
+    total = 0.0
+    with torch.no_grad():
+        for made, true in zip(loss.vgg(sr), loss.vgg(hr), strict=True):
+            made, true = made.double().numpy(), true.double().numpy()
+            total += np.abs(made - true).mean() / np.abs(true).mean() / len(TAPS)
+    assert loss(sr, hr).item() == pytest.approx(total, rel=1e-4)
+
+
+def test_perceptual_weighs_taps(images):
+    vgg = perceptual().vgg
+    singles = [
+        PerceptualLoss(vgg=vgg, weights=weights)(*images).item()
+        for weights in ([1, 0, 0], [0, 1, 0], [0, 0, 1])
+    ]
+    total = PerceptualLoss(vgg=vgg, weights=[1.0, 2.0, 3.0])(*images).item()
+    assert total == pytest.approx(np.dot(singles, [1, 2, 3]), rel=1e-5)
+
+
+def test_perceptual_does_not_depend_on_the_scale_of_features(images):
+    loss = perceptual()
+    before = loss(*images).item()
+    for name, conv in loss.vgg.convs.items():
+        conv.bias.data.mul_(7.0 if name == "1_1" else 1.0)
+        conv.weight.data.mul_(7.0 if name == "1_1" else 1.0)
+    assert loss(*images).item() == pytest.approx(before, rel=1e-4)  # biases are zero at first
+
+
+def test_perceptual_is_frozen_and_hr_gets_no_gradient(images):
+    loss = perceptual()
+    sr, hr = (image.clone().requires_grad_() for image in images)
+    loss(sr, hr).backward()
+    assert sr.grad.abs().sum() > 0
+    assert hr.grad is None
+    assert not any(p.requires_grad for p in loss.parameters())
+    assert not loss.vgg.training
+
+
+def test_perceptual_refuses_a_wrong_number_of_weights():
+    with pytest.raises(ConfigError, match="expected 3 weights, one a tap, got 2"):
+        PerceptualLoss(vgg=VGG19(width=1, taps=TAPS), weights=[1.0, 1.0])
+
+
+# Adversarial losses, over the scores of two discriminators.
+
+
+@pytest.fixture
+def scores():
+    real, fake = maps((1, 1), 3), maps((1, 1), 4)
+    return real, fake
+
+
+def arrays(scores):
+    return [score.double().numpy() for score in scores]
+
+
+def test_least_squares_is_eq_6_and_7(scores):
+    real, fake = scores
+    generator = sum(np.mean((f - 1) ** 2) for f in arrays(fake))
+    discriminator = sum(
+        np.mean((r - 1) ** 2) + np.mean(f**2)
+        for r, f in zip(arrays(real), arrays(fake), strict=True)
+    )
+    assert LeastSquares().generator(fake).item() == pytest.approx(generator, rel=1e-5)
+    assert LeastSquares().discriminator(real, fake).item() == pytest.approx(discriminator, rel=1e-5)
+
+
+def test_hinge_is_its_equation(scores):
+    real, fake = scores
+    generator = sum(-np.mean(f) for f in arrays(fake))
+    discriminator = sum(
+        np.mean(np.maximum(0, 1 - r)) + np.mean(np.maximum(0, 1 + f))
+        for r, f in zip(arrays(real), arrays(fake), strict=True)
+    )
+    assert Hinge().generator(fake).item() == pytest.approx(generator, rel=1e-5)
+    assert Hinge().discriminator(real, fake).item() == pytest.approx(discriminator, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [LeastSquares(), Hinge()], ids=["lsgan", "hinge"])
+def test_a_discriminator_that_is_right_has_no_loss(loss):
+    ones = [torch.ones(2, 1, 4, 4)]
+    fooled = -ones[0] if isinstance(loss, Hinge) else torch.zeros(2, 1, 4, 4)
+    assert loss.discriminator(ones, [fooled]).item() == 0
+    assert loss.generator(ones) < loss.generator([fooled])
+
+
+@pytest.mark.parametrize("loss", [LeastSquares(), Hinge()], ids=["lsgan", "hinge"])
+def test_scores_of_another_number_of_discriminators_are_a_mistake(loss, scores):
+    real, fake = scores
+    with pytest.raises(ValueError, match="zip"):
+        loss.discriminator(real, fake[:1])
+
+
+def test_feature_discriminators_give_one_map_a_scale():
+    features = maps((8, 4, 2, 1), 5)
+    scores = FeatureDiscriminators(channels=(8, 4, 2, 1), width=4)(features)
+    assert [tuple(score.shape) for score in scores] == [(2, 1, s, s) for s in (1, 2, 4, 8)]
+
+
+# Distillation.
+
+
+def literal_distance(student, teacher):
+    return sum(np.mean((s - t) ** 2) for s, t in zip(arrays(student), arrays(teacher), strict=True))
+
+
+def test_distillation_of_equal_widths_is_eq_6():
+    student, teacher = maps((8, 4, 2, 1), 6), maps((8, 4, 2, 1), 7)
+    loss = FeatureDistillation(student=INFO, teacher=INFO)
+    value = loss(loss.adapt(student), loss.choose(teacher))
+    assert value.item() == pytest.approx(literal_distance(student, teacher), rel=1e-5)
+    assert loss(loss.adapt(teacher), loss.choose(teacher)).item() == 0
+    assert not list(loss.parameters())
+
+
+@pytest.mark.parametrize("scales", [(3,), (0,), (1, 2), (3, 0)])
+def test_distillation_of_some_scales(scales):
+    student, teacher = maps((8, 4, 2, 1), 6), maps((8, 4, 2, 1), 7)
+    loss = FeatureDistillation(student=INFO, teacher=INFO, scales=scales)
+    value = loss(loss.adapt(student), loss.choose(teacher))
+    chosen = [[features[scale] for scale in scales] for features in (student, teacher)]
+    assert value.item() == pytest.approx(literal_distance(*chosen), rel=1e-5)
+
+
+def test_adapters_only_where_widths_differ():
+    wide = [FeatureInfo(16, 8), FeatureInfo(4, 4), FeatureInfo(6, 2), FeatureInfo(1, 1)]
+    loss = FeatureDistillation(student=INFO, teacher=wide)
+    assert [type(adapter) for adapter in loss.adapters] == [
+        nn.Conv2d, nn.Identity, nn.Conv2d, nn.Identity,
+    ]  # fmt: skip
+    assert loss.adapters[0].weight.shape == (16, 8, 1, 1)
+    student, teacher = maps((8, 4, 2, 1), 6), maps((16, 4, 6, 1), 7)
+    adapted = loss.adapt(student)
+    weight, bias = loss.adapters[0].weight[:, :, 0, 0], loss.adapters[0].bias
+    literal = torch.einsum("oc,bchw->bohw", weight, student[0]) + bias[:, None, None]
+    torch.testing.assert_close(adapted[0], literal)
+    loss(adapted, loss.choose(teacher)).backward()
+    assert all(parameter.grad is not None for parameter in loss.parameters())
+
+
+@pytest.mark.parametrize("scales", [(4,), (-1,), (0, 7)])
+def test_scales_that_do_not_exist_are_refused(scales):
+    with pytest.raises(ConfigError, match="expected scales within 0 to 3"):
+        FeatureDistillation(student=INFO, teacher=INFO, scales=scales)
+
+
+def test_no_scale_and_a_scale_twice_are_refused():
+    for scales in ((), (1, 1)):
+        with pytest.raises(ConfigError, match="expected scales, each once"):
+            FeatureDistillation(student=INFO, teacher=INFO, scales=scales)
+
+
+def test_maps_of_other_resolution_are_refused():
+    other = [FeatureInfo(8, 8), FeatureInfo(4, 8), FeatureInfo(2, 2), FeatureInfo(1, 1)]
+    with pytest.raises(ConfigError, match="feature map 1 of the student has stride 8"):
+        FeatureDistillation(student=other, teacher=INFO)
+
+
+# Their sum.
+
+
+def test_weighted_sum_is_the_sum_of_its_parts(images):
+    terms = {
+        "a": {"weight": 100.0, "loss": L1Loss()},
+        "b": {"weight": 20.0, "loss": MSELoss()},
+        "off": {"weight": 0.0, "loss": nn.Identity()},
+        "none": None,
+    }
+    total, parts = WeightedSum(terms=terms)(*images)
+    assert set(parts) == {"a", "b"}
+    expected = 100 * L1Loss()(*images) + 20 * MSELoss()(*images)
+    torch.testing.assert_close(total, expected)
+    torch.testing.assert_close(parts["a"], L1Loss()(*images))
+
+
+def test_a_sum_of_nothing_is_zero(images):
+    total, parts = WeightedSum(terms={})(*images)
+    assert total.item() == 0
+    assert parts == {}
+
+
+def test_losses_rank_a_worse_image_lower(loss, images):
+    hr = images[0]
+    noise = torch.randn(hr.shape, generator=torch.Generator().manual_seed(8))
+    values = [loss(hr + amount * noise, hr).item() for amount in (0.01, 0.05, 0.2)]
+    assert all(near < far for near, far in itertools.pairwise(values))
