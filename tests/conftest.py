@@ -1,0 +1,46 @@
+"""What several test modules share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from faceskd.align import similarity_crop, transform_points
+from faceskd.components import boxes_from_landmarks, five_points
+from faceskd.images import write_image
+from faceskd.manifest import OK, Record, write_manifest
+from faceskd.portraits import render_portrait
+
+SPLITS = {"train": 24, "val": 4, "test": 4}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tests run side by side, and sums in one order repeat bit for bit."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def prepared_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `faceskd prepare` writes it: 24, 4 and 4 synthetic faces of as many people."""
+    folder = tmp_path_factory.mktemp("prepared")
+    records = []
+    for number, split in enumerate(name for name, count in SPLITS.items() for _ in range(count)):
+        portrait = render_portrait(number, size=256)
+        image, matrix = similarity_crop(portrait.image, portrait.landmarks + 0.5)
+        points = transform_points(portrait.landmarks + 0.5, matrix)
+        face = f"{split}/{portrait.identity}.png"
+        write_image(folder / face, image)
+        records.append(
+            Record(
+                source=f"{portrait.identity}.jpg",
+                status=OK,
+                split=split,
+                identity=portrait.identity,
+                face=face,
+                landmarks=five_points(points).tolist(),
+                boxes=boxes_from_landmarks(points).tolist(),
+            )
+        )
+    write_manifest(folder, records)
+    return folder
