@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from faceskd.augment import Augment
 from faceskd.components import five_points
 from faceskd.degradation import Degradation
-from faceskd.errors import ConfigError
+from faceskd.errors import ConfigError, FacesError
 from faceskd.images import read_image, to_tensor
 from faceskd.manifest import Record, read_manifest
 
@@ -42,7 +42,8 @@ class FaceDataset(Dataset[Item]):
         cache: keep decoded faces in memory, 0.2 MB each.
 
     Raises:
-        FacesError: no manifest, or no face in the split.
+        FacesError: no manifest, no face in the split, or a face's file is missing or of another
+            size than 256x256.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class FaceDataset(Dataset[Item]):
     ) -> None:
         self.folder = Path(faces)
         self.records: list[Record] = read_manifest(faces, split)[:limit]
+        self._check_files()
         self.degradation = degradation
         self.augment = augment
         self.seed = seed
@@ -83,10 +85,25 @@ class FaceDataset(Dataset[Item]):
             "name": Path(record.face).stem,
         }
 
+    def _check_files(self) -> None:
+        """Now, and not hours into a training."""
+        missing = [r.face for r in self.records if not (self.folder / r.face).is_file()]
+        if missing:
+            raise FacesError(
+                f"{len(missing)} of {len(self.records)} faces that the manifest of "
+                f"{str(self.folder)!r} names are missing, {missing[0]} for one"
+            )
+
     def _face(self, index: int) -> np.ndarray:
         if self.cache is not None and index in self.cache:
             return self.cache[index]
-        hr = read_image(self.folder / self.records[index].face)
+        name = self.records[index].face
+        hr = read_image(self.folder / name)
+        if hr.shape[:2] != (HR_SIZE, HR_SIZE):
+            raise FacesError(
+                f"expected faces of {HR_SIZE}x{HR_SIZE} pixels, got {hr.shape[1]}x{hr.shape[0]} "
+                f"({name})"
+            )
         if self.cache is not None:
             self.cache[index] = hr
         return hr
@@ -128,6 +145,12 @@ class StreamSampler(Sampler[tuple[int, int]]):
             yield epoch, int(permutation[place])
 
 
+def _check_least(lowest: int, **settings: int | None) -> None:
+    for name, came in settings.items():
+        if came is not None and came < lowest:
+            raise ConfigError(f"expected data.{name} of at least {lowest}, got {came}")
+
+
 class FaceData(pl.LightningDataModule):
     """Training stream and frozen validation set of a folder of prepared faces.
 
@@ -159,11 +182,8 @@ class FaceData(pl.LightningDataModule):
             raise ConfigError(
                 "no faces given: set data.faces to a folder that `faceskd prepare` wrote"
             )
-        if batch_size < 1 or steps_per_epoch < 1:
-            raise ConfigError(
-                f"expected batch_size and steps_per_epoch of at least 1, got {batch_size} and "
-                f"{steps_per_epoch}"
-            )
+        _check_least(1, batch_size=batch_size, steps_per_epoch=steps_per_epoch, val_limit=val_limit)
+        _check_least(0, workers=workers)
         dataset = partial(FaceDataset, faces, degradation=degradation, cache=cache)
         self.train = dataset("train", augment=augment, seed=seed)
         self.val = dataset("val", limit=val_limit, seed=seed)
@@ -199,5 +219,7 @@ class FaceData(pl.LightningDataModule):
             sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            # Not the global one: a resumed run starts loaders anew, which draws from it.
+            generator=torch.Generator().manual_seed(self.seed),
             pin_memory=torch.cuda.is_available(),
         )

@@ -1,15 +1,20 @@
 """What several test modules share."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from faceskd.align import similarity_crop, transform_points
 from faceskd.components import boxes_from_landmarks, five_points
 from faceskd.images import write_image
 from faceskd.manifest import OK, Record, write_manifest
 from faceskd.portraits import render_portrait
+
+settings.register_profile("faceskd", deadline=None)  # a slow machine is no failure
+settings.load_profile("faceskd")
 
 SPLITS = {"train": 24, "val": 4, "test": 4}
 
@@ -18,6 +23,7 @@ SPLITS = {"train": 24, "val": 4, "test": 4}
 def _one_thread() -> None:
     """Tests run side by side, and sums in one order repeat bit for bit."""
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # what tests start
 
 
 @pytest.fixture(scope="session")
