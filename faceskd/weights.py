@@ -9,6 +9,7 @@ exponential average of the weights, that is what is loaded.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -150,7 +151,13 @@ def load_network(path: Path | str, dictionary: Path | str | None = None) -> Supe
 
 def load_state(network: SuperResolver, state: dict[str, Tensor], origin: str) -> None:
     """Fill a network, or say in a WeightsError how its architecture differs."""
-    wanted = network.state_dict()
+    problem = f"the weights in {origin!r} are of another architecture than {type(network).__name__}"
+    check_state(network.state_dict(), state, problem)
+    network.load_state_dict(state)
+
+
+def check_state(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], problem: str) -> None:
+    """Raise a WeightsError that begins with `problem` unless names and shapes are the same."""
     wrong = sorted(
         key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape
     )
@@ -160,11 +167,9 @@ def load_state(network: SuperResolver, state: dict[str, Tensor], origin: str) ->
         expected = tuple(wanted[key].shape) if key in wanted else "nothing"
         came = tuple(state[key].shape) if key in state else "nothing"
         raise WeightsError(
-            f"the weights in {origin!r} are of another architecture than "
-            f"{type(network).__name__}: {len(wrong) + len(unmatched)} tensors differ; "
-            f"for {key} expected {expected}, got {came}"
+            f"{problem}: {len(wrong) + len(unmatched)} tensors differ; for {key} expected "
+            f"{expected}, got {came}"
         )
-    network.load_state_dict(state)
 
 
 def _attach_dictionary(teacher: Teacher, given: Path | str | None, recorded: dict) -> None:

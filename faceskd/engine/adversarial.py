@@ -14,7 +14,7 @@ class Adversarial(Engine):
     Args:
         discriminator: from images (B, 3, H, W) to a list of score maps.
         adversarial: LSGAN (ours) or hinge (DFDNet's).
-        adversarial_weight: of the adversarial term.
+        adversarial_weight: of the adversarial term; 0 leaves it and the discriminator out.
         adversarial_start: steps before it takes part, so that it does not judge noise.
     """
 
@@ -28,23 +28,25 @@ class Adversarial(Engine):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.discriminator: nn.Module = discriminator
+        self.discriminator = discriminator if adversarial_weight > 0 else None
         self.adversarial = adversarial
         self.adversarial_weight = adversarial_weight
         self.adversarial_start = adversarial_start
 
     def uses_discriminator(self) -> bool:
-        return self.adversarial_weight > 0 and int(self.steps) >= self.adversarial_start
+        return self.discriminator is not None and int(self.steps) >= self.adversarial_start
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         sr = self.network(batch["lr"], batch["boxes"])
         total, parts = self.losses(sr, batch["hr"])
         if self.uses_discriminator():
+            assert self.discriminator is not None
             parts["adversarial"] = self.adversarial.generator(self.discriminator(sr))
             total = total + self.adversarial_weight * parts["adversarial"]
         return total, parts, (batch["hr"], sr.detach())
 
     def discriminator_loss(self, kept: Any) -> Tensor:
         hr, sr = kept
+        assert self.discriminator is not None
         real: Scores = self.discriminator(hr)
         return self.adversarial.discriminator(real, self.discriminator(sr))

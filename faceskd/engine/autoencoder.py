@@ -8,12 +8,12 @@ dictionary is built in its feature space.
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.engine.base import Batch, OptimizerFactory, SchedulerFactory
+from faceskd.engine.resumable import Resumable
 from faceskd.models.base import FeatureInfo
 from faceskd.models.blocks import SLOPE, conv3x3
 from faceskd.models.vgg import VGG19
@@ -30,7 +30,7 @@ def tap_decoder(info: FeatureInfo) -> nn.Sequential:
     )
 
 
-class Autoencoder(pl.LightningModule):
+class Autoencoder(Resumable):
     """L1 between HR faces and what each tap's decoder makes of its features.
 
     Args:
@@ -66,14 +66,15 @@ class Autoencoder(pl.LightningModule):
             hr = hr[..., top : top + self.crop, left : left + self.crop]
         hr = hr.to(memory_format=torch.channels_last)
         loss = torch.stack([F.l1_loss(image.float(), hr) for image in self.reconstruct(hr)]).sum()
-        self.log("loss", loss, prog_bar=True)
+        self.log("loss", loss, prog_bar=True, batch_size=len(hr))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         hr = batch["hr"]
         for tap, image in zip(self.encoder.taps, self.reconstruct(hr), strict=True):
             mse = (image.float().clamp(0, 1) - hr).square().mean(dim=(1, 2, 3))
-            self.log(f"val/psnr_{tap}", (-10 * mse.log10()).mean(), sync_dist=True)
+            psnr = (-10 * mse.log10()).mean()
+            self.log(f"val/psnr_{tap}", psnr, batch_size=len(hr), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())

@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from faceskd.engine.averaging import WeightAverage
-from faceskd.engine.random_state import random_state, set_random_state
-from faceskd.errors import FaceskdError
+from faceskd.engine.resumable import OTHER_TRAINING, Resumable
+from faceskd.errors import FaceskdError, WeightsError
 from faceskd.losses import WeightedSum
 from faceskd.metrics import MetricSuite
 from faceskd.models import SuperResolver
@@ -27,7 +26,7 @@ class TrainingDivergedError(FaceskdError):
     """A loss is no longer a number."""
 
 
-class Engine(pl.LightningModule):
+class Engine(Resumable):
     """Trains a network; subclasses add the terms that need a discriminator or a teacher.
 
     Optimisation is manual for all, so that one generator step and one discriminator step a batch
@@ -44,6 +43,8 @@ class Engine(pl.LightningModule):
         clip: largest norm of the gradient; None for none.
         metrics: what is validated.
     """
+
+    steps: Tensor
 
     def __init__(
         self,
@@ -75,7 +76,6 @@ class Engine(pl.LightningModule):
     # What a subclass may change.
 
     def frozen_parts(self) -> tuple[str, ...]:
-        """Submodules that are never trained: kept in eval mode and out of checkpoints."""
         return ("losses",)
 
     def generator_parameters(self) -> list[nn.Parameter]:
@@ -104,13 +104,15 @@ class Engine(pl.LightningModule):
         with self.toggled_optimizer(optimizers[0]):
             loss, parts, kept = self.generator_loss(batch)
             self._descend(optimizers[0], loss, "loss")
+        stepped = 1
         logs = {"loss": loss.detach(), **{name: part.detach() for name, part in parts.items()}}
         if self.uses_discriminator():
             with self.toggled_optimizer(optimizers[1]):
                 discriminator_loss = self.discriminator_loss(kept)
                 self._descend(optimizers[1], discriminator_loss, "discriminator loss")
             logs["discriminator"] = discriminator_loss.detach()
-        self._step_schedulers()
+            stepped = 2
+        self._step_schedulers(stepped)
         self.steps += 1
         if self.average is not None:
             self.average.update(self.network)
@@ -129,10 +131,12 @@ class Engine(pl.LightningModule):
             self.clip_gradients(optimizer, self.clip, "norm")
         optimizer.step()
 
-    def _step_schedulers(self) -> None:
+    def _step_schedulers(self, stepped: int) -> None:
+        """Step the schedulers of the optimisers that stepped."""
         schedulers = self.lr_schedulers() or []
-        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-            scheduler.step()
+        schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+        for scheduler in schedulers[:stepped]:
+            scheduler.step()  # type: ignore[call-arg]
 
     def configure_optimizers(self) -> Any:
         optimizers = [self.make_optimizer(self.generator_parameters())]
@@ -169,25 +173,14 @@ class Engine(pl.LightningModule):
             sync_dist=True,
         )
 
-    # Modes, memory format, checkpoints.
-
-    def train(self, mode: bool = True) -> "Engine":
-        """As usual, but frozen parts stay in eval mode."""
-        super().train(mode)
-        for name in self.frozen_parts():
-            getattr(self, name).eval()
-        return self
+    # Memory format, checkpoints.
 
     def on_fit_start(self) -> None:
         # channels_last is what CPU and GPU convolutions are fastest with, bf16 ones above all.
         self.to(memory_format=torch.channels_last)
 
-    def _is_frozen(self, key: str) -> bool:
-        return key.startswith(tuple(f"{name}." for name in self.frozen_parts()))
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {k: v for k, v in state.items() if not self._is_frozen(k)}
+        super().on_save_checkpoint(checkpoint)
         metadata: dict[str, Any] = {"steps": int(self.steps), "engine": type(self).__name__}
         if isinstance(self.network, Teacher):
             metadata["dictionary"] = {
@@ -195,19 +188,9 @@ class Engine(pl.LightningModule):
                 "sha256": self.network.dictionary_sha256,
             }
         checkpoint["hyper_parameters"] = {"model": self.model_config, "metadata": metadata}
-        checkpoint["random_state"] = random_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        came = checkpoint["hyper_parameters"]["model"].get("_target_")
-        expected = self.model_config.get("_target_")
-        if came != expected:
-            raise FaceskdError(f"the checkpoint is of a {came}, but {expected} is to be trained")
-        frozen = {k: v for k, v in self.state_dict().items() if self._is_frozen(k)}
-        checkpoint["state_dict"] |= frozen
-        self._random_state = checkpoint.get("random_state")
-
-    def on_train_start(self) -> None:
-        state = getattr(self, "_random_state", None)
-        if state is not None:
-            set_random_state(state)
-            self._random_state = None
+        super().on_load_checkpoint(checkpoint)
+        came = checkpoint["hyper_parameters"]["metadata"].get("dictionary", {}).get("sha256")
+        if isinstance(self.network, Teacher) and came != self.network.dictionary_sha256:
+            raise WeightsError(f"{OTHER_TRAINING}: its dictionary was another")
