@@ -2,12 +2,14 @@
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hydra
+import hydra.utils
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
@@ -39,8 +41,21 @@ def _weights_file(name: str) -> str | None:
     return str(path) if path and path.is_file() else None
 
 
+def quoted(value: str) -> str:
+    """A value as Hydra's override grammar wants it: in quotes where it has special characters.
+
+    Example:
+        >>> quoted("faces/a.png"), quoted("my faces")
+        ('faces/a.png', "'my faces'")
+    """
+    if re.fullmatch(r"[\w./-]+", str(value), re.ASCII):
+        return str(value)
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def register_resolvers() -> None:
-    """Register `${absolute:PATH}` and `${weights_file:NAME}` with OmegaConf."""
+    """Register `${absolute:PATH}`, `${weights_file:NAME}` and `${quoted:VALUE}` with OmegaConf."""
+    OmegaConf.register_new_resolver("quoted", quoted, replace=True)
     OmegaConf.register_new_resolver("absolute", _absolute, replace=True)
     OmegaConf.register_new_resolver("weights_file", _weights_file, replace=True)
 
@@ -116,6 +131,19 @@ def compose_model(name: str, overrides: list[str] | tuple[str, ...] = ()) -> dic
         raise ConfigError(f"no network named {name!r} in conf/model; there are {known}")
     prefixed = [f"model.{override}" for override in overrides]
     return to_plain(compose(f"model/{name}", prefixed)["model"])
+
+
+def instantiate(config: Any, **arguments: Any) -> Any:
+    """Hydra's `instantiate`, but a `FaceskdError` of what is built comes out as it is."""
+    try:
+        return hydra.utils.instantiate(config, **arguments)
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, FaceskdError):
+                raise cause from None
+            cause = cause.__cause__
+        raise
 
 
 def to_plain(config: DictConfig | dict[str, Any]) -> dict[str, Any]:

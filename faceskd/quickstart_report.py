@@ -67,8 +67,8 @@ def show_quickstart(out: Path | str, report: Path, console: Console) -> None:
 def quality_rows(out: Path) -> list[dict[str, Any]]:
     """A row a method, of the metrics that were measured."""
     measured = _read(out / "evaluate" / "metrics.json")["metrics"]
-    identity = {name for entry in measured.values() for name in entry["values"] if "identity" in name}
-    columns = [*SHOWN, *sorted(identity)]
+    names = {name for entry in measured.values() for name in entry["values"]}
+    columns = [*SHOWN, *sorted(name for name in names if name.startswith("identity"))]
     return [
         {"method": method} | {c: entry["values"][c] for c in columns if c in entry["values"]}
         for method, entry in measured.items()

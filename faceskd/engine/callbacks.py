@@ -1,10 +1,11 @@
-"""What a training leaves behind for people to look at."""
+"""What a training leaves behind for people to look at, and when it makes a pause."""
 
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from faceskd.engine.base import Engine
@@ -54,3 +55,21 @@ class PictureGrid(pl.Callback):
             key: torch.stack([item[key] for item in items]).to(device)
             for key in ("lr", "hr", "boxes")
         }
+
+
+class TimeSlice(Timer):
+    """Ends this run after a duration, at the end of a chunk; the next run goes on from there.
+
+    Lightning's own `max_time` counts the time of earlier runs too, and stops amid a chunk, the
+    rest of which a resumed run would miss.
+
+    Args:
+        duration: DD:HH:MM:SS.
+    """
+
+    def __init__(self, duration: str) -> None:
+        super().__init__(duration, interval="epoch", verbose=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: a resumed run has its whole duration before it."""
+        return {}

@@ -155,9 +155,9 @@ class FeatureTransfer(nn.Module):
             self.register_buffer(f"atoms_{component}", None, persistent=False)
 
     def load_atoms(self, atoms: Mapping[str, Tensor]) -> None:
-        """Keep the atoms (K, C, S, S) of each component as rows (K, C S S), whitened unless literal.
+        """Keep the atoms (K, C, S, S) of each component as rows (K, C S S).
 
-        DFDNet's form normalises in every call, the atoms as they are in the dictionary.
+        They are whitened once; DFDNet's literal form normalises them in every call instead.
         """
         like = next(self.parameters())
         for component in COMPONENTS:
