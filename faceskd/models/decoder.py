@@ -78,6 +78,7 @@ class SFTDecoder(nn.Module):
             channels = info.channels
         last = conv3x3(width, 3)
         last.weight.data.mul_(HEAD_INIT)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.head = nn.Sequential(
             conv3x3(width, width),
             nn.LeakyReLU(SLOPE, inplace=True),
