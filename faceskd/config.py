@@ -1,6 +1,7 @@
 """Where the configuration lives, and how a command becomes a Hydra application."""
 
 import functools
+import hashlib
 import os
 import re
 import sys
@@ -19,6 +20,7 @@ from rich.console import Console
 from faceskd.errors import ConfigError, FaceskdError
 
 EXIT_BAD_INPUT = 2
+LONGEST_NAME = 120
 
 
 def conf_dir() -> Path:
@@ -53,8 +55,21 @@ def quoted(value: str) -> str:
     return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def folder_name(text: str) -> str:
+    """A text as the name of one folder: without separators, short, and another for another text.
+
+    Example:
+        >>> folder_name("seed=0"), folder_name("init=a/b.safetensors")
+        ('seed=0', 'init=a_b.safetensors-dc44ee44')
+    """
+    safe = re.sub(r"[^\w.,=+\[\]-]", "_", text)[:LONGEST_NAME]
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return text if safe == text else f"{safe}-{digest}"
+
+
 def register_resolvers() -> None:
-    """Register `${absolute:PATH}`, `${weights_file:NAME}` and `${quoted:VALUE}` with OmegaConf."""
+    """Register the functions that configs may call: `${absolute:PATH}` and so on."""
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     OmegaConf.register_new_resolver("quoted", quoted, replace=True)
     OmegaConf.register_new_resolver("absolute", _absolute, replace=True)
     OmegaConf.register_new_resolver("weights_file", _weights_file, replace=True)

@@ -1,4 +1,4 @@
-"""A training's curves, drawn from its CSV log."""
+"""A training's curves, drawn from its CSV logs."""
 
 import csv
 from pathlib import Path
@@ -9,15 +9,17 @@ COLUMNS = 3
 SMOOTHING = 0.9
 
 
-def plot_curves(log: Path | str, picture: Path | str) -> bool:
+def plot_curves(logs: Path | str, picture: Path | str) -> bool:
     """Draw every logged figure against steps; False where there is nothing to draw.
+
+    `logs` is the folder of `read_curves`.
 
     Training losses are drawn pale, and their running mean over them.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    curves = read_curves(log)
+    curves = read_curves(logs)
     if not curves:
         return False
     rows = -(-len(curves) // COLUMNS)
@@ -39,17 +41,21 @@ def plot_curves(log: Path | str, picture: Path | str) -> bool:
     return True
 
 
-def read_curves(log: Path | str) -> dict[str, list[tuple[int, float]]]:
-    """Figures by name: (step, value), from Lightning's metrics.csv."""
-    curves: dict[str, list[tuple[int, float]]] = {}
-    if not Path(log).is_file():
-        return curves
-    with Path(log).open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for name, value in row.items():
-                if value and name not in ("step", "epoch"):
-                    curves.setdefault(name, []).append((int(row["step"]), float(value)))
-    return dict(sorted(curves.items(), reverse=True))
+def read_curves(logs: Path | str) -> dict[str, list[tuple[int, float]]]:
+    """Figures by name: (step, value), from Lightning's `<logs>/version_<n>/metrics.csv`.
+
+    Every run of a training that was broken off has a version; where two tell of the same step,
+    the later one counts.
+    """
+    curves: dict[str, dict[int, float]] = {}
+    versions = Path(logs).glob("version_*/metrics.csv")
+    for log in sorted(versions, key=lambda path: int(path.parent.name.split("_")[1])):
+        with log.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                for name, value in row.items():
+                    if value and name not in ("step", "epoch"):
+                        curves.setdefault(name, {})[int(row["step"])] = float(value)
+    return {name: sorted(points.items()) for name, points in sorted(curves.items(), reverse=True)}
 
 
 def running_mean(values: tuple[float, ...]) -> list[float]:

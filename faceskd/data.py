@@ -193,14 +193,19 @@ class FaceData(pl.LightningDataModule):
         self.seed = seed
 
     def train_dataloader(self) -> DataLoader:
+        trainer = self.trainer
         sampler = StreamSampler(
             len(self.train),
             batch_size=self.batch_size,
             steps=self.steps_per_epoch,
             seed=self.seed,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world=self.trainer.world_size if self.trainer else 1,
+            rank=trainer.global_rank if trainer else 0,
+            world=trainer.world_size if trainer else 1,
         )
+        if trainer:
+            # Workers of a resumed run begin before Lightning sets the epoch.
+            progress = trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
         return self._loader(self.train, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader:

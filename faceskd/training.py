@@ -1,7 +1,7 @@
 """One training, from its config to weights on disk."""
 
 import logging
-import math
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
-from faceskd.config import to_plain
+from faceskd.config import instantiate, to_plain
 from faceskd.curves import plot_curves
 from faceskd.data import FaceData
 from faceskd.engine import Autoencoder, Engine
-from faceskd.errors import ConfigError, WeightsError
+from faceskd.engine.callbacks import TimeSlice
+from faceskd.engine.checkpoint_io import AtomicCheckpointIO
+from faceskd.errors import ConfigError, MissingExtraError, WeightsError
 from faceskd.files import make_folder
 from faceskd.models.base import SuperResolver
 from faceskd.models.vgg_weights import save_vgg_weights
@@ -58,31 +60,66 @@ def train(cfg: DictConfig) -> Trained:
         torch.set_num_threads(cfg.threads)
     out = make_folder(cfg.out)
     checkpoint = out / "checkpoints" / LAST_CHECKPOINT
-    data: FaceData = instantiate(cfg.data)
+    if not cfg.resume:  # nothing old is to be found, should this run be broken off
+        checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(out / "csv", ignore_errors=True)
+    chunk = steps_per_chunk(cfg)
+    data: FaceData = instantiate(cfg.data, steps_per_epoch=chunk)
     engine = build_engine(cfg)
-    trainer: pl.Trainer = instantiate(
-        cfg.trainer,
-        max_epochs=math.ceil(cfg.steps / cfg.data.steps_per_epoch),
-        default_root_dir=str(out),
-        callbacks=_instantiate_all(cfg.callbacks),
-        logger=_instantiate_all(cfg.logger) or False,
-        use_distributed_sampler=False,  # the data module deals faces out to processes itself
-    )
-    resume = str(checkpoint) if cfg.resume and checkpoint.is_file() else None
+    trainer = build_trainer(cfg, chunks=cfg.steps // chunk)
+    resume = str(checkpoint) if checkpoint.is_file() else None
     trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     weights = out / "weights.safetensors"
     if trainer.is_global_zero:
         save_weights(engine, weights, cfg)
-        plot_curves(out / "csv" / "metrics.csv", out / "curves.png")
+        plot_curves(out / "csv", out / "curves.png")
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return Trained(weights, metrics, checkpoint)
+
+
+def steps_per_chunk(cfg: DictConfig) -> int:
+    """Batches between two checkpoints; what Lightning calls an epoch.
+
+    Raises:
+        ConfigError: the steps are not a whole number of chunks.
+    """
+    steps, chunk = cfg.steps, min(cfg.steps, cfg.data.steps_per_epoch)
+    if chunk < 1:
+        raise ConfigError(
+            f"expected steps and data.steps_per_epoch of at least 1, got {steps} and "
+            f"{cfg.data.steps_per_epoch}"
+        )
+    if steps % chunk:
+        raise ConfigError(
+            f"expected steps as a multiple of data.steps_per_epoch, {chunk}, got {steps}"
+        )
+    return chunk
+
+
+def build_trainer(cfg: DictConfig, *, chunks: int) -> pl.Trainer:
+    """The Lightning trainer of a config, with its callbacks and loggers."""
+    callbacks = [instantiate(config) for config in (cfg.callbacks or {}).values() if config]
+    if cfg.trainer.max_time is not None:
+        callbacks.append(TimeSlice(cfg.trainer.max_time))
+    return instantiate(
+        cfg.trainer,
+        max_time=None,
+        max_epochs=chunks,
+        default_root_dir=str(cfg.out),
+        callbacks=callbacks,
+        logger=_build_loggers(cfg.logger) or False,
+        plugins=[AtomicCheckpointIO()],
+        use_distributed_sampler=False,  # the data module deals faces out to processes itself
+    )
 
 
 def build_engine(cfg: DictConfig) -> Engine | Autoencoder:
     """The Lightning module of a config, with its network and, if it distils, its teacher."""
     if cfg.get("model") is None:
+        if cfg.init is not None:
+            raise ConfigError("init is for networks: an encoder starts from engine.encoder.weights")
         return instantiate(cfg.engine)
     model_config = to_plain(cfg.model)
     network = build_network(model_config)
@@ -138,9 +175,16 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)")
 
 
-def _instantiate_all(configs: DictConfig | None) -> list[Any]:
-    """One object for each entry that is not None."""
-    return [instantiate(config) for config in (configs or {}).values() if config]
+def _build_loggers(configs: DictConfig | None) -> list[Any]:
+    loggers = []
+    for name, config in (configs or {}).items():
+        try:
+            loggers += [instantiate(config)] if config else []
+        except InstantiationException as error:
+            if isinstance(error.__cause__, ModuleNotFoundError):
+                raise MissingExtraError(str(name), "loggers") from None
+            raise
+    return loggers
 
 
 def _refuse_parallel_sweeps(cfg: DictConfig) -> None:
