@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from faceskd import clustering
-from faceskd.clustering import NEAREST, Clusters, Rows, _assign, kmeans
+from faceskd.clustering import NEAREST, Clusters, Rows, _assign, _revive, kmeans
 from faceskd.errors import ConfigError
 
 Save = Callable[..., Rows]
@@ -152,10 +152,16 @@ def test_a_seed_repeats_and_another_starts_elsewhere(save: Save) -> None:
 
 
 def test_the_best_initialisation_goes_on(save: Save) -> None:
-    rows = save(blobs(10, 10, 3, spread=2.0)[0])
-    one = [kmeans(rows, clusters=10, seed=s, initialisations=1, iterations=1) for s in range(5)]
-    best = kmeans(rows, clusters=10, seed=0, initialisations=5, iterations=1)
-    assert best.inertia <= min(found.inertia for found in one) * 1.001
+    values = np.random.default_rng(6).standard_normal((100, 2)).astype(np.float16)
+    rows = save(values)
+    starts = [clustering._mini_batch(rows, 10, seed, 3) for seed in range(5)]
+    first = [squared_distances(values, centres).min(1).sum() for centres in starts]
+    best = int(np.argmin(first))
+    assert best not in (0, 4)  # neither the first nor the last, which would be taken by mistake
+    options = {"clusters": 10, "iterations": 1}
+    found = kmeans(rows, seed=0, initialisations=5, **options)
+    alone = kmeans(rows, seed=best, initialisations=1, **options)
+    np.testing.assert_array_equal(found.centres, alone.centres)
 
 
 @settings(deadline=None, max_examples=40)
@@ -174,6 +180,19 @@ def test_no_cluster_is_ever_without_members(
     clusters = int(rng.integers(1, count + 1))
     found = kmeans(rows, clusters=clusters, seed=seed, initialisations=1, passes=1)
     check(found, values, clusters)
+
+
+def test_a_revived_cluster_never_takes_the_last_member_of_another(save: Save) -> None:
+    values = np.array([[0.0], [1.0], [90.0], [3.0]])
+    rows = save(values)
+    centres = np.array([[1.0], [50.0], [999.0], [998.0]], np.float32)
+    assignment = _assign(rows, centres)
+    assert assignment.labels.tolist() == [0, 0, 1, 0]  # row 2 is farthest, and alone
+    assert _revive(rows, assignment) == 2
+    assert assignment.counts.tolist() == [1, 1, 1, 1]
+    assert sorted(assignment.labels) == [0, 1, 2, 3]
+    np.testing.assert_allclose(assignment.means()[assignment.labels], values)
+    assert assignment.distances[[3, 0]].tolist() == [0, 0]
 
 
 def test_identical_rows_end_and_share_themselves_out(save: Save) -> None:
