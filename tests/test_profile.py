@@ -13,6 +13,7 @@ from torch import nn
 
 from faceskd import profile as profiling
 from faceskd.components import boxes_from_landmarks
+from faceskd.config import compose_model
 from faceskd.errors import ConfigError
 from faceskd.images import to_tensor
 from faceskd.models.base import SuperResolver
@@ -22,6 +23,7 @@ from faceskd.profiling.ceilings import Probe, ceilings, probes
 from faceskd.profiling.memory import measure_memory
 from faceskd.profiling.presentation import profile_markdown, write_profile
 from faceskd.profiling.subjects import MTCNNBoxes, build_model, named_subjects, typical_boxes
+from faceskd.weights import build_network, save_network
 
 STATUS = Path("/proc/self/status")
 CPU = torch.device("cpu")
@@ -213,13 +215,22 @@ class TestSubjects:
         }  # fmt: skip
         assert subjects["teacher_tiny@fp32"].build is subjects["teacher_tiny+mtcnn@fp32"].build
 
+    def test_trained_files_are_known_by_their_folder(self, tmp_path):
+        config = compose_model("student_tiny")
+        for folder in ("mskd", "sskd"):
+            path = tmp_path / folder / "weights.safetensors"
+            save_network(path, build_network(config), config)
+        models = [str(tmp_path / folder / "weights.safetensors") for folder in ("mskd", "sskd")]
+        assert set(named_subjects(models)) == {"mskd@fp32", "sskd@fp32"}
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             ({"models": ["no_such_model"]}, "no_such_model"),
             ({"models": ["bicubic"], "forms": ["fp8"]}, "fp8"),
             ({"models": ["bicubic"], "landmarks": ["guess"]}, "guess"),
-            ({"models": ["a/x.ckpt", "b/x.ckpt"]}, "different names"),
+            ({"models": ["bicubic", "bicubic"]}, "different names"),
+            ({"models": ["a/x.ckpt"]}, "no weights at"),
         ],
     )
     def test_impossible_ones(self, arguments, message):

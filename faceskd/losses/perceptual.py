@@ -1,4 +1,7 @@
-"""Distance in the feature space of a VGG-19 (Johnson et al., ECCV 2016; eq. 5 of Jo et al. 2021)."""
+"""Distance in the feature space of a VGG-19.
+
+Johnson et al., ECCV 2016; eq. 5 of Jo et al. 2021.
+"""
 
 from collections.abc import Sequence
 

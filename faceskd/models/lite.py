@@ -14,6 +14,7 @@ activations: training costs the same, and `faceskd.models.blocks.fold` leaves on
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -129,7 +130,7 @@ class Lite(SuperResolver):
         channels = (width, *stage_widths)
         self.stages = nn.ModuleList(
             LiteStage(narrow, out, reparameterised=reparameterised)
-            for narrow, out in zip(channels, channels[1:], strict=False)
+            for narrow, out in pairwise(channels)
         )
         self.head = nn.Conv2d(channels[-1], 3, 3, padding=1)
         self.head.weight.data.mul_(HEAD_INIT)

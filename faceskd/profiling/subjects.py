@@ -20,7 +20,7 @@ from faceskd.images import to_uint8
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
 from faceskd.models.teacher import Teacher
-from faceskd.weights import build_network, load_network, without_files
+from faceskd.weights import build_network, load_network, read_weights, without_files
 
 HR_SIZE = 256
 WEIGHTS_SUFFIXES = (".safetensors", ".ckpt")
@@ -131,9 +131,10 @@ def named_subjects(
     detection = MTCNNBoxes()
     for model in models:
         is_file = Path(model).suffix in WEIGHTS_SUFFIXES
-        needs_boxes = not is_file and _is_teacher(compose_model(model))
+        config = read_weights(model).config if is_file else compose_model(model)
+        needs_boxes = _is_teacher(config)
         build = partial(build_model, model, atoms=atoms)
-        name = Path(model).stem if is_file else model
+        name = _file_name(Path(model)) if is_file else model
         for form in forms:
             if "given" in landmarks or not needs_boxes:
                 subjects[_unused(f"{name}@{form}", subjects)] = Subject(build, form)
@@ -168,6 +169,11 @@ def _enlarge(lr: Tensor) -> Tensor:
 
 def _is_teacher(config: dict[str, Any]) -> bool:
     return config["_target_"] == f"{Teacher.__module__}.{Teacher.__name__}"
+
+
+def _file_name(path: Path) -> str:
+    """What to call a file: a training's `weights.safetensors` is known by its folder."""
+    return path.absolute().parent.name if path.stem == "weights" else path.stem
 
 
 def _unused(name: str, taken: dict[str, Subject]) -> str:
