@@ -230,7 +230,6 @@ class TestSubjects:
             ({"models": ["bicubic"], "forms": ["fp8"]}, "fp8"),
             ({"models": ["bicubic"], "landmarks": ["guess"]}, "guess"),
             ({"models": ["bicubic", "bicubic"]}, "different names"),
-            ({"models": ["a/x.ckpt"]}, "no weights at"),
         ],
     )
     def test_impossible_ones(self, arguments, message):
