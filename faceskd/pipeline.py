@@ -1,8 +1,8 @@
 """The stages in sequence: each a command that could be typed, done once, and timed.
 
-A stage that finished leaves `<out>/stages/<name>.json` with what it was told and what came before
-it; it is done again only when either changed. A training that was broken off goes on from its last
-checkpoint, and so do the other stages as far as they can.
+A stage leaves `<out>/stages/<name>.json` with what it was told and what came before it; it is done
+again only when either changed, and then from the beginning. One that was broken off goes on where
+it was: a training from its last checkpoint, and the others as far as they can.
 """
 
 import hashlib
@@ -24,6 +24,8 @@ from faceskd.config import compose
 from faceskd.errors import ConfigError, FaceskdError
 from faceskd.files import make_folder, write_text
 
+ANEW = {"train": "resume=false", "prepare": "overwrite=true"}
+"""What lets a command forget what it did when it was told something else."""
 EXIT_SOME_FAILED = 1
 """How a command ends that did its work, but for some files that it names."""
 
@@ -65,39 +67,47 @@ def run_pipeline(
     for stage in stages:
         history.update(stage.line().encode())
         marker = folder / f"{stage.name}.json"
-        done = None if restart else _finished(marker, history.hexdigest())
+        before = {} if restart else _read(marker, history.hexdigest())
         console.print(Rule(stage.name))
         console.print(f"$ {stage.line()}", markup=False, highlight=False, soft_wrap=True)
-        if done is not None:
-            console.print(f"done before, in {done['seconds']:.0f} s")
-            outcomes.append(Outcome(stage, done["seconds"], done["peak_memory_mib"], True))
+        if "seconds" in before:
+            console.print(f"done before, in {before['seconds']:.0f} s")
+            outcomes.append(Outcome(stage, before["seconds"], before["peak_memory_mib"], True))
             continue
-        marker.unlink(missing_ok=True)
+        record: dict[str, Any] = {"history": history.hexdigest(), "command": stage.line()}
+        write_text(marker, json.dumps(record, indent=2))
         start = time.perf_counter()
-        run_stage(stage)
+        run_stage(stage, anew=not before)
         seconds, peak = time.perf_counter() - start, peak_memory_mib()
-        record = {
-            "history": history.hexdigest(), "command": stage.line(), "seconds": seconds,
-            "peak_memory_mib": peak,
-        }  # fmt: skip
+        record |= {"seconds": seconds, "peak_memory_mib": peak}
         write_text(marker, json.dumps(record, indent=2))
         outcomes.append(Outcome(stage, seconds, peak, False))
     return outcomes
 
 
-def run_stage(stage: Stage) -> None:
-    """Run one command in this process."""
+def run_stage(stage: Stage, *, anew: bool = False) -> None:
+    """Run one command in this process.
+
+    Args:
+        anew: use nothing that an earlier run left.
+
+    Raises:
+        FaceskdError: there is no such command, or it failed.
+    """
     if stage.command not in HYDRA_COMMANDS | PLAIN_COMMANDS:
         raise ConfigError(f"stage {stage.name}: there is no command {stage.command!r}")
+    overrides = [*stage.overrides]
+    if anew and stage.command in ANEW:
+        overrides.append(ANEW[stage.command])
     main = import_module(f"faceskd.commands.{stage.command}").main
     try:
         if stage.command in PLAIN_COMMANDS:
-            status = main(list(stage.overrides))
+            status = main(overrides)
         else:
-            main.task(compose(stage.command, stage.overrides))
+            main.task(compose(stage.command, overrides))
             status = 0
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else EXIT_SOME_FAILED
+        status = end.code or 0
     if status not in (0, EXIT_SOME_FAILED):
         raise FaceskdError(f"the stage {stage.name} failed with status {status}")
 
@@ -117,8 +127,9 @@ def read_stages(
     return stages
 
 
-def _finished(marker: Path, history: str) -> dict[str, Any] | None:
+def _read(marker: Path, history: str) -> dict[str, Any]:
+    """What is known of an earlier run with the same history: `seconds` if it finished, or {}."""
     if not marker.is_file():
-        return None
-    record = json.loads(marker.read_text())
-    return record if record.get("history") == history else None
+        return {}
+    record = json.loads(marker.read_text(encoding="utf-8"))
+    return record if record.get("history") == history else {}

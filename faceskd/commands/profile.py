@@ -16,7 +16,7 @@ def main(cfg: DictConfig) -> None:
     """Profile the networks of `conf/profile.yaml`."""
     make_folder(cfg.out)
     subjects = named_subjects(
-        list(cfg.models), forms=list(cfg.forms), landmarks=list(cfg.landmarks), atoms=cfg.atoms
+        list(cfg.models), forms=list(cfg.forms), landmarks=list(cfg.boxes), atoms=cfg.atoms
     )
     console = Console(stderr=True)
     with Progress(console=console) as progress:
