@@ -191,7 +191,7 @@ def smaller_pipeline(out, photos):
         common = TRAINING if stage.command == "train" else []
         if name == "encoder":
             common = [word for word in common if not word.startswith(("engine", "callbacks.pict"))]
-        stage.overrides = [*stage.overrides, *common, *overrides]
+        stage.overrides.extend([*common, *overrides])
     return cfg
 
 
