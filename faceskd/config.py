@@ -44,15 +44,18 @@ def _weights_file(name: str) -> str | None:
 
 
 def quoted(value: str) -> str:
-    """A value as Hydra's override grammar wants it: in quotes where it has special characters.
+    """A text as Hydra's override grammar wants it: in quotes, but for plain paths.
 
     Example:
-        >>> quoted("faces/a.png"), quoted("my faces")
-        ('faces/a.png', "'my faces'")
+        >>> quoted("faces/a.png"), quoted("my faces"), quoted("null")
+        ('faces/a.png', "'my faces'", "'null'")
     """
-    if re.fullmatch(r"[\w./-]+", str(value), re.ASCII):
-        return str(value)
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    text = str(value)
+    if re.fullmatch(r"[\w.-]*(/[\w.-]+)+", text, re.ASCII):
+        return text
+    # Backslashes stand for themselves, but before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{escaped}'"
 
 
 def folder_name(text: str) -> str:
@@ -98,10 +101,6 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
                 return task(cfg)
             except FaceskdError as error:
                 raise fail(error) from None
-            except InstantiationException as error:
-                if isinstance(error.__cause__, FaceskdError):
-                    raise fail(error.__cause__) from None
-                raise
             except MissingMandatoryValue as error:
                 raise fail(ConfigError(f"a value is missing: {error}".splitlines()[0])) from None
 

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from faceskd.config import hydra_main, to_plain
+from faceskd.config import hydra_main, instantiate, to_plain
 from faceskd.errors import ConfigError
 
 
@@ -14,7 +14,6 @@ from faceskd.errors import ConfigError
 def main(cfg: DictConfig) -> None:
     """Build a dictionary and say how its atoms are peopled."""
     import torch
-    from hydra.utils import instantiate
 
     from faceskd.build_dictionary import BuildSettings, build_dictionary, peak_memory_mib
     from faceskd.contact_sheet import write_contact_sheets
@@ -42,7 +41,8 @@ def main(cfg: DictConfig) -> None:
         table.add_row(key, *map(str, numbers), f"{clusters.inertia:.4g}", revived)
     console = Console()
     console.print(table)
-    console.print(f"{cfg.out}: peak memory {peak_memory_mib():.0f} MiB", highlight=False)
+    memory = f"peak memory {peak_memory_mib():.0f} MiB"
+    console.print(f"{cfg.out}: {memory}", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from faceskd.config import hydra_main, to_plain
+from faceskd.config import hydra_main, instantiate, to_plain
 from faceskd.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.files import make_folder
 from faceskd.manifest import read_manifest
@@ -82,7 +82,6 @@ def evaluate_files(
 @hydra_main("evaluate")
 def main(cfg: DictConfig) -> None:
     """Measure networks on prepared faces; write tables and pictures."""
-    from hydra.utils import instantiate
     from rich.console import Console
 
     from faceskd.report import evaluation_table
@@ -93,7 +92,8 @@ def main(cfg: DictConfig) -> None:
     console.print(evaluation_table(evaluation))
     for name, why in evaluation.unavailable.items():
         console.print(f"{name} was not measured: {why}", style="yellow", markup=False)
-    console.print(f"report: {Path(options['out'], 'report.md')}", markup=False, highlight=False)
+    report = Path(options["out"], "report.md")
+    console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """`faceskd export weights=FILE out=FILE`: write a network for another runtime."""
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.config import hydra_main
+from faceskd.config import hydra_main, instantiate
 from faceskd.export import export_network
 from faceskd.weights import load_network, read_weights
 

@@ -2,12 +2,11 @@
 
 import sys
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from faceskd.config import hydra_main, to_plain
+from faceskd.config import hydra_main, instantiate, to_plain
 from faceskd.prepare import Summary, prepare
 from faceskd.recipe import UNREADABLE
 

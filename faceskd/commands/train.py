@@ -16,7 +16,7 @@ def main(cfg: DictConfig) -> float | None:
     for name, value in trained.metrics.items():
         if name.startswith("val/"):
             console.print(f"{name:>24} {value:.4f}", highlight=False)
-    console.print(f"weights: {trained.weights}", markup=False, highlight=False)
+    console.print(f"weights: {trained.weights}", markup=False, highlight=False, soft_wrap=True)
     return trained.metrics.get(cfg.optimized_metric)
 
 
