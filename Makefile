@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 		(echo "faceskd needs Python 3.11 or later: make PYTHON=/path/to/python" && exit 1)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 		--editable '.[export,dev]'
 	@touch $@
 

@@ -21,6 +21,8 @@ from faceskd.pipeline import Stage, read_stages, run_pipeline, run_stage
 
 FACES = os.environ.get("FACESKD_FACES")
 
+pytestmark = pytest.mark.filterwarnings("ignore:The number of training batches")
+
 
 @pytest.fixture
 def commands(monkeypatch):
