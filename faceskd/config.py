@@ -36,6 +36,10 @@ def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).expanduser().absolute())
 
 
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
 def _weights_file(name: str) -> str | None:
     """Path of a file in the folder FACESKD_WEIGHTS, or None where there is no such file."""
     folder = os.environ.get("FACESKD_WEIGHTS")
@@ -73,6 +77,7 @@ def folder_name(text: str) -> str:
 def register_resolvers() -> None:
     """Register the functions that configs may call: `${absolute:PATH}` and so on."""
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    OmegaConf.register_new_resolver("first", _first, replace=True)
     OmegaConf.register_new_resolver("quoted", quoted, replace=True)
     OmegaConf.register_new_resolver("absolute", _absolute, replace=True)
     OmegaConf.register_new_resolver("weights_file", _weights_file, replace=True)

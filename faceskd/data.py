@@ -23,6 +23,7 @@ from faceskd.images import read_image, to_tensor
 from faceskd.manifest import Record, read_manifest
 
 HR_SIZE = 256
+CACHED_FACES = 4000
 Item = dict[str, torch.Tensor | str]
 
 
@@ -39,7 +40,7 @@ class FaceDataset(Dataset[Item]):
         augment: none for measuring. Landmarks are those of the face before augmentation.
         seed: with epoch and index it seeds augmentation and degradation.
         limit: use the first faces only.
-        cache: keep decoded faces in memory, 0.2 MB each.
+        cache: most decoded faces to keep in memory, 0.2 MB each.
 
     Raises:
         FacesError: no manifest, no face in the split, or a face's file is missing or of another
@@ -55,7 +56,7 @@ class FaceDataset(Dataset[Item]):
         augment: Augment | None = None,
         seed: int = 0,
         limit: int | None = None,
-        cache: bool = True,
+        cache: int = CACHED_FACES,
     ) -> None:
         self.folder = Path(faces)
         self.records: list[Record] = read_manifest(faces, split)[:limit]
@@ -63,7 +64,8 @@ class FaceDataset(Dataset[Item]):
         self.degradation = degradation
         self.augment = augment
         self.seed = seed
-        self.cache: dict[int, np.ndarray] | None = {} if cache else None
+        self.most_cached = cache
+        self.cache: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.records)
@@ -95,7 +97,7 @@ class FaceDataset(Dataset[Item]):
             )
 
     def _face(self, index: int) -> np.ndarray:
-        if self.cache is not None and index in self.cache:
+        if index in self.cache:
             return self.cache[index]
         name = self.records[index].face
         hr = read_image(self.folder / name)
@@ -104,7 +106,7 @@ class FaceDataset(Dataset[Item]):
                 f"expected faces of {HR_SIZE}x{HR_SIZE} pixels, got {hr.shape[1]}x{hr.shape[0]} "
                 f"({name})"
             )
-        if self.cache is not None:
+        if len(self.cache) < self.most_cached:
             self.cache[index] = hr
         return hr
 
@@ -162,6 +164,7 @@ class FaceData(pl.LightningDataModule):
         steps_per_epoch: batches between two validations.
         val_limit: faces to validate on.
         workers: processes that load; 0 loads in the training process.
+        cache: see `FaceDataset`; each worker has its own.
     """
 
     def __init__(
@@ -175,7 +178,7 @@ class FaceData(pl.LightningDataModule):
         val_limit: int | None = None,
         workers: int = 0,
         seed: int = 0,
-        cache: bool = True,
+        cache: int = CACHED_FACES,
     ) -> None:
         super().__init__()
         if faces is None:
@@ -183,7 +186,7 @@ class FaceData(pl.LightningDataModule):
                 "no faces given: set data.faces to a folder that `faceskd prepare` wrote"
             )
         _check_least(1, batch_size=batch_size, steps_per_epoch=steps_per_epoch, val_limit=val_limit)
-        _check_least(0, workers=workers)
+        _check_least(0, workers=workers, cache=cache)
         dataset = partial(FaceDataset, faces, degradation=degradation, cache=cache)
         self.train = dataset("train", augment=augment, seed=seed)
         self.val = dataset("val", limit=val_limit, seed=seed)

@@ -62,7 +62,7 @@ def test_without_augmentation_hr_is_the_file(prepared_faces):
 
 
 def test_seed_epoch_and_index_alone_decide(prepared_faces, dataset):
-    again = FaceDataset(prepared_faces, "train", Eq8(), augment=Augment(), seed=3, cache=False)
+    again = FaceDataset(prepared_faces, "train", Eq8(), augment=Augment(), seed=3, cache=0)
     torch.rand(5)
     np.random.default_rng().random()
     assert same(dataset[2, 5], again[2, 5])
@@ -78,6 +78,13 @@ def test_the_cache_keeps_faces_unspoilt(prepared_faces, dataset):
     for epoch in range(4):
         dataset[epoch, 1]["hr"].zero_()
     assert torch.equal(dataset[0, 1]["hr"], first)
+
+
+def test_the_cache_has_an_end(prepared_faces):
+    dataset = FaceDataset(prepared_faces, "train", Eq8(), cache=3)
+    first = [dataset[i]["hr"] for i in range(6)]
+    assert len(dataset.cache) == 3
+    assert all(torch.equal(dataset[i]["hr"], first[i]) for i in range(6))
 
 
 def test_limit_takes_the_first_faces(prepared_faces, dataset):
@@ -211,7 +218,8 @@ def test_a_folder_without_manifest(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"batch_size": 0}, {"steps_per_epoch": 0}, {"workers": -1}, {"val_limit": 0}]
+    "wrong",
+    [{"batch_size": 0}, {"steps_per_epoch": 0}, {"workers": -1}, {"val_limit": 0}, {"cache": -1}],
 )
 def test_impossible_settings(prepared_faces, wrong):
     (name,) = wrong

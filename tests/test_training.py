@@ -10,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from safetensors.torch import load_file
 from torch import nn
 
@@ -410,6 +412,18 @@ def test_an_unknown_key_is_hydras_error(words):
     assert status == 1
     assert "modle" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("override", "folder"),
+    [("experiment=teacher", "runs/teacher"), ("model=rdn_narrow", "runs/rdn_narrow")],
+)
+def test_a_run_is_called_after_its_experiment_or_its_network(override, folder, monkeypatch):
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = hydra.compose("train", [override], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    assert cfg.hydra.run.dir == folder
 
 
 # Sweeps and processes.
