@@ -55,7 +55,7 @@ def write_quickstart_report(
 def show_quickstart(out: Path | str, report: Path, console: Console) -> None:
     """Print the tables and where the report is."""
     out = Path(out)
-    console.print(rich_table(quality_rows(out), title="quality", **_better(out)))
+    console.print(rich_table(quality_rows(out), title="quality", transpose=True, **_better(out)))
     console.print(rich_table(_profile_rows(out), title="cost"))
     unavailable = _unavailable(out)
     if unavailable:

@@ -31,7 +31,7 @@ CLOSE_UPS = ("left_eye", "right_eye", "mouth")
 def evaluation_table(evaluation: Evaluation, title: str | None = None) -> Table:
     """An evaluation's table for the screen."""
     rows = evaluation.rows()
-    return rich_table(rows, title=title, **_table_options(evaluation, rows))
+    return rich_table(rows, title=title, transpose=True, **_table_options(evaluation, rows))
 
 
 def write_report(

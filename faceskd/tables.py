@@ -110,19 +110,31 @@ def rich_table(
     better: Mapping[str, Direction] | None = None,
     reference: Row | None = None,
     headers: Mapping[str, str] | None = None,
+    transpose: bool = False,
 ) -> Table:
-    """As `markdown_table`, for the screen."""
-    table = Table(title=title)
+    """As `markdown_table`, for the screen.
+
+    Args:
+        transpose: rows become columns, under what stands first in them: for tables with more
+            columns than a terminal has room for.
+    """
     names = column_names(rows)
-    for name in names:
-        heading = _heading(name, better or {}, headers or {})
-        table.add_column(heading, justify="left" if _is_text(rows, name) else "right")
+    headings = [_heading(name, better or {}, headers or {}) for name in names]
     best = best_rows(rows, better or {}, reference)
+    lines = []
     for i, row in enumerate(rows):
         cells = [format_cell(name, row.get(name)).replace("[", r"\[") for name in names]
         bold = [i in best.get(name, ()) for name in names]
-        marked = [f"[bold green]{c}[/]" if b else c for c, b in zip(cells, bold, strict=True)]
-        table.add_row(*marked)
+        lines.append([f"[bold green]{c}[/]" if b else c for c, b in zip(cells, bold, strict=True)])
+    text = [_is_text(rows, name) for name in names]
+    if transpose:
+        headings, *lines = map(list, zip(headings, *lines, strict=True))
+        text = [True] + [False] * len(rows)
+    table = Table(title=title)
+    for heading, is_text in zip(headings, text, strict=True):
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=is_text)
+    for line in lines:
+        table.add_row(*line)
     return table
 
 

@@ -50,7 +50,6 @@ class Teacher(SuperResolver):
         self.decoder = SFTDecoder(encoder_info=encoder.feature_info, width=encoder.width)
         self.feature_info = self.decoder.feature_info
         self.dictionary_sha256 = ""
-        self.dictionary_bytes = 0
         if dictionary is not None:
             self.load_dictionary(dictionary)
 
@@ -72,7 +71,11 @@ class Teacher(SuperResolver):
         for tap, transfer in zip(self.encoder.taps, self.transfers, strict=True):
             transfer.load_atoms(dictionary.atoms_of(tap))  # type: ignore[operator]
         self.dictionary_sha256 = dictionary.sha256
-        self.dictionary_bytes = sum(
+
+    @property
+    def dictionary_bytes(self) -> int:
+        """What the atoms take in memory, in their present dtype; 0 without a dictionary."""
+        return sum(
             buffer.numel() * buffer.element_size()
             for name, buffer in self.transfers.named_buffers()
             if ".atoms_" in name
