@@ -55,6 +55,7 @@ def command(tmp_path, monkeypatch):
         package = types.ModuleType("faceskd.commands")
         package.__path__ = [str(tmp_path)]
         monkeypatch.setitem(sys.modules, "faceskd.commands", package)
+        monkeypatch.delitem(sys.modules, "faceskd.commands.train", raising=False)
 
     return install
 

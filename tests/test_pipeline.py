@@ -169,7 +169,7 @@ SMALLER = {
     "teacher": ["steps=2", "engine.adversarial_start=1"],
     "student": ["steps=2"],
     "evaluate": ["metrics=[psnr,ssim,lpips_squeeze,grid_index]", "batch_size=2", "show=2"],
-    "profile": ["repeats=1", "warmup=0", "memory=false", "ceiling=false", "boxes=[given]"],
+    "profile": ["repeats=1", "warmup=0", "memory=false", "ceiling=false"],
     "export": [],
     "restore": [],
 }

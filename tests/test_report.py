@@ -199,7 +199,10 @@ class TestReport:
         assert not list(tmp_path.glob("*.png"))
 
     def test_screen(self):
-        assert evaluation_table(an_evaluation(), "test").row_count == 3
+        table = evaluation_table(an_evaluation(), "test")
+        rows = an_evaluation().rows()
+        assert [column.header for column in table.columns][1:] == [row["method"] for row in rows]
+        assert table.row_count == len(rows[0]) - 1  # a row a metric
 
 
 class TestMachine:
