@@ -26,7 +26,7 @@ run: $(READY)  ## the quick start: the whole method in minutes; FACESKD_FACES=FO
 	$(BIN)/faceskd pipeline $(ARGS)
 
 test: $(READY)  ## all tests, with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
