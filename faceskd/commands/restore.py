@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from faceskd.config import fail
 from faceskd.detection import MTCNNDetector
 from faceskd.errors import FaceskdError
-from faceskd.restore import PRECISIONS, Restorer
+from faceskd.export.eager import DTYPES
+from faceskd.restore import Restorer
 from faceskd.restore_files import RESULTS, Result, plan_jobs, restore_jobs
 
 SHOWN_FAILURES = 10
@@ -49,13 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("-i", "--input", required=True, metavar="PATH", help="an image or a folder of images")
     add("-o", "--output", required=True, metavar="FOLDER", help="where the results go, as PNG")
-    add("-w", "--weights", metavar="FILE", help=".safetensors, .ckpt or .onnx")
+    add("-w", "--weights", metavar="FILE", help=".safetensors, .ckpt, .onnx or .pt2")
     add("--aligned", action="store_true", help="each image is one aligned face of any size")
     add("--min-face", type=float, default=24, metavar="PIXELS", help="smallest face looked for")
     add("--batch-size", type=int, default=8, metavar="N", help="faces computed at once")
     add("--workers", type=int, default=2, metavar="N", help="threads that read and write")
     add("--device", default="cpu", help="cpu or cuda")
-    add("--precision", default="fp32", choices=sorted(PRECISIONS), help="bf16 is faster")
+    add("--precision", choices=sorted(DTYPES), help="by default the file's own; bf16 is faster")
     return parser
 
 

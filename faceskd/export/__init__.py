@@ -17,11 +17,12 @@ from torch import Tensor
 
 import faceskd
 from faceskd.errors import ExportError
+from faceskd.export.loading import Exported, load_exported
 from faceskd.export.parity import BATCH_SIZES, Parity, check_parity
 from faceskd.files import atomic_path, sha256, write_text
 from faceskd.models.base import SuperResolver
 
-__all__ = ["Backend", "card_path", "export_network"]
+__all__ = ["Backend", "Exported", "card_path", "export_network", "load_exported"]
 
 
 class Backend(Protocol):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from faceskd.errors import MissingExtraError, WeightsError
+from faceskd.export.eager import checked_device
 from faceskd.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
@@ -88,7 +89,8 @@ class OnnxRuntime:
             raise WeightsError(f"expected an ONNX file, but there is no file {str(path)!r}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+        on_gpu = checked_device(device).type == "cuda"
+        wanted = ["CUDAExecutionProvider"] if on_gpu else []
         available = onnxruntime.get_available_providers()
         if wanted and wanted[0] not in available:
             raise WeightsError(f"the installed onnxruntime cannot use a GPU; it has {available}")

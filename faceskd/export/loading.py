@@ -1,0 +1,81 @@
+"""Any exported file as a function of LR faces: the suffix says which runtime, the file the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from faceskd.errors import ConfigError, WeightsError
+from faceskd.export.eager import eager
+from faceskd.weights import load_network, read_metadata
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported file, loaded: fp32 LR faces (B, 3, 32, 32) -> fp32 SR faces (B, 3, 256, 256).
+
+    SR faces are not clamped, and lie on the device they were computed on.
+
+    Attributes:
+        format: as in `conf/format/`; "ckpt" for a checkpoint.
+        precision: what it computes in.
+        run: the function.
+    """
+
+    format: str
+    precision: str
+    run: Callable[[Tensor], Tensor]
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """SR faces of LR faces."""
+        return self.run(lr)
+
+
+def load_exported(
+    path: Path | str, *, device: str = "cpu", precision: str | None = None
+) -> Exported:
+    """Load a file that `faceskd export` or `faceskd train` wrote, to be run.
+
+    Args:
+        path: .safetensors, .ckpt, .onnx or .pt2. A .pt2 file holds native code, which loading
+            executes: load only what you compiled yourself or trust like a program.
+        device: "cpu", "cuda", "cuda:1", ...
+        precision: None takes the file's own, which is fp32 for training's files; another one can
+            be asked of .safetensors and .ckpt.
+
+    Raises:
+        WeightsError: the file is missing, damaged, of another kind, or a teacher's.
+        ConfigError: the file cannot be run on this device or in this precision.
+        MissingExtraError: the file's runtime is not installed.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"expected a file of weights, but there is none at {str(path)!r}")
+    if path.suffix not in LOADERS:
+        raise WeightsError(f"expected a file ending in {', '.join(LOADERS)}, got {path.name!r}")
+    exported = LOADERS[path.suffix](path, device, precision)
+    if precision not in (None, exported.precision):
+        raise ConfigError(
+            f"the precision of {path.name} is in the file ({exported.precision}); {precision} on "
+            f"demand needs .safetensors or .ckpt weights"
+        )
+    return exported
+
+
+def _load_weights(path: Path, device: str, precision: str | None) -> Exported:
+    details = {"format": path.suffix[1:], "precision": "fp32"} | read_metadata(path)
+    precision = precision or details["precision"]
+    run = eager(load_network(path), precision=precision, device=device)
+    return Exported(details["format"], precision, run)
+
+
+def _load_onnx(path: Path, device: str, precision: str | None) -> Exported:
+    from faceskd.export.onnx import OnnxRuntime
+
+    runtime = OnnxRuntime(path, device=device)
+    details = {"format": "onnx", "precision": "fp32"} | runtime.metadata
+    return Exported(details["format"], details["precision"], runtime)
+
+
+LOADERS = {".safetensors": _load_weights, ".ckpt": _load_weights, ".onnx": _load_onnx}
