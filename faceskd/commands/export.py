@@ -1,9 +1,12 @@
-"""`faceskd export weights=FILE out=FILE`: write a network for another runtime."""
+"""`faceskd export format=NAME weights=FILE out=FILE`: write a network for another runtime."""
+
+from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from faceskd.config import hydra_main, instantiate
+from faceskd.data import FaceDataset
 from faceskd.export import export_network
 from faceskd.weights import load_network, read_weights
 
@@ -12,23 +15,45 @@ from faceskd.weights import load_network, read_weights
 def main(cfg: DictConfig) -> None:
     """Export the network of `conf/export.yaml`."""
     stored = read_weights(cfg.weights)
+    faces = None
+    if cfg.faces is not None:
+        faces = FaceDataset(cfg.faces, cfg.split, instantiate(cfg.degradation), seed=cfg.seed)
     card = export_network(
         load_network(cfg.weights),
         cfg.out,
-        backend=instantiate(cfg.export),
+        backend=instantiate(cfg.format),
         model_config=stored.config,
         training=stored.metadata,
-        faces=cfg.faces,
+        faces=faces,
         batch_sizes=cfg.batch_sizes,
         tolerance=cfg.tolerance,
     )
-    parity = card["parity"]
-    Console(stderr=True, soft_wrap=True).print(
-        f"{cfg.out}: {card['bytes'] / 1e6:.1f} MB, off by at most "
+    console = Console(stderr=True, soft_wrap=True)
+    for line in summary(cfg.out, card):
+        console.print(line, markup=False)
+
+
+def summary(out: str, card: dict[str, Any]) -> list[str]:
+    """What the card says, in lines for the user."""
+    parity, quality = card["parity"], card["quality"]
+    lines = [
+        f"{out}: {card['bytes'] / 1e6:.1f} MB, off by at most "
         f"{parity['max_abs_difference']:.2g} (accepted {parity['tolerance']:.2g}) at the batch "
-        f"sizes {list(parity['batch_sizes'])}",
-        markup=False,
-    )
+        f"sizes {list(parity['batch_sizes'])}"
+    ]
+    if quality is not None:
+        changes = [
+            f"{metric} {quality['pytorch'][metric]:.4g} -> {quality['exported'][metric]:.4g}"
+            for metric in quality["difference"]
+        ]
+        verdict = {True: "within limits", False: "NOT within limits", None: "limits not known"}
+        lines.append(
+            f"{quality['faces']} faces: {', '.join(changes)}; {quality['psnr_between_db']:.1f} dB "
+            f"between the outputs: {verdict[quality['within_limits']]}"
+        )
+        if quality["why"]:
+            lines.append(quality["why"])
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,52 +1,32 @@
 """Networks for other runtimes: one file a backend, one parity check for all.
 
 `export_network` writes a file, runs it by its own runtime beside the PyTorch network, and only
-then lets it have its name. A backend is a `Backend`: a file in this folder that holds a class,
-and a config in `conf/export/` that names it.
+then lets it have its name; `load_exported` gives a file of any format back as a function. A
+backend is a `Backend`: a file in this folder that holds a class, and a config in `conf/format/`
+that names it.
 """
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 import faceskd
 from faceskd.errors import ExportError
+from faceskd.export.base import Backend, Limits
 from faceskd.export.loading import Exported, load_exported
 from faceskd.export.parity import BATCH_SIZES, Parity, check_parity
 from faceskd.files import atomic_path, sha256, write_text
 from faceskd.models.base import SuperResolver
 
-__all__ = ["Backend", "Exported", "card_path", "export_network", "load_exported"]
+if TYPE_CHECKING:
+    from faceskd.evaluate import FacePairs
 
-
-class Backend(Protocol):
-    """One kind of exported file.
-
-    Attributes:
-        format: name of the format, as in `conf/export/<format>.yaml`.
-        suffix: what the names of its files end in, with the dot.
-        precision: "fp32", "bf16", "int8": what the file computes in.
-        tolerance: largest accepted difference from PyTorch's fp32 SR image, of a range of 1.
-        packages: the distributions whose versions belong on the card.
-    """
-
-    format: str
-    suffix: str
-    precision: str
-    tolerance: float
-    packages: tuple[str, ...]
-
-    def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
-        """Write a network that is in eval mode on the CPU, with `metadata` inside the file."""
-
-    def load(self, path: Path) -> Callable[[Tensor], Tensor]:
-        """The file as a function of LR faces, computed by the file's own runtime."""
+__all__ = ["Backend", "Exported", "Limits", "card_path", "export_network", "load_exported"]
 
 
 def export_network(
@@ -56,7 +36,7 @@ def export_network(
     backend: Backend,
     model_config: dict[str, Any],
     training: dict[str, Any] | None = None,
-    faces: Path | str | None = None,
+    faces: "FacePairs | None" = None,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     tolerance: float | None = None,
 ) -> dict[str, Any]:
@@ -67,7 +47,8 @@ def export_network(
         path: the file to write; `<path>.json`, beside it, is the card.
         model_config: what builds the network again; kept inside the file.
         training: what is known of how it was trained; kept inside the file and on the card.
-        faces: folder of images to compare on; None takes synthetic ones.
+        faces: real ones to compare on, and to measure quality on for the card; None compares on
+            synthetic ones and measures none.
         batch_sizes: each is compared.
         tolerance: largest accepted absolute difference; None takes the backend's.
 
@@ -76,7 +57,7 @@ def export_network(
 
     Raises:
         ExportError: the network needs component boxes, the path has another suffix, or the file
-            differs from the network by more than the tolerance; `path` is then as it was before.
+            differs from the network by more than is accepted; `path` is then as it was before.
     """
     path = Path(path)
     _refuse(network, path, backend)
@@ -84,6 +65,7 @@ def export_network(
         "faceskd_version": faceskd.__version__,
         "model": json.dumps(model_config),
         "training": json.dumps(training or {}),
+        "format": backend.format,
         "precision": backend.precision,
         "scale": str(network.scale),
         "contract": "RGB in [0, 1]: lr (B, 3, 32, 32) -> sr (B, 3, 256, 256), not clamped",
@@ -95,10 +77,12 @@ def export_network(
             network,
             lambda: backend.load(temporary),
             tolerance=backend.tolerance if tolerance is None else tolerance,
+            least_psnr=backend.least_psnr,
             faces=faces,
             batch_sizes=batch_sizes,
         )
-    card = _card(network, path, backend, metadata, parity)
+        quality = None if faces is None else _quality(network, temporary, backend, faces)
+    card = _card(network, path, backend, metadata, parity, quality)
     write_text(card_path(path), json.dumps(card, indent=2) + "\n")
     return card
 
@@ -122,13 +106,34 @@ def _refuse(network: SuperResolver, path: Path, backend: Backend) -> None:
         )
 
 
+def _quality(
+    network: SuperResolver, path: Path, backend: Backend, faces: "FacePairs"
+) -> dict[str, Any]:
+    from faceskd.export.quality import measure_quality  # metrics are no matter of loading files
+
+    quality = measure_quality(
+        network,
+        backend.load(path),
+        faces,
+        limits=backend.limits,
+        arithmetic=backend.arithmetic,
+    )
+    return quality.as_dict()
+
+
 def _card(
-    network: SuperResolver, path: Path, backend: Backend, metadata: dict[str, str], parity: Parity
+    network: SuperResolver,
+    path: Path,
+    backend: Backend,
+    metadata: dict[str, str],
+    parity: Parity,
+    quality: dict[str, Any] | None,
 ) -> dict[str, Any]:
     return {
         "file": path.name,
         "format": backend.format,
         "precision": backend.precision,
+        "arithmetic": backend.arithmetic,
         "bytes": path.stat().st_size,
         "sha256": sha256(path),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
@@ -136,6 +141,7 @@ def _card(
         "training": json.loads(metadata["training"]),
         "contract": metadata["contract"],
         "parity": parity.as_dict(),
+        "quality": quality,
         "versions": {
             "faceskd": faceskd.__version__,
             "torch": str(torch.__version__),

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from faceskd.errors import MissingExtraError, WeightsError
+from faceskd.export.base import Backend
 from faceskd.export.eager import checked_device
 from faceskd.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
@@ -20,13 +21,13 @@ EXAMPLE_BATCH = 2  # torch.export bakes a batch of one into the graph
 IR_VERSION_LIMIT = 10  # what ONNX Runtime 1.18, the oldest supported, reads
 
 
-class Onnx:
+class Onnx(Backend):
     """Writes a network as ONNX: input `lr`, output `sr`, fp32, dynamic batch."""
 
     format = "onnx"
     suffix = ".onnx"
-    precision = "fp32"
-    packages: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
+    arithmetic = "all in fp32, the network folded"
+    packages = ("onnx", "onnxscript", "onnxruntime")
 
     def __init__(self, *, opset: int = 20, tolerance: float = 1e-4) -> None:
         self.opset = opset
@@ -62,10 +63,6 @@ class Onnx:
         onnx.helper.set_model_props(model, metadata | {"opset": str(_opset(model))})
         onnx.checker.check_model(model)
         onnx.save(model, path)
-
-    def load(self, path: Path, *, device: str = "cpu") -> Callable[[Tensor], Tensor]:
-        """The file as a function of fp32 LR faces (B, 3, 32, 32), run by ONNX Runtime."""
-        return OnnxRuntime(path, device=device)
 
 
 class OnnxRuntime:
