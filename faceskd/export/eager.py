@@ -18,7 +18,9 @@ def eager(
     """A network as a function of fp32 LR faces (B, 3, 32, 32) that gives fp32 SR faces.
 
     It is copied and folded. bf16 and fp16 run with channels_last; fp16, on a GPU only, by CUDA
-    graphs.
+    graphs. Their weights are rounded once, and autocast rounds what convolutions take in; the LR
+    face, its enlargement and the last addition stay fp32. Rounded too, they would cost 0.006 LPIPS
+    on smooth faces and save nothing.
 
     Raises:
         ConfigError: an unknown precision, a device that is not there, or fp16 elsewhere than on
@@ -32,17 +34,20 @@ def eager(
             f"expected a student or another network that needs the face only, got "
             f"{type(network).__name__}, which needs component boxes and dictionaries"
         )
-    if precision == "fp16" and checked_device(device).type != "cuda":
+    place, dtype = checked_device(device), DTYPES[precision]
+    if precision == "fp16" and place.type != "cuda":
         raise ConfigError(
             f"fp16 runs on a GPU only, as device=cuda, got {device!r}; bf16 is what processors like"
         )
-    dtype = DTYPES[precision]
     layout = torch.contiguous_format if precision == "fp32" else torch.channels_last
-    network = fold(network).to(checked_device(device), dtype).to(memory_format=layout)
+    network = fold(network).to(place, dtype).to(memory_format=layout)
 
     @torch.inference_mode()
     def run(lr: Tensor) -> Tensor:
-        return network(lr.to(device, dtype).contiguous(memory_format=layout)).float()
+        lr = lr.to(place).contiguous(memory_format=layout)
+        # Without its cache, which knows nothing of weights that are rounded already.
+        with torch.autocast(place.type, dtype, enabled=precision != "fp32", cache_enabled=False):
+            return network(lr).float()
 
     return CudaGraphs(run, device) if precision == "fp16" else run
 

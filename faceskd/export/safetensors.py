@@ -11,11 +11,11 @@ from faceskd.models.blocks import fold
 from faceskd.weights import save_network
 
 ARITHMETIC = {
-    "fp32": "all in fp32, the network as it was trained",
-    "bf16": "weights and activations in bf16 with channels_last, 8 significant bits each; norms "
-    "and parallel kernels are folded before they are rounded",
-    "fp16": "weights and activations in fp16 with channels_last, 11 significant bits each, by CUDA "
-    "graphs; norms and parallel kernels are folded before they are rounded",
+    "fp32": "all in fp32",
+    "bf16": "weights and what convolutions take in are bf16 (8 significant bits); the enlarged LR "
+    "face and the last addition are fp32",
+    "fp16": "weights and what convolutions take in are fp16 (11 significant bits); the enlarged LR "
+    "face and the last addition are fp32",
 }
 
 
