@@ -39,6 +39,15 @@ def machine_summary() -> dict[str, str | int]:
     return summary
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16, so that networks run faster in it.
+
+    PyTorch before 2.9 does not tell, and False is returned.
+    """
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def git_revision(folder: Path | str | None = None) -> str | None:
     """The commit of the checkout that holds `folder` (by default this package's source).
 

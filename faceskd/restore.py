@@ -1,22 +1,42 @@
-"""`Restorer`: trained weights as a function from face images to face images.
+"""`Restorer`: trained weights as a function from photos to photos.
 
 >>> restorer = faceskd.Restorer("student.safetensors")  # doctest: +SKIP
->>> face = restorer("face.jpg")                         # doctest: +SKIP
+>>> photo = restorer("photo.jpg")                       # doctest: +SKIP
+>>> photo.image, photo.faces, photo.boxes               # doctest: +SKIP
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from faceskd.errors import ImageError, WeightsError
+from faceskd.detection import Detector
+from faceskd.errors import ConfigError, ImageError, WeightsError
 from faceskd.export.eager import eager
 from faceskd.export.loading import load_exported
 from faceskd.images import from_pil, read_image, to_tensor, to_uint8
 from faceskd.lr_faces import to_lr
+from faceskd.machine import multiplies_bfloat16
 from faceskd.models.base import SuperResolver
+from faceskd.photo import (
+    PhotoSettings,
+    RestoredPhoto,
+    add_detail,
+    find_faces,
+    lr_faces,
+    photo_detector,
+    put_back,
+)
+
+SR_SHAPE = (256, 256, 3)
+
+BATCH_SIZE = 8
+"""Faces computed at once; on a processor, more make the feature maps outgrow its cache."""
+
+Picture = str | Path | Image.Image | np.ndarray
+"""A path, a PIL image of any mode, or an RGB uint8 array (H, W, 3)."""
 
 NO_WEIGHTS = (
     "expected weights, got none: give a file that `faceskd export` (.safetensors, .onnx, .pt2) "
@@ -25,16 +45,20 @@ NO_WEIGHTS = (
 
 
 class Restorer:
-    """Restores aligned faces: 32x32 becomes 256x256.
+    """Restores the faces of whole photos (call it), or aligned faces (`aligned`).
+
+    One restorer may be called by many threads.
 
     Args:
         weights: a .safetensors, .ckpt, .onnx or .pt2 file, or a network that follows the
             contract (it is copied, not changed). A .pt2 file is native code: see
             `faceskd.export.load_exported`.
         device: "cpu", "cuda", "cuda:1", ...
-        precision: None takes the file's own. .safetensors and .ckpt can also be run in "fp32",
-            in "bf16" (with channels_last), which is several times faster on processors with
-            bfloat16 matrix units, and on a GPU in "fp16" (by CUDA graphs).
+        precision: "auto" is bf16 where it can be had and the processor has instructions for it,
+            else as None, which takes the file's own. .safetensors and .ckpt can also be run in
+            "fp32", in "bf16" (with channels_last), and on a GPU in "fp16" (by CUDA graphs).
+        batch_size: faces computed at once.
+        detector: finds the faces of photos; by default MTCNN, faces of 24 px or more.
 
     Raises:
         WeightsError: there are no weights, they cannot be loaded, or they are a teacher's, which
@@ -48,10 +72,18 @@ class Restorer:
         weights: str | Path | SuperResolver | None = None,
         *,
         device: str = "cpu",
-        precision: str | None = None,
+        precision: str | None = "auto",
+        batch_size: int = BATCH_SIZE,
+        detector: Detector | None = None,
     ) -> None:
         if weights is None:
             raise WeightsError(NO_WEIGHTS)
+        if batch_size < 1:
+            raise ConfigError(f"expected a batch of at least 1 face, got {batch_size}")
+        self.batch_size = batch_size
+        self.detector = detector or photo_detector()
+        if precision == "auto":
+            precision = _fastest(weights, device)
         self._run: Callable[[Tensor], Tensor]
         if isinstance(weights, SuperResolver):
             self.precision = precision or "fp32"
@@ -60,13 +92,46 @@ class Restorer:
             self._run = load_exported(weights, device=device, precision=precision)
             self.precision = self._run.precision
 
-    def __call__(self, image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
-        """Restore an aligned face, or a batch of them.
+    def __call__(
+        self,
+        image: Picture,
+        *,
+        scale: float = 2,
+        strength: float = 1,
+        only_center_face: bool = False,
+    ) -> RestoredPhoto:
+        """Restore the faces of a photo and enlarge the rest of it.
 
         Args:
-            image: a path, a PIL image of any mode, or an RGB uint8 array (H, W, 3) or
-                (B, H, W, 3), values 0 to 255. A face of any size: the largest central square is
-                resized to 32x32 (see
+            image: a path, a PIL image, or an RGB uint8 array (H, W, 3).
+            scale, strength, only_center_face: see `faceskd.photo.PhotoSettings`.
+
+        Raises:
+            ImageError: the file cannot be read, the array has another type or shape, or the
+                result would be too large.
+            ConfigError: a number outside its range.
+        """
+        settings = PhotoSettings(scale, strength, only_center_face)
+        return self.photos([image], settings)[0]
+
+    def photos(self, images: Sequence[Picture], settings: PhotoSettings) -> list[RestoredPhoto]:
+        """Restore several photos, whose faces share the network's batches."""
+        pictures = [_picture(image) for image in images]
+        found = [find_faces(picture, self.detector, settings) for picture in pictures]
+        lr = [lr_faces(picture, faces) for picture, faces in zip(pictures, found, strict=True)]
+        restored = iter(self.restore_lr([face for faces in lr for face in faces]))
+        results = []
+        for picture, faces, group in zip(pictures, found, lr, strict=True):
+            done = add_detail(faces, [next(restored) for _ in group], settings.strength)
+            results.append(RestoredPhoto(put_back(picture, done, settings), done))
+        return results
+
+    def aligned(self, image: Picture) -> np.ndarray:
+        """Restore a picture that is one aligned face, or a batch of them.
+
+        Args:
+            image: a path, a PIL image, or an RGB uint8 array (H, W, 3) or (B, H, W, 3). A face of
+                any size: the largest central square is resized to 32x32 (see
                 `faceskd.lr_faces.to_lr`).
 
         Returns:
@@ -75,28 +140,34 @@ class Restorer:
         Raises:
             ImageError: the file cannot be read, or the array has another type or shape.
         """
-        if isinstance(image, str | Path):
-            image = read_image(image)
-        elif isinstance(image, Image.Image):
-            image = from_pil(image)
-        _check_array(image)
-        if image.ndim == 3:
-            return self.restore_lr(to_lr(image)[None])[0]
-        return self.restore_lr(np.stack([to_lr(face) for face in image]))
+        if isinstance(image, np.ndarray) and image.ndim == 4:
+            return self.restore_lr([to_lr(_picture(face)) for face in image])
+        return self.restore_lr([to_lr(_picture(image))])[0]
 
-    def restore_lr(self, faces: np.ndarray) -> np.ndarray:
+    def restore_lr(self, faces: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Restore LR faces as they are: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3)."""
-        return to_uint8(self._run(to_tensor(faces)))
+        step = self.batch_size
+        batches = [np.stack(list(faces[i : i + step])) for i in range(0, len(faces), step)]
+        restored = [to_uint8(self._run(to_tensor(batch))) for batch in batches]
+        return np.concatenate([np.zeros((0, *SR_SHAPE), np.uint8), *restored])
 
 
-def _check_array(image: np.ndarray) -> None:
+def _fastest(weights: str | Path | SuperResolver, device: str) -> str | None:
+    free = isinstance(weights, SuperResolver) or Path(weights).suffix in (".safetensors", ".ckpt")
+    return "bf16" if free and device == "cpu" and multiplies_bfloat16() else None
+
+
+def _picture(image: Picture) -> np.ndarray:
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        return from_pil(image)
     if not isinstance(image, np.ndarray):
         raise ImageError(
             f"expected a path, a PIL image or a numpy array, got {type(image).__name__}"
         )
-    if image.dtype != np.uint8 or image.ndim not in (3, 4) or image.shape[-1] != 3:
-        raise ImageError(
-            f"expected RGB uint8, (H, W, 3) or (B, H, W, 3), got {image.dtype} {image.shape}"
-        )
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise ImageError(f"expected RGB uint8, (H, W, 3), got {image.dtype} {image.shape}")
     if 0 in image.shape:
         raise ImageError(f"expected at least one pixel, got the shape {image.shape}")
+    return image

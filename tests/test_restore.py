@@ -1,8 +1,6 @@
 """`Restorer` on odd inputs, and folders of files of which some are broken."""
 
 import csv
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from torch import nn
 
 import faceskd
 from faceskd.commands.restore import main
-from faceskd.detection import Face
 from faceskd.errors import ConfigError, FaceskdError, ImageError, WeightsError
 from faceskd.export import export_network
 from faceskd.export.onnx import Onnx
@@ -22,7 +19,8 @@ from faceskd.images import write_image
 from faceskd.lr_faces import to_lr
 from faceskd.models.base import SuperResolver
 from faceskd.restore import Restorer
-from faceskd.restore_files import plan_jobs, restore_jobs
+from faceskd.restore_files import AlignedFaces, restore_jobs
+from faceskd.restore_plan import plan_jobs
 
 
 class Nearest(SuperResolver):
@@ -42,7 +40,7 @@ class Teacher(Nearest):
 
 @pytest.fixture
 def restorer():
-    return Restorer(Nearest())
+    return Restorer(Nearest(), precision="fp32", batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +76,18 @@ class TestRestorer:
 
     def test_a_face_of_32_goes_in_as_it_is(self, restorer):
         face = noise(32, 32, 3)
-        restored = restorer(face)
+        restored = restorer.aligned(face)
         assert (restored.shape, restored.dtype) == ((256, 256, 3), np.uint8)
         np.testing.assert_array_equal(restored[4::8, 4::8], face)
 
     def test_a_batch_gives_what_its_faces_give(self, restorer):
         batch = noise(3, 40, 50, 3)
-        np.testing.assert_array_equal(restorer(batch), np.stack([restorer(f) for f in batch]))
+        np.testing.assert_array_equal(
+            restorer.aligned(batch), np.stack([restorer.aligned(f) for f in batch])
+        )
+
+    def test_an_empty_batch_gives_an_empty_batch(self, restorer):
+        assert restorer.aligned(noise(0, 32, 32, 3)).shape == (0, 256, 256, 3)
 
     @given(
         height=st.integers(1, 90),
@@ -94,7 +97,7 @@ class TestRestorer:
     @settings(max_examples=30, deadline=None)
     def test_any_size_of_one_colour_keeps_it(self, height, width, colour):
         face = np.full((height, width, 3), colour, np.uint8)
-        restored = Restorer(Nearest())(face)
+        restored = Restorer(Nearest(), precision="fp32").aligned(face)
         np.testing.assert_array_equal(restored, np.full((256, 256, 3), colour, np.uint8))
 
     def test_shrinking_averages_areas_of_the_central_square(self):
@@ -106,12 +109,12 @@ class TestRestorer:
         face = noise(32, 32, 3)
         path = tmp_path / "my face.png"
         write_image(path, face)
-        np.testing.assert_array_equal(restorer(path), restorer(face))
-        np.testing.assert_array_equal(restorer(str(path)), restorer(face))
+        np.testing.assert_array_equal(restorer.aligned(path), restorer.aligned(face))
+        np.testing.assert_array_equal(restorer.aligned(str(path)), restorer.aligned(face))
         grey = Image.fromarray(face[..., 0])
-        np.testing.assert_array_equal(restorer(grey)[4::8, 4::8, 1], face[..., 0])
+        np.testing.assert_array_equal(restorer.aligned(grey)[4::8, 4::8, 1], face[..., 0])
         clear = Image.fromarray(np.dstack([face, np.zeros((32, 32), np.uint8)]))
-        assert (restorer(clear) == 255).all()
+        assert (restorer.aligned(clear) == 255).all()
 
     def test_exif_rotation_is_applied(self, restorer, tmp_path):
         face = np.zeros((32, 32, 3), np.uint8)
@@ -119,7 +122,7 @@ class TestRestorer:
         exif = Image.Exif()
         exif[0x0112] = 3
         Image.fromarray(face).save(tmp_path / "a.png", exif=exif)
-        assert restorer(tmp_path / "a.png")[:128].max() == 0
+        assert restorer.aligned(tmp_path / "a.png")[:128].max() == 0
 
     @pytest.mark.parametrize(
         "image",
@@ -128,26 +131,32 @@ class TestRestorer:
             np.zeros((32, 32, 4), np.uint8),
             np.zeros((32, 32, 3), np.float32),
             np.zeros((0, 32, 3), np.uint8),
-            np.zeros((0, 32, 32, 3), np.uint8),
+            np.zeros((2, 32, 32, 4), np.uint8),
             [[0, 0, 0]],
         ],
-        ids=["grey", "alpha", "float", "empty", "empty batch", "list"],
+        ids=["grey", "alpha", "float", "empty", "batch with alpha", "list"],
     )
     def test_other_arrays_are_refused(self, restorer, image):
         with pytest.raises(ImageError, match=r"^expected .* got "):
-            restorer(image)
+            restorer.aligned(image)
 
     def test_onnx_file_gives_the_same_face(self, restorer, onnx_file):
         face = noise(2, 32, 32, 3)
-        np.testing.assert_array_equal(Restorer(onnx_file)(face), restorer(face))
+        np.testing.assert_array_equal(Restorer(onnx_file).aligned(face), restorer.aligned(face))
 
     def test_bf16_stays_within_its_rounding(self):
         network = Nearest()
         network.gain.data.fill_(0.7)
         face = noise(32, 32, 3)
-        exact = Restorer(network)(face)
-        coarse = Restorer(network, precision="bf16")(face)
+        exact = Restorer(network, precision="fp32").aligned(face)
+        coarse = Restorer(network, precision="bf16").aligned(face)
         assert 0 < np.abs(coarse.astype(int) - exact).max() <= 1
+
+    def test_auto_takes_bf16_only_where_it_is_fast_and_free(self, onnx_file, monkeypatch):
+        for has, expected in ((True, "bf16"), (False, "fp32")):
+            monkeypatch.setattr("faceskd.restore.multiplies_bfloat16", lambda has=has: has)
+            assert Restorer(Nearest()).precision == expected
+            assert Restorer(onnx_file).precision == "fp32"
 
     def test_no_weights_says_how_to_get_them(self):
         with pytest.raises(WeightsError, match=r"faceskd export.*faceskd train"):
@@ -173,26 +182,28 @@ class TestRestorer:
             Restorer(Nearest(), device="toaster")
         with pytest.raises(ConfigError, match="GPUs"):
             Restorer(Nearest(), device="cuda:99")
+        with pytest.raises(ConfigError, match="at least 1 face"):
+            Restorer(Nearest(), batch_size=0)
 
 
 class TestNames:
     def plan(self, inbox, out, *names):
         for name in names:
             write_image(inbox / name, noise(4, 4, 3))
-        return {job.source: job.output.relative_to(out).as_posix() for job in plan_jobs(inbox, out)}
+        return {job.source: job.name for job in plan_jobs(inbox, out)}
 
     def test_sub_folders_are_kept(self, inbox, tmp_path):
         names = self.plan(inbox, tmp_path / "out", "a.png", "sub/a.png")
-        assert names == {"a.png": "a.png", "sub/a.png": "sub/a.png"}
+        assert names == {"a.png": "a", "sub/a.png": "sub/a"}
 
     def test_same_stems_keep_their_suffixes(self, inbox, tmp_path):
         names = self.plan(inbox, tmp_path / "out", "a.jpg", "a.png", "b.jpg")
-        assert names == {"a.jpg": "a_jpg.png", "a.png": "a_png.png", "b.jpg": "b.png"}
+        assert names == {"a.jpg": "a_jpg", "a.png": "a_png", "b.jpg": "b"}
 
     def test_a_name_that_is_taken_gets_a_number(self, inbox, tmp_path):
         names = self.plan(inbox, tmp_path / "out", "a.jpg", "a.png", "a_jpg.png")
-        assert names["a_jpg.png"] == "a_jpg.png"
-        assert names["a.jpg"] == "a_jpg_2.png"
+        assert names["a_jpg.png"] == "a_jpg"
+        assert names["a.jpg"] == "a_jpg_2"
 
     @given(st.lists(st.sampled_from(["a", "A", "a_png", "a_jpg", "b"]), unique=True),
            st.sets(st.sampled_from([".png", ".jpg", ".JPG"]), min_size=1))  # fmt: skip
@@ -204,21 +215,28 @@ class TestNames:
         for stem in stems:
             for suffix in suffixes:
                 (inbox / (stem + suffix)).touch()
-        outputs = [str(job.output).casefold() for job in plan_jobs(inbox, out)]
+        outputs = [job.name.casefold() for job in plan_jobs(inbox, out)]
         assert len(set(outputs)) == len(outputs) == len(list(inbox.iterdir()))
 
     def test_results_below_the_inputs_are_no_inputs(self, inbox):
         out = inbox / "out"
-        assert self.plan(inbox, out, "a.png", "out/a.png") == {"a.png": "a.png"}
+        assert self.plan(inbox, out, "a.png", "out/a.png") == {"a.png": "a"}
 
     def test_a_result_never_replaces_an_input(self, inbox):
         with pytest.raises(ConfigError, match=r"'a\.png' would replace an input"):
             self.plan(inbox, inbox, "a.png")
 
+    def test_results_of_an_earlier_run_in_place_are_no_inputs(self, inbox):
+        write_image(inbox / "a.png", noise(4, 4, 3))
+        write_image(inbox / "restored_imgs/a.png", noise(4, 4, 3))
+        write_image(inbox / "cmp/a_00.png", noise(4, 4, 3))
+        jobs = plan_jobs(inbox, inbox, folders=("restored_imgs", "cmp"))
+        assert [job.source for job in jobs] == ["a.png"]
+
     def test_a_single_file(self, inbox, tmp_path):
         write_image(inbox / "a.jpg", noise(4, 4, 3))
         (job,) = plan_jobs(inbox / "a.jpg", tmp_path / "out")
-        assert (job.source, job.output) == ("a.jpg", tmp_path / "out" / "a.png")
+        assert (job.source, job.name) == ("a.jpg", "a")
 
 
 class TestFolder:
@@ -228,7 +246,7 @@ class TestFolder:
             write_image(inbox / f"{index}.png", np.full((32, 32, 3), 50 * index, np.uint8))
         (inbox / "sub/broken.jpg").write_bytes(b"\xff\xd8 no image")
         (inbox / "sub/empty.png").touch()
-        results = restore_jobs(restorer, plan_jobs(inbox, out), out, batch_size=2)
+        results = restore_jobs(restorer, plan_jobs(inbox, out), out, AlignedFaces())
         assert len(results) == 7
         assert files(out) == [f"{index}.png" for index in range(5)]
         for index in range(5):
@@ -248,16 +266,9 @@ class TestFolder:
             return restore(faces)
 
         monkeypatch.setattr(restorer, "restore_lr", spy)
-        restore_jobs(restorer, plan_jobs(inbox, tmp_path / "o"), tmp_path / "o", batch_size=4)
+        restorer.batch_size = 4
+        restore_jobs(restorer, plan_jobs(inbox, tmp_path / "o"), tmp_path / "o", AlignedFaces())
         assert sizes == [4, 1]
-
-    def test_photographs_give_all_their_faces(self, restorer, inbox, tmp_path):
-        out = tmp_path / "out"
-        write_image(inbox / "two.png", noise(128, 128, 3))
-        write_image(inbox / "none.png", noise(40, 40, 3))
-        results = restore_jobs(restorer, plan_jobs(inbox, out), out, detector=TwoFaces())
-        assert files(out) == ["two_00.png", "two_01.png"]
-        assert [result.status for result in results] == ["no_face", "ok", "ok"]
 
     def test_a_result_that_cannot_be_written_is_reported(self, restorer, inbox, tmp_path):
         out = tmp_path / "out"
@@ -265,7 +276,7 @@ class TestFolder:
         write_image(inbox / "sub/b.png", noise(32, 32, 3))
         out.mkdir()
         (out / "sub").write_text("a file where a folder has to be")
-        results = restore_jobs(restorer, plan_jobs(inbox, out), out)
+        results = restore_jobs(restorer, plan_jobs(inbox, out), out, AlignedFaces())
         assert [result.status for result in results] == ["ok", "unwritable"]
         assert files(out) == ["a.png"]
 
@@ -273,27 +284,13 @@ class TestFolder:
         write_image(inbox / "a.png", noise(32, 32, 3))
         (tmp_path / "out").write_text("")
         with pytest.raises(FaceskdError, match="cannot write to the folder"):
-            restore_jobs(restorer, plan_jobs(inbox, tmp_path / "out"), tmp_path / "out")
+            restore_jobs(
+                restorer, plan_jobs(inbox, tmp_path / "out"), tmp_path / "out", AlignedFaces()
+            )
 
-    @pytest.mark.parametrize("setting", [{"batch_size": 0}, {"workers": 0}])
-    def test_impossible_settings(self, restorer, tmp_path, setting):
+    def test_impossible_settings(self, restorer, tmp_path):
         with pytest.raises(ConfigError, match="at least 1"):
-            restore_jobs(restorer, [], tmp_path, **setting)
-
-
-class TwoFaces:
-    """A detector that finds two faces in pictures of 128 px and none in others."""
-
-    min_face = 24.0
-
-    def fetch(self):
-        pass
-
-    def detect(self, image):
-        if len(image) != 128:
-            return []
-        points = np.array([[24, 30], [40, 30], [32, 40], [26, 50], [38, 50]], np.float32)
-        return [Face(np.array([10, 10, 60, 60], np.float32), points + d, 1.0) for d in (0, 50)]
+            restore_jobs(restorer, [], tmp_path, AlignedFaces(), workers=0)
 
 
 class TestCommand:
@@ -335,13 +332,3 @@ class TestCommand:
         assert stop.value.code == 2
         assert "expected weights" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
-
-    @pytest.mark.skipif("FACESKD_FACES" not in os.environ, reason="FACESKD_FACES is not set")
-    def test_faces_of_real_photographs_are_found(self, tmp_path, onnx_file):
-        photos = sorted(Path(os.environ["FACESKD_FACES"], "test").glob("*.*"))[:3]
-        inbox = tmp_path / "in"
-        inbox.mkdir()
-        for photo in photos:
-            (inbox / photo.name).symlink_to(photo)
-        main(["-i", str(inbox), "-o", str(tmp_path / "out"), "-w", str(onnx_file)])
-        assert any(name.endswith("_00.png") for name in files(tmp_path / "out"))
