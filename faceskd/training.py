@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import signal
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from faceskd.config import instantiate, to_plain
 from faceskd.curves import plot_curves
@@ -68,7 +70,10 @@ def train(cfg: DictConfig) -> Trained:
     engine = build_engine(cfg)
     trainer = build_trainer(cfg, chunks=cfg.steps // chunk)
     resume = str(checkpoint) if checkpoint.is_file() else None
-    trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
+    try:
+        trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
+    except SIGTERMException:  # its own exit status is that of a success
+        raise SystemExit(128 + signal.SIGTERM) from None
     if trainer.interrupted:
         raise KeyboardInterrupt
     weights = out / "weights.safetensors"

@@ -18,29 +18,39 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def kill_after_first_checkpoint(arguments, folder):
+def end_after_first_checkpoint(arguments, folder, sent):
+    """Send a training a signal amid its second chunk; returns its exit status."""
     process = command(*arguments)
     deadline = time.monotonic() + 120
     while not (folder / "checkpoints" / "last.ckpt").is_file():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(sent)
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    return process.returncode
 
 
 def test_a_killed_distillation_goes_on_as_if_it_had_not_been(run, words, tmp_path):
     """Weights, averages, both optimisers, schedulers, random numbers: all equal bit for bit."""
     options = (*MSKD, "steps=16", "data.batch_size=1")
     run(*options, out="whole")
-    kill_after_first_checkpoint(words(*options, out="killed"), tmp_path / "killed")
+    arguments = words(*options, out="killed")
+    status = end_after_first_checkpoint(arguments, tmp_path / "killed", signal.SIGKILL)
+    assert status == -signal.SIGKILL
     assert int(checkpoint(tmp_path / "killed")["state_dict"]["steps"]) < 16
     run(*options, out="killed")
     assert_same_training(tmp_path / "whole", tmp_path / "killed")
     assert len(checkpoint(tmp_path / "whole")["optimizer_states"]) == 2
     weights = [load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed")]
     assert_same(*weights)
+
+
+def test_a_terminated_training_is_no_success(words, tmp_path):
+    arguments = words("experiment=student_no_kd", "steps=2000", out="ended")
+    status = end_after_first_checkpoint(arguments, tmp_path / "ended", signal.SIGTERM)
+    assert status == 128 + signal.SIGTERM
+    assert not (tmp_path / "ended" / "weights.safetensors").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ normalisation between them that sum is linear, so it is made on the weights, not
 activations: training costs the same, and `faceskd.models.blocks.fold` leaves one plain 3x3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +25,16 @@ from torch.nn.utils import parametrize
 
 from faceskd.errors import ConfigError
 from faceskd.models.base import FeatureInfo, SuperResolver
-from faceskd.models.blocks import upsample
+from faceskd.models.blocks import SLOPE, upsample
 
 HEAD_INIT = 0.1
 BLOCKS = ("residual", "depthwise")
+UPSAMPLING = ("bilinear", "shuffle")
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "leaky_relu": partial(F.leaky_relu, negative_slope=SLOPE),
+    "silu": F.silu,
+}
 
 
 class ParallelKernels(nn.Module):
@@ -54,39 +62,56 @@ def _conv(channels: int, out: int, *, reparameterised: bool) -> nn.Conv2d:
 class LiteBlock(nn.Module):
     """x + body(x): two 3x3 convolutions, or a depthwise 5x5 between two 1x1."""
 
-    def __init__(self, channels: int, *, kind: str, reparameterised: bool) -> None:
+    def __init__(self, channels: int, *, kind: str, activation: str, reparameterised: bool) -> None:
         super().__init__()
         if kind == "residual":
-            self.body = nn.Sequential(
-                _conv(channels, channels, reparameterised=reparameterised),
-                nn.ReLU(inplace=True),
-                _conv(channels, channels, reparameterised=reparameterised),
+            self.convs = nn.ModuleList(
+                _conv(channels, channels, reparameterised=reparameterised) for _ in range(2)
             )
         else:
             wide = 2 * channels
-            self.body = nn.Sequential(
-                nn.Conv2d(channels, wide, 1),
-                nn.ReLU(inplace=True),
-                nn.Conv2d(wide, wide, 5, padding=2, groups=wide),
-                nn.ReLU(inplace=True),
-                nn.Conv2d(wide, channels, 1),
+            self.convs = nn.ModuleList(
+                [
+                    nn.Conv2d(channels, wide, 1),
+                    nn.Conv2d(wide, wide, 5, padding=2, groups=wide),
+                    nn.Conv2d(wide, channels, 1),
+                ]
             )
+        self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        *inner, last = self.convs
+        y = x
+        for conv in inner:
+            y = self.activation(conv(y))
+        return x + last(y)
 
 
 class LiteStage(nn.Module):
-    """(B, C, H, W) -> (B, C_out, 2H, 2W): convolve, enlarge, convolve."""
+    """(B, C, H, W) -> (B, C_out, 2H, 2W): convolve, enlarge, and, if `refine`, convolve again."""
 
-    def __init__(self, channels: int, out: int, *, reparameterised: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        out: int,
+        *,
+        upsampling: str,
+        refine: bool,
+        activation: str,
+        reparameterised: bool,
+    ) -> None:
         super().__init__()
-        self.narrow = _conv(channels, out, reparameterised=reparameterised)
-        self.refine = _conv(out, out, reparameterised=reparameterised)
+        shuffle = upsampling == "shuffle"
+        self.narrow = _conv(channels, 4 * out if shuffle else out, reparameterised=reparameterised)
+        self.enlarge = partial(F.pixel_shuffle, upscale_factor=2) if shuffle else upsample
+        self.refine = _conv(out, out, reparameterised=reparameterised) if refine else None
+        self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        enlarged = upsample(torch.relu(self.narrow(x)))
-        return torch.relu(self.refine(enlarged)) + enlarged
+        enlarged = self.enlarge(self.activation(self.narrow(x)))
+        if self.refine is None:
+            return enlarged
+        return self.activation(self.refine(enlarged)) + enlarged
 
 
 class Lite(SuperResolver):
@@ -96,11 +121,14 @@ class Lite(SuperResolver):
         width: channels of the body, at the LR face's size.
         blocks: residual blocks of the body.
         stage_widths: channels at 64, 128 and 256 px.
+        refine: whether each of these stages convolves at its new size, too.
         kind: "residual" or "depthwise" blocks.
+        upsampling: "bilinear", or "shuffle" (sub-pixel convolution, Shi et al., CVPR 2016).
+        activation: "relu", "leaky_relu" or "silu".
         reparameterised: over-parametrise the 3x3 convolutions in training.
 
     Raises:
-        ConfigError: an unknown kind, or not three stages.
+        ConfigError: an unknown name, or not three stages.
 
     Example:
         >>> lite = Lite(width=16, blocks=1, stage_widths=(16, 16, 16))
@@ -115,22 +143,27 @@ class Lite(SuperResolver):
         width: int = 96,
         blocks: int = 8,
         stage_widths: Sequence[int] = (64, 32, 16),
+        refine: Sequence[bool] = (True, True, True),
         kind: str = "residual",
+        upsampling: str = "bilinear",
+        activation: str = "relu",
         reparameterised: bool = True,
     ) -> None:
         super().__init__()
-        if kind not in BLOCKS:
-            raise ConfigError(f"expected blocks of a kind in {BLOCKS}, got {kind!r}")
-        if len(stage_widths) != 3:
-            raise ConfigError(f"expected three stage widths, got {list(stage_widths)}")
+        _check(kind=(kind, BLOCKS), upsampling=(upsampling, UPSAMPLING))
+        _check(activation=(activation, ACTIVATIONS))
+        if len(stage_widths) != 3 or len(refine) != 3:
+            raise ConfigError(
+                f"expected three stage widths and three times refine, got {list(stage_widths)} "
+                f"and {list(refine)}"
+            )
+        options: dict[str, Any] = {"activation": activation, "reparameterised": reparameterised}
         self.entry = _conv(3, width, reparameterised=False)
-        self.body = nn.Sequential(
-            *[LiteBlock(width, kind=kind, reparameterised=reparameterised) for _ in range(blocks)]
-        )
+        self.body = nn.Sequential(*[LiteBlock(width, kind=kind, **options) for _ in range(blocks)])
         channels = (width, *stage_widths)
         self.stages = nn.ModuleList(
-            LiteStage(narrow, out, reparameterised=reparameterised)
-            for narrow, out in pairwise(channels)
+            LiteStage(narrow, out, upsampling=upsampling, refine=again, **options)
+            for (narrow, out), again in zip(pairwise(channels), refine, strict=True)
         )
         self.head = nn.Conv2d(channels[-1], 3, 3, padding=1)
         self.head.weight.data.mul_(HEAD_INIT)
@@ -146,3 +179,9 @@ class Lite(SuperResolver):
         for stage in self.stages:
             features.append(stage(features[-1]))
         return upsample(lr, self.scale) + self.head(features[-1]), features
+
+
+def _check(**options: tuple[str, Collection[str]]) -> None:
+    for name, (came, known) in options.items():
+        if came not in known:
+            raise ConfigError(f"expected {name} of {', '.join(known)}, got {came!r}")

@@ -17,6 +17,8 @@ class Student(SuperResolver):
 
     Args:
         encoder: usually a copy of the teacher's; it is trained.
+        decoder_width: channels of the decoder's last stage; None takes the encoder's width.
+        lr_blocks, lr_width: see `SFTDecoder`.
 
     Example:
         >>> import torch
@@ -26,14 +28,26 @@ class Student(SuperResolver):
         ((1, 3, 256, 256), [(32, 32, 32), (16, 64, 64), (8, 128, 128), (4, 256, 256)])
     """
 
-    def __init__(self, *, encoder: VGG19) -> None:
+    def __init__(
+        self,
+        *,
+        encoder: VGG19,
+        decoder_width: int | None = None,
+        lr_blocks: int = 0,
+        lr_width: int = 128,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.decoder = SFTDecoder(encoder_info=encoder.feature_info, width=encoder.width)
+        self.decoder = SFTDecoder(
+            encoder_info=encoder.feature_info,
+            width=decoder_width or encoder.width,
+            lr_blocks=lr_blocks,
+            lr_width=lr_width,
+        )
         self.feature_info = self.decoder.feature_info
 
     def forward_features(
         self, lr: Tensor, boxes: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         enlarged = bicubic(lr, self.scale)
-        return self.decoder(self.encoder(enlarged), enlarged)
+        return self.decoder(self.encoder(enlarged), lr, enlarged)

@@ -30,6 +30,8 @@ class Teacher(SuperResolver):
         encoder: the encoder that built the dictionary.
         dictionary: a `Dictionary` or its file; None leaves it to `load_dictionary`.
         selection: "product" (one matrix product), or "literal" as DFDNet computes it.
+        decoder_width: channels of the decoder's last stage; None takes the encoder's width.
+        lr_blocks, lr_width: see `SFTDecoder`.
     """
 
     needs_boxes = True
@@ -40,6 +42,9 @@ class Teacher(SuperResolver):
         encoder: VGG19,
         dictionary: Dictionary | Path | str | None = None,
         selection: str = "product",
+        decoder_width: int | None = None,
+        lr_blocks: int = 0,
+        lr_width: int = 128,
     ) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False)
@@ -47,7 +52,12 @@ class Teacher(SuperResolver):
             FeatureTransfer(channels=info.channels, stride=info.stride, selection=selection)
             for info in encoder.feature_info
         )
-        self.decoder = SFTDecoder(encoder_info=encoder.feature_info, width=encoder.width)
+        self.decoder = SFTDecoder(
+            encoder_info=encoder.feature_info,
+            width=decoder_width or encoder.width,
+            lr_blocks=lr_blocks,
+            lr_width=lr_width,
+        )
         self.feature_info = self.decoder.feature_info
         self.dictionary_sha256 = ""
         if dictionary is not None:
@@ -95,4 +105,4 @@ class Teacher(SuperResolver):
             transfer(features, boxes)
             for transfer, features in zip(self.transfers, encoded, strict=True)
         ]
-        return self.decoder(transferred, enlarged)
+        return self.decoder(transferred, lr, enlarged)

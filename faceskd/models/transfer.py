@@ -109,12 +109,13 @@ def paste(features: Tensor, patches: Tensor, boxes: Tensor) -> Tensor:
     grid = torch.stack((u[:, None, :].expand(shape), v[:, :, None].expand(shape)), dim=-1)
     sampled = F.grid_sample(patches.float(), grid, padding_mode="border", align_corners=False)
     inside = (u.abs() <= 1)[:, None, :] & (v.abs() <= 1)[:, :, None]
-    index = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
-    index = index[:, None].expand(-1, features.shape[1], -1)
-    flat = features.flatten(2)
-    window = flat.gather(2, index)
-    values = torch.where(inside.flatten(1)[:, None], sampled.flatten(2).to(flat.dtype), window)
-    return flat.scatter(2, index, values).view_as(features)
+    # Channels last: a cell is one row of memory, and only rows of the window are touched.
+    maps = features.permute(0, 2, 3, 1)
+    batch = torch.arange(len(boxes), device=boxes.device)[:, None, None]
+    cells = (batch, rows[:, :, None], columns[:, None, :])
+    values = sampled.to(maps.dtype).permute(0, 2, 3, 1)
+    values = torch.where(inside[..., None], values, maps[cells])
+    return maps.index_put(cells, values).permute(0, 3, 1, 2)
 
 
 def _window(start: Tensor, length: int, size: int) -> Tensor:
@@ -168,10 +169,11 @@ class FeatureTransfer(nn.Module):
     def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
         """`boxes`: (B, 4, 4), xyxy in pixels of the face, in the order of COMPONENTS."""
         out = features
+        precise = features.float()  # once for all components: RoIAlign's CPU kernel has no bfloat16
         scaled = boxes.to(device=features.device, dtype=torch.float32) / self.stride
         for index, component in enumerate(COMPONENTS):
             box = scaled[:, index]
-            out = paste(out, self.transfer(features, component, box), box)
+            out = paste(out, self.transfer(precise, component, box), box)
         return out
 
     def transfer(self, features: Tensor, component: str, box: Tensor) -> Tensor:
@@ -194,7 +196,7 @@ class FeatureTransfer(nn.Module):
 
 
 def _roi_align(features: Tensor, box: Tensor, size: int) -> Tensor:
-    """RoIAlign with one box a map, in float32 (its CPU kernel knows no bfloat16)."""
+    """RoIAlign with one box a map."""
     batch = torch.arange(len(box), device=box.device, dtype=torch.float32)
     rois = torch.cat((batch[:, None], box), dim=1)
-    return roi_align(features.float(), rois, size, sampling_ratio=2, aligned=True)
+    return roi_align(features, rois, size, sampling_ratio=2, aligned=True)

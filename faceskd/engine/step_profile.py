@@ -1,0 +1,93 @@
+"""Where the time of a training step goes: `faceskd train callbacks=step_profile ...`."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from torch.profiler import ProfilerActivity, profile
+
+from faceskd.files import write_text
+from faceskd.machine import machine_summary
+from faceskd.tables import rich_table
+
+KINDS = {
+    "convolution backward": ("convolution_backward",),
+    "convolution": ("conv",),
+    "matrix product": ("mm", "linalg", "matmul", "mv"),
+    "copies and casts": ("copy_", "aten::to", "clone", "cat", "fill_", "zero_", "contiguous"),
+    "optimiser, average, clipping": ("_foreach", "_fused", "Optimizer"),
+    "interpolation, pooling": ("upsample", "pool", "grid_sampl", "roi_align"),
+    "data": ("DataLoader",),
+}
+"""Kinds of operators, by parts of their names; the first that fits counts."""
+SLOWEST = 20
+"""Operators that the record names."""
+
+
+class StepProfile(pl.Callback):
+    """Times steps, then profiles some more, writes `step_profile.json` and ends the training.
+
+    The speed is measured without the profiler, which slows what it looks at. Shares are of the
+    operators' own time on the CPU, without what they call, on the thread that trains.
+
+    Args:
+        out: folder of the run.
+        warmup: steps that do not count.
+        timed: steps that the speed is measured over.
+        profiled: steps that the shares are measured over.
+    """
+
+    def __init__(
+        self, *, out: Path | str, warmup: int = 5, timed: int = 20, profiled: int = 10
+    ) -> None:
+        self.path = Path(out) / "step_profile.json"
+        self.warmup, self.timed, self.profiled = warmup, timed, profiled
+        self._profiler = profile(activities=[ProfilerActivity.CPU])
+        self._start = self._seconds = 0.0
+        self._steps = 0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        """Count a step, and begin or end what is due after it."""
+        self._steps += 1
+        if self._steps == self.warmup:
+            self._start = time.perf_counter()
+        if self._steps == self.warmup + self.timed:
+            self._seconds = time.perf_counter() - self._start
+            self._profiler.start()
+        if self._steps == self.warmup + self.timed + self.profiled:
+            self._profiler.stop()
+            self._report(trainer.datamodule.batch_size)  # type: ignore[attr-defined]
+            trainer.should_stop = True
+            trainer.limit_val_batches = 0
+
+    def _report(self, batch_size: int) -> None:
+        times = {event.key: event.self_cpu_time_total for event in self._profiler.key_averages()}
+        total = sum(times.values())
+        shares = dict.fromkeys([*KINDS, "rest"], 0.0)
+        for operator, microseconds in times.items():
+            shares[kind_of(operator)] += microseconds / total
+        slowest = sorted(times, key=times.__getitem__, reverse=True)[:SLOWEST]
+        figures = {
+            "faces_per_second": self.timed * batch_size / self._seconds,
+            "milliseconds_per_step": self._seconds / self.timed * 1e3,
+            "share": shares,
+            "slowest_operators": {name: times[name] / total for name in slowest},
+        }
+        record = figures | {"batch_size": batch_size, "machine": machine_summary()}
+        write_text(self.path, json.dumps(record, indent=2) + "\n")
+        rows = [{"faces/s": figures["faces_per_second"], **shares}]
+        Console(stderr=True).print(rich_table(rows, title="training step", transpose=True))
+
+
+def kind_of(operator: str) -> str:
+    """The kind in `KINDS` of a profiler's event, or "rest".
+
+    Example:
+        >>> kind_of("aten::convolution_backward"), kind_of("aten::add")
+        ('convolution backward', 'rest')
+    """
+    found = (kind for kind, marks in KINDS.items() if any(mark in operator for mark in marks))
+    return next(found, "rest")
