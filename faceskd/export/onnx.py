@@ -40,12 +40,12 @@ class Onnx(Backend):
             MissingExtraError: onnx or onnxscript is not installed.
         """
         try:
-            import onnx
+            import onnx  # noqa: F401
             import onnxscript  # noqa: F401
         except ImportError as error:
             raise MissingExtraError(error.name or "onnx", "export") from error
         example = torch.rand(EXAMPLE_BATCH, 3, LR_SIZE, LR_SIZE)
-        with _quiet():
+        with quiet():
             torch.onnx.export(
                 fold(network),
                 (example,),
@@ -58,11 +58,7 @@ class Onnx(Backend):
                 external_data=False,
                 verbose=False,
             )
-        model = onnx.load(path)
-        model.ir_version = min(model.ir_version, IR_VERSION_LIMIT)
-        onnx.helper.set_model_props(model, metadata | {"opset": str(_opset(model))})
-        onnx.checker.check_model(model)
-        onnx.save(model, path)
+        seal(path, metadata)
 
 
 class OnnxRuntime:
@@ -112,12 +108,23 @@ class OnnxRuntime:
         return torch.from_numpy(self._session.run(["sr"], {"lr": lr.float().cpu().numpy()})[0])
 
 
+def seal(path: Path, metadata: dict[str, str]) -> None:
+    """Put the metadata into an ONNX file, check it, and let older runtimes read it."""
+    import onnx
+
+    model = onnx.load(path)
+    model.ir_version = min(model.ir_version, IR_VERSION_LIMIT)
+    onnx.helper.set_model_props(model, metadata | {"opset": str(_opset(model))})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
 def _opset(model: Any) -> int:
     return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter warns of its own deprecations and logs each pass; the parity check judges."""
     names = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
     levels = {name: logging.getLogger(name).level for name in names}
