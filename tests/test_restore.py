@@ -4,34 +4,19 @@ import csv
 
 import numpy as np
 import pytest
-import torch
+from fakes import Nearest, noise, write_nearest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torch import nn
 
 import faceskd
 from faceskd.commands.restore import main
 from faceskd.errors import ConfigError, FaceskdError, ImageError, WeightsError
-from faceskd.export import export_network
-from faceskd.export.onnx import Onnx
 from faceskd.images import write_image
 from faceskd.lr_faces import to_lr
-from faceskd.models.base import SuperResolver
 from faceskd.restore import Restorer
 from faceskd.restore_files import AlignedFaces, restore_jobs
 from faceskd.restore_plan import plan_jobs
-
-
-class Nearest(SuperResolver):
-    """Repeats pixels, so that what comes out tells what went in; follows the contract."""
-
-    def __init__(self):
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(1))
-
-    def forward_features(self, lr, boxes=None):
-        return self.gain * lr.repeat_interleave(8, 2).repeat_interleave(8, 3), []
 
 
 class Teacher(Nearest):
@@ -45,9 +30,7 @@ def restorer():
 
 @pytest.fixture(scope="module")
 def onnx_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "nearest.onnx"
-    export_network(Nearest(), path, backend=Onnx(), model_config={})
-    return path
+    return write_nearest(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture
@@ -55,10 +38,6 @@ def inbox(tmp_path):
     folder = tmp_path / "in box"
     (folder / "sub").mkdir(parents=True)
     return folder
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def rows(out):
