@@ -78,4 +78,16 @@ def _load_onnx(path: Path, device: str, precision: str | None) -> Exported:
     return Exported(details["format"], details["precision"], runtime)
 
 
-LOADERS = {".safetensors": _load_weights, ".ckpt": _load_weights, ".onnx": _load_onnx}
+def _load_compiled(path: Path, device: str, precision: str | None) -> Exported:
+    from faceskd.export.aot import Compiled
+
+    compiled = Compiled(path, device=device)
+    return Exported(compiled.metadata["format"], compiled.metadata["precision"], compiled)
+
+
+LOADERS = {
+    ".safetensors": _load_weights,
+    ".ckpt": _load_weights,
+    ".onnx": _load_onnx,
+    ".pt2": _load_compiled,
+}
