@@ -32,6 +32,9 @@ Medians of 551 photographs of 256 px; 98 % lie within a factor of 0.47 and 1.9 o
 LACKING, PRESENT = 0.3, 0.6
 """An octave at this share of a sharp face's amplitude, or less, is lacking; at this, present."""
 
+CLEARLY_BETTER = 1.25
+"""An octave of this many times the amplitude in the restored face is taken from it in full."""
+
 COARSEST = 4
 """Below this many px lie light and colour, which are always the photo's."""
 
@@ -58,20 +61,15 @@ def lacking(face: np.ndarray, resolution: float) -> np.ndarray:
     Returns:
         (4,), never falling; 0 says that the face is as sharp as `resolution` allows.
     """
-    window = _window()
-    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    mean = (grey * window).sum() / window.sum()
-    power = cv2.dct((grey - mean) * window) ** 2
-    radius = _radius()
-    limits = pairwise(OCTAVES)
-    amplitudes = np.sqrt([power[(radius >= low) & (radius < high)].sum() for low, high in limits])
-    expected = np.array(SHARP) * _held(min(resolution, SIZE)) * amplitudes[0]
-    share = amplitudes[1:] / np.maximum(expected, 1e-6)
+    share = _shares(face) / _held(min(resolution, SIZE))
     return np.maximum.accumulate(np.clip((PRESENT - share) / (PRESENT - LACKING), 0, 1))
 
 
 def missing_detail(face: np.ndarray, restored: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """What to add to a face: the detail of `restored` that it lacks, for what it has there instead.
+
+    An octave of which `restored` holds no more than the face stays as it is: restoring never
+    takes detail away.
 
     Args:
         face, restored: RGB uint8, (256, 256, 3).
@@ -81,6 +79,8 @@ def missing_detail(face: np.ndarray, restored: np.ndarray, weights: np.ndarray) 
         float32 (256, 256, 3) in grey levels; it has no part coarser than `COARSEST` px, so that
         light and colour stay the photo's.
     """
+    better = _falling(_shares(restored)) / np.maximum(_falling(_shares(face)), 1e-6)
+    weights = weights * np.clip((better - 1) / (CLEARLY_BETTER - 1), 0, 1)
     octaves = np.log2([COARSEST, 8, 48, 96, 192])
     values = [0, weights[1], weights[1], weights[2], weights[3]]
     gain = np.interp(np.log2(np.maximum(_radius(), 1)), octaves, values).astype(np.float32)
@@ -107,6 +107,23 @@ def lr_crop(image: np.ndarray, matrix: np.ndarray, lr_size: int) -> np.ndarray:
 def frame_size(matrix: np.ndarray) -> float:
     """Side, in pixels of the photo, of the square that `matrix` takes to a face of 256 px."""
     return SIZE / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
+def _shares(face: np.ndarray) -> np.ndarray:
+    """The amplitudes of the last four octaves of a face, over those of a sharp one, (4,)."""
+    window = _window()
+    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mean = (grey * window).sum() / window.sum()
+    power = cv2.dct((grey - mean) * window) ** 2
+    radius = _radius()
+    sums = [power[(radius >= low) & (radius < high)].sum() for low, high in pairwise(OCTAVES)]
+    amplitudes = np.sqrt(sums)
+    return amplitudes[1:] / np.maximum(np.array(SHARP) * amplitudes[0], 1e-6)
+
+
+def _falling(shares: np.ndarray) -> np.ndarray:
+    """Without what rises again towards finer octaves, which is noise."""
+    return np.minimum.accumulate(shares)
 
 
 def _held(resolution: float) -> np.ndarray:
