@@ -1,5 +1,6 @@
 """Networks run by PyTorch itself, in any precision: what files of weights become."""
 
+import threading
 from collections.abc import Callable
 
 import torch
@@ -85,7 +86,7 @@ class CudaGraphs:
     """A function of one tensor, recorded as a CUDA graph for each shape and then replayed.
 
     A light network's kernels are over before the next one is launched; a graph launches all at
-    once. The graphs share one pool of memory.
+    once. The graphs share one pool of memory, and threads take turns.
     """
 
     WARMUP = 3
@@ -94,12 +95,13 @@ class CudaGraphs:
     def __init__(self, run: Callable[[Tensor], Tensor], device: str) -> None:
         self._run = run
         self._device = device
+        self._turn = threading.Lock()
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
 
     @torch.inference_mode()
     def __call__(self, x: Tensor) -> Tensor:
-        with torch.cuda.device(self._device):
+        with self._turn, torch.cuda.device(self._device):
             if x.shape not in self._graphs:
                 self._graphs[x.shape] = self._record(x.to(self._device).clone())
             graph, given, out = self._graphs[x.shape]

@@ -51,7 +51,7 @@ class Int8(Onnx):
     arithmetic = (
         "inner convolutions have 8-bit weights, with a scale for each channel, and 8-bit "
         "activations, with one for each tensor; what reads or writes an image, and convolutions of "
-        "fewer than 16 channels, are fp32"
+        f"fewer than {NARROW} channels, are fp32"
     )
     limits = Limits(psnr=0.2, lpips_squeeze=0.01)
 
