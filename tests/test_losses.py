@@ -214,6 +214,19 @@ def test_feature_discriminators_give_one_map_a_scale():
     assert [tuple(score.shape) for score in scores] == [(2, 1, s, s) for s in (1, 2, 4, 8)]
 
 
+@pytest.mark.parametrize("crop", [16, 40])
+def test_perceptual_loss_of_a_window(crop):
+    vgg = VGG19(width=4, taps=["relu1_1", "relu2_1"])
+    sr, hr = torch.rand(2, 3, 40, 40), torch.rand(2, 3, 40, 40)
+    torch.manual_seed(3)
+    value = PerceptualLoss(vgg=vgg, crop=crop)(sr, hr)
+    torch.manual_seed(3)
+    offsets = [0, 0] if crop == 40 else [int(torch.randint(40 - crop + 1, ())) for _ in range(2)]
+    top, left = offsets
+    windows = [image[..., top : top + crop, left : left + crop] for image in (sr, hr)]
+    torch.testing.assert_close(value, PerceptualLoss(vgg=vgg)(*windows))
+
+
 # Distillation.
 
 
@@ -253,6 +266,19 @@ def test_adapters_only_where_widths_differ():
     torch.testing.assert_close(adapted[0], literal)
     loss(adapted, loss.choose(teacher)).backward()
     assert all(parameter.grad is not None for parameter in loss.parameters())
+
+
+def test_a_standardised_teacher_counts_each_channel_alike():
+    teacher = [100 * map + 7 for map in maps((8, 4, 2, 1), 7)]
+    loss = FeatureDistillation(student=INFO, teacher=INFO, standardise=True)
+    for chosen, given in zip(loss.choose(teacher), arrays(teacher), strict=True):
+        axes = (0, 2, 3)
+        mean, variance = given.mean(axes, keepdims=True), given.var(axes, keepdims=True)
+        literal = (given - mean) / np.sqrt(variance + 1e-5)
+        np.testing.assert_allclose(chosen.numpy(), literal, rtol=1e-3, atol=1e-4)
+    assert all(isinstance(adapter, nn.Conv2d) for adapter in loss.adapters)
+    zero = [torch.zeros_like(map) for map in teacher]
+    assert loss(zero, loss.choose(teacher)).item() == pytest.approx(4, rel=1e-3)
 
 
 @pytest.mark.parametrize("scales", [(4,), (-1,), (0, 7)])

@@ -25,6 +25,7 @@ class Distillation(Engine):
     Args:
         teacher: frozen; in eval mode throughout, and not part of checkpoints.
         scales: indices of the feature maps that are distilled: (0, 1, 2, 3) is MSKD, one is SSKD.
+        standardise: see `FeatureDistillation`.
         adversarial: LSGAN in the paper.
         discriminator_width, discriminator_layers: of each D_i.
         feature_weight: of the squared distance between features; 1 in the paper.
@@ -38,6 +39,7 @@ class Distillation(Engine):
         teacher: SuperResolver,
         adversarial: AdversarialLoss,
         scales: Sequence[int] = (0, 1, 2, 3),
+        standardise: bool = False,
         discriminator_width: int = 32,
         discriminator_layers: int = 2,
         feature_weight: float = 1.0,
@@ -48,7 +50,10 @@ class Distillation(Engine):
         super().__init__(**options)
         self.teacher = teacher.requires_grad_(False).eval()
         self.distillation = FeatureDistillation(
-            student=self.network.feature_info, teacher=teacher.feature_info, scales=scales
+            student=self.network.feature_info,
+            teacher=teacher.feature_info,
+            scales=scales,
+            standardise=standardise,
         )
         if adversarial_weight > 0:
             self.discriminator = FeatureDiscriminators(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.errors import ConfigError
@@ -10,14 +11,18 @@ from faceskd.models.base import FeatureInfo
 
 
 class FeatureDistillation(nn.Module):
-    """sum_i mean (A_i(F_S_i) - F_T_i)^2 over the chosen feature maps.
+    """sum_i mean (A_i(F_S_i) - N(F_T_i))^2 over the chosen feature maps.
 
-    Where the widths differ, A_i is a 1x1 convolution from the student's to the teacher's
-    channels. It lives here, is trained with the student, and is never exported.
+    Where the widths differ, or N changes the scale, A_i is a 1x1 convolution from the student's to
+    the teacher's channels. It lives here, is trained with the student, and is never exported.
 
     Args:
         student, teacher: what is known of their feature maps.
         scales: indices of the maps to distil: all four (MSKD), one (SSKD).
+        standardise: N brings each channel of the teacher's maps to mean 0 and variance 1 over the
+            batch, so that no map or channel counts more for being large; without, N is the
+            identity, as the paper prints it. Nothing limits a map's scale: those of a teacher of
+            ours differed by a factor of 400.
 
     Raises:
         ConfigError: no scale, one that does not exist, or maps of different resolution.
@@ -29,8 +34,10 @@ class FeatureDistillation(nn.Module):
         student: Sequence[FeatureInfo],
         teacher: Sequence[FeatureInfo],
         scales: Sequence[int] = (0, 1, 2, 3),
+        standardise: bool = False,
     ) -> None:
         super().__init__()
+        self.standardise = standardise
         count = min(len(student), len(teacher))
         self.scales = tuple(scales)
         if not self.scales or len(set(self.scales)) < len(self.scales):
@@ -45,7 +52,7 @@ class FeatureDistillation(nn.Module):
                     f"feature map {scale} of the student has stride {s.stride}, the teacher's "
                     f"{t.stride}: expected the same"
                 )
-            same = s.channels == t.channels
+            same = s.channels == t.channels and not standardise
             self.adapters.append(nn.Identity() if same else nn.Conv2d(s.channels, t.channels, 1))
 
     def adapt(self, features: Sequence[Tensor]) -> list[Tensor]:
@@ -56,8 +63,9 @@ class FeatureDistillation(nn.Module):
         ]
 
     def choose(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """The teacher's chosen maps."""
-        return [features[scale] for scale in self.scales]
+        """The teacher's chosen maps, standardised if so asked."""
+        chosen = [features[scale] for scale in self.scales]
+        return [_standardise(map) for map in chosen] if self.standardise else chosen
 
     def forward(self, adapted: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """From what `adapt` and `choose` returned to a scalar, in float32."""
@@ -65,3 +73,7 @@ class FeatureDistillation(nn.Module):
             (s.float() - t.float()).square().mean() for s, t in zip(adapted, teacher, strict=True)
         ]
         return torch.stack(terms).sum()
+
+
+def _standardise(features: Tensor) -> Tensor:
+    return F.batch_norm(features.float(), None, None, training=True)

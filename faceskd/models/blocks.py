@@ -62,14 +62,81 @@ class MultiDilationBlock(nn.Module):
         return x + self.fuse(torch.cat([branch(x) for branch in self.branches], dim=1))
 
 
+def upsample(x: Tensor, factor: int = 2) -> Tensor:
+    """Bilinear enlargement; unlike pixel-shuffle it leaves no grid."""
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def bicubic(lr: Tensor, scale: int) -> Tensor:
+    """Bicubic enlargement (a = -0.75, as OpenCV), (B, C, H, W) -> (B, C, scale H, scale W)."""
+    return F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
+
+
+class UpsampledKernel(nn.Module):
+    """Parametrises a sub-pixel convolution as a 3x3 convolution of the bilinearly enlarged map.
+
+    Ours. Enlarging and convolving are both linear, so that one convolution at the small size can
+    compute the four pixels of each cell: its kernels (4 O, C, 3, 3) are made of the one that the
+    enlarged map, which is never made, would be convolved with, (O, C, 3, 3). A sub-pixel
+    convolution that is trained as such is free to treat the four pixels differently, and leaves a
+    grid; this one cannot. With replicated borders the two are equal there too.
+
+    Args:
+        inner: what parametrises the kernel of the enlarged map itself; None for nothing.
+    """
+
+    # What rows above, at and below a cell weigh in the three rows of the enlarged map that a
+    # kernel reads, for the upper and for the lower pixel of the cell.
+    ROWS = (
+        ((0.75, 0.25, 0.0), (0.25, 0.75, 0.0), (0.0, 0.75, 0.25)),
+        ((0.25, 0.75, 0.0), (0.0, 0.75, 0.25), (0.0, 0.25, 0.75)),
+    )
+    rows: Tensor
+
+    def __init__(self, inner: nn.Module | None = None) -> None:
+        super().__init__()
+        self.inner = inner or nn.Identity()
+        self.register_buffer("rows", torch.tensor(self.ROWS), persistent=False)
+
+    def forward(self, kernel: Tensor) -> Tensor:
+        kernels = torch.einsum("pta,qsb,oits->opqiab", self.rows, self.rows, self.inner(kernel))
+        return kernels.flatten(0, 2)
+
+    def right_inverse(self, kernels: Tensor) -> Tensor:
+        """An initial kernel from initial kernels: those of each cell's first pixel."""
+        return kernels[::4].clone()
+
+
+class SharedBias(nn.Module):
+    """One bias for the four pixels of a cell: (O,) -> (4 O,)."""
+
+    def forward(self, bias: Tensor) -> Tensor:
+        return bias.repeat_interleave(4)
+
+    def right_inverse(self, biases: Tensor) -> Tensor:
+        """An initial bias from initial biases."""
+        return biases[::4].clone()
+
+
+def upsampled_conv(channels: int, out: int, inner: nn.Module | None = None) -> nn.Sequential:
+    """conv3x3(bilinear enlargement of x): (B, C, H, W) -> (B, C_out, 2H, 2W).
+
+    Computed as a sub-pixel convolution (Shi et al., CVPR 2016), see `UpsampledKernel`.
+    """
+    conv = nn.Conv2d(channels, 4 * out, 3, padding=1, padding_mode="replicate")
+    parametrize.register_parametrization(conv, "weight", UpsampledKernel(inner), unsafe=True)
+    parametrize.register_parametrization(conv, "bias", SharedBias(), unsafe=True)
+    return nn.Sequential(conv, nn.PixelShuffle(2))
+
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def fold(network: Network) -> Network:
-    """A copy for inference: eval mode, frozen, spectral and weight norms folded into weights.
+    """A copy for inference: eval mode, frozen, parametrised weights computed once and for all.
 
-    Outputs are those of `network.eval()`, but nothing is divided by a norm at each call any more,
-    and other runtimes see plain convolutions. The original stays as it is.
+    Outputs are those of `network.eval()`, but no norm is computed at each call any more, and
+    other runtimes see plain convolutions. The original stays as it is.
     """
     network = copy.deepcopy(network).eval()
     for module in network.modules():
@@ -89,13 +156,3 @@ def _fold_module(module: nn.Module) -> None:
     del module.parametrizations
     for name, weight in weights.items():
         module.register_parameter(name, nn.Parameter(weight))
-
-
-def upsample(x: Tensor, factor: int = 2) -> Tensor:
-    """Bilinear enlargement; unlike pixel-shuffle it leaves no grid."""
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
-
-
-def bicubic(lr: Tensor, scale: int) -> Tensor:
-    """Bicubic enlargement (a = -0.75, as OpenCV), (B, C, H, W) -> (B, C, scale H, scale W)."""
-    return F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)

@@ -3,8 +3,9 @@
 The paper's student keeps VGG-19's encoder on the enlarged face and names a lighter one as future
 work. This is ours. A residual body sees the LR face at its own size, where a convolution costs a
 sixty-fourth of what it does at 256 px; three stages then double the size with ever fewer channels.
-Each stage convolves first and enlarges bilinearly after: pixel-shuffle would save the enlargement
-and leave a grid. The four stage outputs, at 32, 64, 128 and 256 px, are what is distilled.
+Each enlarges bilinearly and convolves, computed as a sub-pixel convolution that cannot leave a grid
+(`faceskd.models.blocks.UpsampledKernel`): at 256 px nothing is made but the face. The maps at 32,
+64 and 128 px, and the last one, enlarged, are what is distilled.
 
 Channels are multiples of 16, what matrix units and vector registers like. Convolutions may be
 over-parametrised in training (`reparameterised`): their weight is the sum of a 3x3, a 1x1 and a
@@ -25,7 +26,7 @@ from torch.nn.utils import parametrize
 
 from faceskd.errors import ConfigError
 from faceskd.models.base import FeatureInfo, SuperResolver
-from faceskd.models.blocks import SLOPE, upsample
+from faceskd.models.blocks import SLOPE, upsample, upsampled_conv
 
 HEAD_INIT = 0.1
 BLOCKS = ("residual", "depthwise")
@@ -59,6 +60,15 @@ def _conv(channels: int, out: int, *, reparameterised: bool) -> nn.Conv2d:
     return conv
 
 
+def _enlarging(channels: int, out: int, upsampling: str, *, reparameterised: bool) -> nn.Module:
+    if upsampling == "shuffle":
+        conv = _conv(channels, 4 * out, reparameterised=reparameterised)
+        return nn.Sequential(conv, nn.PixelShuffle(2))
+    return upsampled_conv(
+        channels, out, ParallelKernels(channels, out) if reparameterised else None
+    )
+
+
 class LiteBlock(nn.Module):
     """x + body(x): two 3x3 convolutions, or a depthwise 5x5 between two 1x1."""
 
@@ -88,30 +98,18 @@ class LiteBlock(nn.Module):
 
 
 class LiteStage(nn.Module):
-    """(B, C, H, W) -> (B, C_out, 2H, 2W): convolve, enlarge, and, if `refine`, convolve again."""
+    """(B, C, H, W) -> (B, C_out, 2H, 2W): convolve, then convolve the enlarged map."""
 
     def __init__(
-        self,
-        channels: int,
-        out: int,
-        *,
-        upsampling: str,
-        refine: bool,
-        activation: str,
-        reparameterised: bool,
+        self, channels: int, out: int, *, upsampling: str, activation: str, reparameterised: bool
     ) -> None:
         super().__init__()
-        shuffle = upsampling == "shuffle"
-        self.narrow = _conv(channels, 4 * out if shuffle else out, reparameterised=reparameterised)
-        self.enlarge = partial(F.pixel_shuffle, upscale_factor=2) if shuffle else upsample
-        self.refine = _conv(out, out, reparameterised=reparameterised) if refine else None
+        self.narrow = _conv(channels, out, reparameterised=reparameterised)
+        self.enlarge = _enlarging(out, out, upsampling, reparameterised=reparameterised)
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        enlarged = self.enlarge(self.activation(self.narrow(x)))
-        if self.refine is None:
-            return enlarged
-        return self.activation(self.refine(enlarged)) + enlarged
+        return self.activation(self.enlarge(self.activation(self.narrow(x))))
 
 
 class Lite(SuperResolver):
@@ -120,8 +118,7 @@ class Lite(SuperResolver):
     Args:
         width: channels of the body, at the LR face's size.
         blocks: residual blocks of the body.
-        stage_widths: channels at 64, 128 and 256 px.
-        refine: whether each of these stages convolves at its new size, too.
+        stage_widths: channels at 64 and 128 px, and of the last map, which is enlarged to 256 px.
         kind: "residual" or "depthwise" blocks.
         upsampling: "bilinear", or "shuffle" (sub-pixel convolution, Shi et al., CVPR 2016).
         activation: "relu", "leaky_relu" or "silu".
@@ -143,7 +140,6 @@ class Lite(SuperResolver):
         width: int = 96,
         blocks: int = 8,
         stage_widths: Sequence[int] = (64, 32, 16),
-        refine: Sequence[bool] = (True, True, True),
         kind: str = "residual",
         upsampling: str = "bilinear",
         activation: str = "relu",
@@ -152,33 +148,45 @@ class Lite(SuperResolver):
         super().__init__()
         _check(kind=(kind, BLOCKS), upsampling=(upsampling, UPSAMPLING))
         _check(activation=(activation, ACTIVATIONS))
-        if len(stage_widths) != 3 or len(refine) != 3:
-            raise ConfigError(
-                f"expected three stage widths and three times refine, got {list(stage_widths)} "
-                f"and {list(refine)}"
-            )
+        if len(stage_widths) != 3:
+            raise ConfigError(f"expected three stage widths, got {list(stage_widths)}")
         options: dict[str, Any] = {"activation": activation, "reparameterised": reparameterised}
         self.entry = _conv(3, width, reparameterised=False)
         self.body = nn.Sequential(*[LiteBlock(width, kind=kind, **options) for _ in range(blocks)])
-        channels = (width, *stage_widths)
+        *wider, last = channels = (width, *stage_widths)
         self.stages = nn.ModuleList(
-            LiteStage(narrow, out, upsampling=upsampling, refine=again, **options)
-            for (narrow, out), again in zip(pairwise(channels), refine, strict=True)
+            LiteStage(narrow, out, upsampling=upsampling, **options)
+            for narrow, out in pairwise(wider)
         )
-        self.head = nn.Conv2d(channels[-1], 3, 3, padding=1)
-        self.head.weight.data.mul_(HEAD_INIT)
+        self.last = _conv(wider[-1], last, reparameterised=reparameterised)
+        self.activation = ACTIVATIONS[activation]
+        self.head = _enlarging(last, 3, upsampling, reparameterised=False)
+        with torch.no_grad():
+            for parameter in self.head.parameters():
+                parameter.mul_(HEAD_INIT)
         self.feature_info = [
             FeatureInfo(count, stride) for count, stride in zip(channels, (8, 4, 2, 1), strict=True)
         ]
 
+    def forward(self, lr: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """The SR images; the 256 px feature map is not made."""
+        return self._maps(lr)[0]
+
     def forward_features(
         self, lr: Tensor, boxes: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
+        sr, maps = self._maps(lr)
+        return sr, [*maps[:-1], upsample(maps[-1])]
+
+    def _maps(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """SR images, and maps at 32, 64, 128 and once more 128 px."""
         x = self.entry(lr - 0.5)
-        features = [x + self.body(x)]
+        maps = [x + self.body(x)]
         for stage in self.stages:
-            features.append(stage(features[-1]))
-        return upsample(lr, self.scale) + self.head(features[-1]), features
+            maps.append(stage(maps[-1]))
+        maps.append(self.activation(self.last(maps[-1])))
+        # Contiguous: three channels last are four times slower to enlarge.
+        return upsample(lr.contiguous(), self.scale) + self.head(maps[-1]), maps
 
 
 def _check(**options: tuple[str, Collection[str]]) -> None:

@@ -1,0 +1,63 @@
+"""Pieces of networks, against what they stand for."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faceskd.errors import ConfigError
+from faceskd.models.blocks import fold, upsampled_conv
+from faceskd.models.lite import Lite, ParallelKernels
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    channels=st.integers(1, 5), out=st.integers(1, 5), height=st.integers(1, 9),
+    width=st.integers(1, 9),
+)  # fmt: skip
+def test_an_upsampled_convolution_is_the_convolution_of_the_enlarged_map(
+    channels, out, height, width
+):
+    layer = upsampled_conv(channels, out).double()
+    kernel, bias = (layer[0].parametrizations[name].original for name in ("weight", "bias"))
+    assert kernel.shape == (out, channels, 3, 3)
+    x = torch.rand(2, channels, height, width, dtype=torch.double)
+    enlarged = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    expected = F.conv2d(F.pad(enlarged, (1, 1, 1, 1), mode="replicate"), kernel, bias)
+    torch.testing.assert_close(layer(x), expected)
+    folded = fold(layer)
+    assert folded[0].weight.shape == (4 * out, channels, 3, 3)
+    torch.testing.assert_close(folded(x), expected)
+
+
+def test_the_kernel_of_the_enlarged_map_may_itself_be_parametrised():
+    layer, x = upsampled_conv(3, 2, ParallelKernels(3, 2)), torch.rand(1, 3, 4, 4)
+    layer(x).sum().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())
+    torch.testing.assert_close(fold(layer)(x), layer(x))
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "shuffle"])
+@pytest.mark.parametrize("kind", ["residual", "depthwise"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "silu"])
+def test_a_folded_light_student_is_the_trained_one(kind, upsampling, activation):
+    torch.manual_seed(0)
+    lite = Lite(
+        width=8, blocks=2, stage_widths=(8, 4, 4), kind=kind, upsampling=upsampling,
+        activation=activation,
+    )  # fmt: skip
+    lr = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        folded = fold(lite)
+        torch.testing.assert_close(folded(lr), lite.eval()(lr), rtol=1e-4, atol=1e-5)
+        for own, other in zip(
+            folded.forward_features(lr)[1], lite.forward_features(lr)[1], strict=True
+        ):
+            torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", ["kind", "upsampling", "activation"])
+def test_an_unknown_option_of_a_light_student_is_refused(option):
+    with pytest.raises(ConfigError, match=f"expected {option} of .*got 'none'"):
+        Lite(**{option: "none"})
