@@ -1,41 +1,52 @@
 """`faceskd profile models=[...] out=DIR`: what networks cost, side by side."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.progress import Progress
 
-from faceskd.config import hydra_main
+from faceskd.config import hydra_main, to_plain
 from faceskd.files import make_folder
 from faceskd.profile import profile_models
-from faceskd.profiling.presentation import profile_table, write_profile
-from faceskd.profiling.subjects import named_subjects
+from faceskd.profiling.named import Exports, named_subjects
+from faceskd.profiling.presentation import left_out_lines, profile_table, write_profile
+from faceskd.profiling.quality import read_quality, with_quality
 
 
 @hydra_main("profile")
 def main(cfg: DictConfig) -> None:
     """Profile the networks of `conf/profile.yaml`."""
-    make_folder(cfg.out)
-    subjects = named_subjects(
-        list(cfg.models), forms=list(cfg.forms), landmarks=list(cfg.boxes), atoms=cfg.atoms
-    )
-    console = Console(stderr=True)
-    with Progress(console=console) as progress:
-        task = progress.add_task("profiling", total=cfg.warmup + cfg.repeats)
+    options = to_plain(cfg)
+    out = make_folder(options.pop("out"))
+    quality = read_quality(_listed(options.pop("quality")))
+    threads = _listed(options.pop("threads"))
+    console = Console(stderr=True, soft_wrap=True)
+    with TemporaryDirectory() as folder:
+        with console.status("making the networks"):
+            named = named_subjects(
+                options.pop("models"),
+                forms=options.pop("forms"),
+                landmarks=options.pop("boxes"),
+                atoms=options.pop("atoms"),
+                exports=Exports(Path(folder), options.pop("calibration")),
+                device=options["device"],
+            )
         profile = profile_models(
-            subjects,
-            batch_sizes=list(cfg.batch_sizes),
-            threads=cfg.threads,
-            warmup=cfg.warmup,
-            repeats=cfg.repeats,
-            device=cfg.device,
-            faces=cfg.faces,
-            reference=cfg.reference,
-            memory=cfg.memory,
-            ceiling=cfg.ceiling,
-            on_turn=lambda: progress.advance(task),
+            named.subjects, threads=threads, left_out=named.left_out, progress=True, **options
         )
-    write_profile(profile, cfg.out)
+    profile = with_quality(profile, quality)
+    write_profile(profile, out)
     console.print(profile_table(profile))
+    for line in left_out_lines(profile):
+        console.print(f"left out: {line}", style="yellow", markup=False)
+    console.print(f"report: {out / 'profile.md'}", markup=False, highlight=False)
+
+
+def _listed(value: Any) -> list[Any]:
+    """One value, several, or none, as a list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 if __name__ == "__main__":

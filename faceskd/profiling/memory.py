@@ -17,7 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from faceskd.profiling.subjects import FORMS, Subject
+from faceskd.export.eager import DTYPES
+from faceskd.profiling.subjects import Subject
+from faceskd.profiling.timing import reason
 
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"  # proc(5): what clear_refs takes to reset VmHWM
@@ -35,7 +37,7 @@ class Memory(NamedTuple):
 def measure_memory(
     subject: Subject, lr: Tensor, *, device: torch.device, threads: int
 ) -> Memory | None:
-    """Run a subject in a fresh process; None where memory cannot be read, or does not suffice."""
+    """Run a subject in a fresh process; None where it cannot run, or memory cannot be read."""
     if device.type == "cpu" and not _STATUS.is_file():
         log.warning("memory is not measured: this system has no %s", _STATUS)
         return None
@@ -44,7 +46,9 @@ def measure_memory(
             return pool.submit(_measure, subject, lr.numpy(), str(device), threads).result()
         except BrokenProcessPool:
             log.warning("the process that measured memory was killed: the model may not fit")
-            return None
+        except Exception as error:
+            log.warning("memory of %s@%s: %s", subject.model, subject.form, reason(error))
+    return None
 
 
 def _measure(subject: Subject, faces, device_name: str, threads: int) -> Memory:  # type: ignore[no-untyped-def]
@@ -56,8 +60,8 @@ def _measure(subject: Subject, faces, device_name: str, threads: int) -> Memory:
     _wake_libraries(subject, device)
     before = _used(device)
     with torch.inference_mode():
-        network = subject.network(device)
-        run = subject.prepare(network, lr)
+        method = subject.load(device)
+        run = subject.forward(method, lr)
         _reset(device)
         weights = _used(device) - before
         for _ in range(2):  # the second pass finds the libraries' buffers in place
@@ -67,7 +71,7 @@ def _measure(subject: Subject, faces, device_name: str, threads: int) -> Memory:
 
 def _wake_libraries(subject: Subject, device: torch.device) -> None:
     """A first convolution loads kernels and starts threads, which no network should pay for."""
-    dtype = FORMS[subject.form].precision
+    dtype = DTYPES.get(subject.precision, torch.float32)
     image = torch.rand(1, 8, 16, 16, device=device, dtype=dtype)
     torch.nn.functional.conv2d(image, torch.rand(8, 8, 3, 3, device=device, dtype=dtype))
 

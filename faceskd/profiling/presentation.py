@@ -1,100 +1,156 @@
-"""A profile as a table, Markdown, CSV, JSON and a picture."""
+"""A profile as a table, Markdown, CSV, JSON and pictures."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from faceskd.files import atomic_path, make_folder, write_text
-from faceskd.profile import Profile, ProfileRow
-from faceskd.tables import markdown_table, rich_table, write_csv
+from faceskd.files import make_folder, write_text
+from faceskd.metrics import Direction
+from faceskd.profiling.ceilings import Ceiling
+from faceskd.profiling.plots import plot_cost, plot_quality
+from faceskd.profiling.quality import direction
+from faceskd.profiling.results import Profile, ProfileRow
+from faceskd.tables import column_names, markdown_table, rich_table, write_csv
 
 NOTES = """Median and 90th percentile of {repeats} turns; the models take turns, so compare within
-this table only. MACs of one face: convolutions and matrix products alone. Memory: the network and
-its activations at their peak, in a process of its own, over the same process without a network.
-`x faster` is against `{reference}` at the same batch size. `of ceiling` is 2 MACs a second over
-the best operation of this machine in the same number format, below. A model with `+mtcnn` includes
-the detection of its landmarks."""
+this table only. Every form takes fp32 LR faces and gives fp32 SR faces. `x faster` is against
+`{reference}` at the same batch size and threads. `of ceiling` is 2 MACs a second over the best
+operation of this machine in the same precision and with the same threads, `of best conv` over the
+best convolution, both below. MACs of one face: convolutions and matrix products alone. A model with
+`+mtcnn` includes the detection of its landmarks."""
 
-TIME = "ms a face (line: to the 90th percentile)"
+FILES_NOTE = """`file to file` also reads every LR face from a PNG file and writes its SR face to
+one, in turn, in one process: `faceskd restore` does these side by side."""
+
+MEMORY_NOTE = """Memory: the network and its activations at their peak, in a process of its own with
+the most threads, over the same process without a network."""
+
+QUALITY_NOTE = """PSNR and LPIPS are those that `faceskd evaluate` measured of the network of this
+name, or of this form of it where that was evaluated itself."""
+
+SCREEN = {"model": "model", "batch": "batch", "threads": "threads", "median, ms": "ms",
+          "x faster": "faster", "file to file, ms": "files, ms", "peak, MB": "MB",
+          "of ceiling": "ceiling", "faces/s": "faces/s"}  # fmt: skip
+"""Columns for the screen, the most wanted first, and what they are called there."""
+SCREEN_COLUMNS = 6
 
 
 def profile_table(profile: Profile) -> Table:
-    """For the screen: what fits a terminal; the report has the rest."""
-    columns = ("model", "batch", "GMACs", "median, ms", "faces/s", "x faster", "peak, MB")
-    rows = [{name: row[name] for name in columns} for row in _cells(profile.rows)]
-    return rich_table(rows, title="profile")
+    """For the screen: as many columns as fit a terminal; the report has the rest."""
+    cells = _cells(profile.rows)
+    same = [name for name in ("batch", "threads") if len({row[name] for row in cells}) == 1]
+    names = [name for name in SCREEN if name in column_names(cells) and name not in same]
+    rows = [{name: _short(row[name]) for name in names[:SCREEN_COLUMNS]} for row in cells]
+    title = ", ".join(["profile", *(f"{name} {cells[0][name]}" for name in same)])
+    return rich_table(rows, title=title, headers=SCREEN)
+
+
+def left_out_lines(profile: Profile) -> list[str]:
+    """What was not measured and why, a line for each reason."""
+    names: dict[str, list[str]] = {}
+    for name, why in profile.left_out.items():
+        names.setdefault(why, []).append(name)
+    return [f"{', '.join(those)}: {why}" for why, those in names.items()]
 
 
 def profile_markdown(profile: Profile) -> str:
     """The report."""
-    notes = NOTES.format(**profile.settings).replace("\n", " ")
-    tops = [
-        {"form": form, "operation": name, "GFLOP/s": round(flops / 1e9, 1)}
-        for form, table in profile.ceilings.items()
-        for name, flops in table.items()
-    ]
-    machine = [{"machine": key, "value": str(value)} for key, value in profile.machine.items()]
-    parts = ["# Profile", markdown_table(_cells(profile.rows)), notes]
-    if tops:
-        parts += ["## Ceiling of the machine", markdown_table(tops)]
-    return "\n\n".join([*parts, "## Machine", markdown_table(machine)]) + "\n"
+    cells = _cells(profile.rows)
+    shown = {name for row in cells for name in row}
+    notes = [NOTES.format(**profile.settings)]
+    notes += [FILES_NOTE] if "file to file, ms" in shown else []
+    notes += [MEMORY_NOTE] if "peak, MB" in shown else []
+    better = _better(profile)
+    notes += [QUALITY_NOTE] if better else []
+    parts = ["# Profile", markdown_table(cells, better=better)]
+    parts += [note.replace("\n", " ") for note in notes]
+    if profile.left_out:
+        parts += ["## Left out", "\n".join(f"- {line}" for line in left_out_lines(profile))]
+    if profile.ceilings:
+        parts += ["## Ceiling of the machine", markdown_table(_ceiling_rows(profile))]
+    about = {**profile.machine, **profile.settings}
+    rows = [{"what": key, "value": str(value)} for key, value in about.items()]
+    return "\n\n".join([*parts, "## Machine and settings", markdown_table(rows)]) + "\n"
 
 
 def write_profile(profile: Profile, out: Path | str) -> None:
-    """Write profile.md, .csv, .json and .png into a folder."""
+    """Write profile.md, .csv, .json and .png into a folder; with quality also quality.png."""
     out = make_folder(out)
     write_text(out / "profile.md", profile_markdown(profile))
-    write_csv(out / "profile.csv", [asdict(row) for row in profile.rows])
+    records = [asdict(row) for row in profile.rows]
+    write_csv(out / "profile.csv", [record | record.pop("quality") for record in records])
     write_text(out / "profile.json", json.dumps(asdict(profile), indent=2) + "\n")
-    plot_profile(profile, out / "profile.png")
+    plot_cost(profile, out / "profile.png")
+    if _better(profile):
+        plot_quality(profile, out / "quality.png")
 
 
-def plot_profile(profile: Profile, path: Path | str) -> None:
-    """Bars of the time of a face, and of peak memory where it was measured."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = profile.rows[::-1]  # the first row on top
-    names = [f"{row.name} x{row.batch_size}" for row in rows]
-    panels = {TIME: [row.latency_ms / row.batch_size for row in rows]}
-    if all(row.peak_bytes is not None for row in rows):
-        panels["peak memory, MB"] = [(row.peak_bytes or 0) / 1e6 for row in rows]
-    figure = Figure(figsize=(5 * len(panels) + 2, 1.2 + 0.35 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axis, (label, values) in zip(axes, panels.items(), strict=True):
-        bars = axis.barh(names, values, color="#4878a8")
-        axis.bar_label(bars, fmt="%.3g", label_type="center", color="white")
-        axis.set(xlabel=label, xscale="log")
-        axis.margins(x=0.15)
-    late = [max(row.latency_p90_ms - row.latency_ms, 0) / row.batch_size for row in rows]
-    axes[0].errorbar(panels[TIME], names, xerr=[[0] * len(rows), late], fmt="none", ecolor="k")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-
-
-def _cells(rows: list[ProfileRow]) -> list[dict[str, Any]]:
-    return [
+def _cells(rows: Sequence[ProfileRow]) -> list[dict[str, Any]]:
+    """The rows as shown; columns that nothing was measured for are left out."""
+    cells = [
         {
             "model": row.name,
             "batch": row.batch_size,
-            "parameters, M": round(row.parameters / 1e6, 3),
-            "GMACs": round(row.macs / 1e9, 3),
+            "threads": row.threads,
+            "parameters, M": _scaled(row.parameters, 1e6, 3),
+            "GMACs": _scaled(row.macs, 1e9, 3),
             "median, ms": row.latency_ms,
             "p90, ms": row.latency_p90_ms,
             "faces/s": row.faces_per_second,
             "x faster": row.ratio,
             "of ceiling": row.ceiling_fraction,
-            "weights, MB": _megabytes(row.weights_bytes),
-            "peak, MB": _megabytes(row.peak_bytes),
-            "dictionary, MB": _megabytes(row.dictionary_bytes),
+            "of best conv": row.convolution_fraction,
+            "file to file, ms": row.file_to_file_ms,
+            "file to file p90, ms": row.file_to_file_p90_ms,
+            "weights, MB": _scaled(row.weights_bytes, 1e6, 1),
+            "peak, MB": _scaled(row.peak_bytes, 1e6, 1),
+            "peak over bicubic, MB": _scaled(row.peak_over_bicubic_bytes, 1e6, 1),
+            "dictionary, MB": _scaled(row.dictionary_bytes, 1e6, 1),
+            **row.quality,
         }
         for row in rows
     ]
+    empty = {name for name in column_names(cells) if all(row.get(name) is None for row in cells)}
+    return _without(cells, empty)
 
 
-def _megabytes(count: int | None) -> float | None:
-    return None if count is None else round(count / 1e6, 1)
+def _ceiling_rows(profile: Profile) -> list[dict[str, Any]]:
+    """The best matrix product and the best convolution of each precision and threads."""
+    tops: dict[tuple[str, int, bool], Ceiling] = {}
+    for ceiling in profile.ceilings:
+        key = (ceiling.precision, ceiling.threads, ceiling.is_convolution)
+        if key not in tops or ceiling.flops_per_second > tops[key].flops_per_second:
+            tops[key] = ceiling
+    return [
+        {
+            "precision": top.precision,
+            "threads": top.threads,
+            "best operation": top.operation,
+            "GFLOP/s": round(top.flops_per_second / 1e9, 1),
+        }
+        for top in tops.values()
+    ]
+
+
+def _better(profile: Profile) -> dict[str, Direction]:
+    metrics = dict.fromkeys(name for row in profile.rows for name in row.quality)
+    return {name: way for name in metrics if (way := direction(name))}
+
+
+def _without(rows: Sequence[Mapping[str, Any]], names: set[str]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in names} for row in rows]
+
+
+def _short(value: Any) -> Any:
+    """A fraction in three digits, aligned to the right."""
+    if not isinstance(value, float):
+        return value
+    return f"{value:.0f}".rjust(6) if value >= 100 else f"{value:.3g}".rjust(6)
+
+
+def _scaled(count: int | None, unit: float, decimals: int) -> float | None:
+    return None if count is None else round(count / unit, decimals)

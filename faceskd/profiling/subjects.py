@@ -1,182 +1,120 @@
-"""What is measured: a network in a form, with what has to run before it."""
+"""What is measured: a network in a form, with what has to run before it.
 
-from collections.abc import Callable, Sequence
+In every form a subject is one function, from fp32 LR faces to fp32 SR faces: conversions to and
+from its number format are in its time.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from faceskd.align import template
-from faceskd.components import boxes_from_landmarks
-from faceskd.config import compose_model
-from faceskd.detection import MTCNNDetector
-from faceskd.dictionary import Dictionary
 from faceskd.errors import ConfigError
-from faceskd.images import to_uint8
+from faceskd.export.eager import DTYPES, checked_device, eager
+from faceskd.export.loading import load_exported
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
-from faceskd.models.teacher import Teacher
-from faceskd.weights import build_network, load_network, read_weights, without_files
+from faceskd.profiling.landmarks import enlarge, typical_boxes
 
-HR_SIZE = 256
-WEIGHTS_SUFFIXES = (".safetensors", ".ckpt")
+RUNTIMES = {".onnx": ("onnxruntime",), ".pt2": ("torch._inductor.package",)}
+"""Modules that run a file of this suffix: what they take by themselves is not the network's."""
 
 Prelude = Callable[[Tensor], Tensor]
 """From enlarged faces (B, 3, 256, 256) in [0, 1] to component boxes (B, 4, 4)."""
 
-
-class Form(NamedTuple):
-    """A number format and the layout that goes with it; None leaves the weights as they are."""
-
-    dtype: torch.dtype | None
-    layout: torch.memory_format
-
-    @property
-    def precision(self) -> torch.dtype:
-        return self.dtype or torch.float32
-
-
-FORMS = {
-    "fp32": Form(None, torch.contiguous_format),
-    "bf16": Form(torch.bfloat16, torch.channels_last),
-}
+Method = Callable[[Tensor, Tensor | None], Tensor]
+"""From fp32 LR faces (B, 3, 32, 32) and component boxes (B, 4, 4) to fp32 SR faces."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """How to make a network, so that a fresh process can make it too.
+    """How to make what is measured, so that a fresh process can make it too.
 
     Attributes:
-        build: picklable; makes the network. Subjects that share it and the form share the network.
-        form: a key of `FORMS`.
+        build: picklable; makes the network in fp32. None: a file of unknown origin. Subjects that
+            share it and the form share the network.
+        form: "fp32", "bf16" or "fp16", run by PyTorch, or the format of `file`.
         prelude: what finds the component boxes, inside the time that is measured; None gives
             typical boxes, outside it.
+        file: what `faceskd export` wrote, to be run instead of the network.
+        precision: that it computes in; "" takes the form.
+        model: what the network is called, whatever its form.
         imports: modules that the network needs: what they take is not the network's memory.
     """
 
-    build: Callable[[], SuperResolver]
+    build: Callable[[], SuperResolver] | None
     form: str = "fp32"
     prelude: Prelude | None = None
+    file: Path | None = None
+    precision: str = ""
+    model: str = ""
     imports: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise ConfigError(f"expected a form of {sorted(FORMS)}, got {self.form!r}")
+        if not self.precision:
+            object.__setattr__(self, "precision", self.form)
+        if self.file is None and (self.build is None or self.form not in DTYPES):
+            raise ConfigError(
+                f"expected a network in a form of {', '.join(DTYPES)}, or an exported file; got "
+                f"the form {self.form!r} without a file"
+            )
 
-    def network(self, device: torch.device) -> SuperResolver:
-        """The network in its form, as `Restorer` runs it: in eval mode, its norms folded."""
-        form = FORMS[self.form]
-        network = fold(self.build()).to(device=device, dtype=form.dtype)
-        return network.to(memory_format=form.layout)
+    def check(self, device: torch.device) -> None:
+        """Find out cheaply whether it can run.
 
-    def prepare(self, network: SuperResolver, lr: Tensor) -> Callable[[], Tensor]:
-        """One pass over LR faces, fp32 (B, 3, 32, 32), as a function of nothing."""
-        form, device = FORMS[self.form], lr.device
-        given = lr.to(form.precision).contiguous(memory_format=form.layout)
-        boxes = typical_boxes(len(lr)).to(device)
+        Raises:
+            FaceskdError: it cannot.
+        """
+        if self.file is None and self.form == "fp16" and device.type != "cuda":
+            raise ConfigError(f"fp16 runs on a GPU only, as device=cuda, got device={device}")
 
-        def run() -> Tensor:
-            found = boxes if self.prelude is None else self.prelude(_enlarge(lr))
-            return network(given, found)
+    def load(self, device: torch.device, network: SuperResolver | None = None) -> Method:
+        """Ready to run, as `Restorer` runs it, with as many threads as PyTorch has now.
 
-        return run
+        Args:
+            device: where it runs.
+            network: what `build` gives, where that was made already; it is not changed.
 
+        Raises:
+            FaceskdError: it cannot run here.
+        """
+        if self.file is not None:
+            exported = load_exported(self.file, device=str(device))
+            return lambda lr, boxes: exported(lr)
+        if network is None:
+            assert self.build is not None
+            network = self.build()
+        self.check(device)
+        if network.needs_boxes:
+            return _with_boxes(network, self.form, device)
+        run = eager(network, precision=self.form, device=str(device))
+        return lambda lr, boxes: run(lr)
 
-class MTCNNBoxes:
-    """Component boxes by MTCNN, as a prelude; typical ones for a face that it does not find."""
+    def restorer(self, method: Method) -> Callable[[Tensor], Tensor]:
+        """From LR faces alone to SR faces: their boxes are found, or not needed."""
+        prelude = self.prelude
+        return lambda lr: method(lr, prelude(enlarge(lr)) if prelude else None)
 
-    def __init__(self, min_face: float = HR_SIZE / 2) -> None:
-        self.min_face = min_face
-
-    @cached_property
-    def _detector(self) -> MTCNNDetector:
-        return MTCNNDetector(min_face=self.min_face)
-
-    def __call__(self, enlarged: Tensor) -> Tensor:
-        boxes = typical_boxes(len(enlarged))
-        for index, image in enumerate(to_uint8(enlarged)):
-            faces = self._detector.detect(image)
-            if faces:
-                found = boxes_from_landmarks(faces[0].landmarks, HR_SIZE)
-                boxes[index] = torch.from_numpy(found)
-        return boxes.to(enlarged.device)
-
-
-def named_subjects(
-    models: Sequence[str],
-    *,
-    forms: Sequence[str] = ("fp32",),
-    landmarks: Sequence[str] = ("given",),
-    atoms: int = 512,
-) -> dict[str, Subject]:
-    """Subjects `<model>@<form>`, and `<model>+mtcnn@<form>` for networks that need boxes.
-
-    Args:
-        models: names of `conf/model/` (random weights) or files of weights.
-        forms: keys of `FORMS`.
-        landmarks: "given" leaves their detection out, "mtcnn" includes it; networks that need
-            no boxes are measured once.
-        atoms: size of the random dictionary of a teacher that has none.
-
-    Raises:
-        FaceskdError: an unknown model, form or kind of landmarks, or weights that do not load.
-    """
-    if unknown := set(landmarks) - {"given", "mtcnn"}:
-        raise ConfigError(f"expected landmarks of given and mtcnn, got {sorted(unknown)}")
-    subjects: dict[str, Subject] = {}
-    detection = MTCNNBoxes()
-    for model in models:
-        is_file = Path(model).suffix in WEIGHTS_SUFFIXES
-        config = read_weights(model).config if is_file else compose_model(model)
-        needs_boxes = _is_teacher(config)
-        build = partial(build_model, model, atoms=atoms)
-        name = _file_name(Path(model)) if is_file else model
-        for form in forms:
-            if "given" in landmarks or not needs_boxes:
-                subjects[_unused(f"{name}@{form}", subjects)] = Subject(build, form)
-            if "mtcnn" in landmarks and needs_boxes:
-                subjects[f"{name}+mtcnn@{form}"] = Subject(
-                    build, form, detection, imports=("facenet_pytorch",)
-                )
-    return subjects
+    def forward(self, method: Method, lr: Tensor) -> Callable[[], Tensor]:
+        """One pass over LR faces (B, 3, 32, 32) on the device, as a function of nothing."""
+        if self.prelude is not None:
+            restore = self.restorer(method)
+            return lambda: restore(lr)
+        boxes = typical_boxes(len(lr)).to(lr.device)
+        return lambda: method(lr, boxes)
 
 
-def build_model(model: str, *, atoms: int = 512) -> SuperResolver:
-    """A network by its name in `conf/model/` (random weights, nothing downloaded) or its file."""
-    if Path(model).suffix in WEIGHTS_SUFFIXES:
-        return load_network(model)
-    network = build_network(without_files(compose_model(model)))
-    if isinstance(network, Teacher):
-        encoder = network.encoder
-        network.load_dictionary(Dictionary.random(encoder.taps, encoder.feature_info, atoms=atoms))
-    return network.eval()
+def _with_boxes(network: SuperResolver, precision: str, device: torch.device) -> Method:
+    """As `eager`, which is for what users restore with, but for networks that need boxes."""
+    dtype = DTYPES[precision]
+    layout = torch.contiguous_format if precision == "fp32" else torch.channels_last
+    folded = fold(network).to(checked_device(str(device)), dtype).to(memory_format=layout)
 
+    @torch.inference_mode()
+    def run(lr: Tensor, boxes: Tensor | None) -> Tensor:
+        given = lr.to(device, dtype).contiguous(memory_format=layout)
+        return folded(given, None if boxes is None else boxes.to(device)).float()
 
-def typical_boxes(count: int) -> Tensor:
-    """Component boxes of an aligned face, (count, 4, 4), xyxy in SR pixels."""
-    boxes = boxes_from_landmarks(template(HR_SIZE), HR_SIZE)
-    return torch.from_numpy(np.repeat(boxes[None], count, axis=0))
-
-
-def _enlarge(lr: Tensor) -> Tensor:
-    size = (HR_SIZE, HR_SIZE)
-    return torch.nn.functional.interpolate(lr, size, mode="bicubic").clamp(0, 1)
-
-
-def _is_teacher(config: dict[str, Any]) -> bool:
-    return config["_target_"] == f"{Teacher.__module__}.{Teacher.__name__}"
-
-
-def _file_name(path: Path) -> str:
-    """What to call a file: a training's `weights.safetensors` is known by its folder."""
-    return path.absolute().parent.name if path.stem == "weights" else path.stem
-
-
-def _unused(name: str, taken: dict[str, Subject]) -> str:
-    if name in taken:
-        raise ConfigError(f"expected models of different names, got {name!r} twice")
-    return name
+    return run

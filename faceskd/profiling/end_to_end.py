@@ -1,0 +1,43 @@
+"""From files to files: what a user pays for a face, around the network as well."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from faceskd.files import make_folder
+from faceskd.images import read_image, to_tensor, to_uint8, write_image
+from faceskd.lr_faces import to_lr
+
+
+class FileStore:
+    """LR faces as PNG files in a folder, and passes that restore the first of them.
+
+    Args:
+        lr: faces, float in [0, 1], (B, 3, 32, 32).
+        folder: gets the files, `lr/` and `sr/`.
+    """
+
+    def __init__(self, lr: Tensor, folder: Path) -> None:
+        make_folder(folder / "sr")
+        self._pairs = []
+        for number, face in enumerate(to_uint8(lr)):
+            source, target = (folder / kind / f"{number}.png" for kind in ("lr", "sr"))
+            write_image(source, face)
+            self._pairs.append((source, target))
+
+    def forward(self, restore: Callable[[Tensor], Tensor], count: int) -> Callable[[], None]:
+        """One pass as a function of nothing: read, restore as one batch, and write `count` files.
+
+        Args:
+            restore: from LR faces (B, 3, 32, 32) on the CPU to SR faces.
+        """
+        sources, targets = zip(*self._pairs[:count], strict=True)
+
+        def run() -> None:
+            faces = np.stack([to_lr(read_image(path)) for path in sources])
+            for path, image in zip(targets, to_uint8(restore(to_tensor(faces))), strict=True):
+                write_image(path, image)
+
+        return run

@@ -1,0 +1,211 @@
+"""Subjects by name: networks of `conf/model/`, files of weights and exported files, in any form."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from faceskd.config import compose, compose_model, conf_dir, instantiate, quoted
+from faceskd.dictionary import Dictionary
+from faceskd.errors import ConfigError, ExportError, WeightsError
+from faceskd.export import card_path, export_network, load_exported
+from faceskd.export.eager import DTYPES
+from faceskd.models.base import SuperResolver
+from faceskd.models.teacher import Teacher
+from faceskd.profiling.landmarks import MTCNNBoxes
+from faceskd.profiling.subjects import RUNTIMES, Subject
+from faceskd.profiling.timing import reason
+from faceskd.weights import build_network, load_network, read_weights, without_files
+
+WEIGHTS_SUFFIXES = (".safetensors", ".ckpt")
+LANDMARKS = {"given", "mtcnn"}
+
+
+class Named(NamedTuple):
+    """Subjects by name, and what could not be made one, with the reason."""
+
+    subjects: dict[str, Subject]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Exports:
+    """How networks get into the forms that are files.
+
+    Attributes:
+        folder: of the files; it has to last as long as the subjects are used.
+        calibration: folder of prepared faces, for the formats that need one.
+    """
+
+    folder: Path
+    calibration: str | None = None
+
+    def write(self, model: "Model", form: str) -> Path:
+        """Export a network.
+
+        Raises:
+            FaceskdError: it cannot be exported so, or not here.
+        """
+        overrides = [f"format={form}", "weights=none", "out=none"]
+        if self.calibration is not None:
+            overrides.append(f"calibration={quoted(self.calibration)}")
+        backend = instantiate(compose("export", overrides).format)
+        network = model.build()
+        if not any(True for _ in network.parameters()):
+            raise ExportError(f"expected a network with weights, {model.name} has none")
+        path = self.folder / f"{model.name}.{form}{backend.suffix}"
+        export_network(network, path, backend=backend, model_config=model.config)
+        return path
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that can be brought into any form: its name, its config, and how it is made."""
+
+    name: str
+    config: dict[str, Any]
+    build: Callable[[], SuperResolver]
+
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether it is a teacher."""
+        return self.config["_target_"] == f"{Teacher.__module__}.{Teacher.__name__}"
+
+    def in_form(self, form: str, exports: Exports | None, device: str) -> Subject:
+        """The network in a form of PyTorch's, or exported."""
+        if form in DTYPES or exports is None:
+            return Subject(self.build, form, model=self.name)
+        path = exports.write(self, form)
+        return replace(exported_subject(path, device), build=self.build, model=self.name)
+
+
+def named_subjects(
+    models: Sequence[str],
+    *,
+    forms: Sequence[str] = ("fp32",),
+    landmarks: Sequence[str] = ("given",),
+    atoms: int = 512,
+    exports: Exports | None = None,
+    device: str = "cpu",
+) -> Named:
+    """Subjects `<model>@<form>`, and `<model>+mtcnn@<form>` for networks that need boxes.
+
+    Args:
+        models: names of `conf/model/` (random weights), files of weights, or files that
+            `faceskd export` wrote, which are in a form already.
+        forms: "fp32", "bf16" and "fp16", run by PyTorch, and formats of `conf/format/`.
+        landmarks: "given" leaves their detection out, "mtcnn" includes it; networks that need
+            no boxes are measured once.
+        atoms: size of the random dictionary of a teacher that has none.
+        exports: how the formats of `conf/format/` are written; without it there are none.
+        device: where they are to run.
+
+    Raises:
+        FaceskdError: an unknown model, form or kind of landmarks, or weights that do not load.
+    """
+    _check_forms(forms, landmarks, exports)
+    found = [_find(model, atoms) for model in models]  # all, before the first is exported
+    named = Named({}, {})
+    detection = MTCNNBoxes()
+    for model in found:
+        needs_boxes = isinstance(model, Model) and model.needs_boxes
+        for name, make in _makers(model, forms, exports, device):
+            try:
+                subject = make()
+                subject.check(torch.device(device))
+            except Exception as error:  # exporters and runtimes have errors of their own
+                named.left_out[name] = reason(error)
+                continue
+            if "given" in landmarks or not needs_boxes:
+                _add(named, subject)
+            if "mtcnn" in landmarks and needs_boxes:
+                _add(named, replace(subject, prelude=detection, imports=("facenet_pytorch",)))
+    return named
+
+
+def build_model(model: str, *, atoms: int = 512) -> SuperResolver:
+    """A network by its name in `conf/model/` (random weights, nothing downloaded) or its file."""
+    if Path(model).suffix in WEIGHTS_SUFFIXES:
+        return load_network(model)
+    return build_random(compose_model(model), atoms=atoms)
+
+
+def build_random(config: dict[str, Any], *, atoms: int = 512) -> SuperResolver:
+    """A network of a config, with random weights; a teacher with a random dictionary."""
+    network = build_network(without_files(config))
+    if isinstance(network, Teacher):
+        encoder = network.encoder
+        network.load_dictionary(Dictionary.random(encoder.taps, encoder.feature_info, atoms=atoms))
+    return network.eval()
+
+
+def exported_subject(path: Path, device: str = "cpu") -> Subject:
+    """A file that `faceskd export` wrote; its card, where it is beside it, tells the network.
+
+    Raises:
+        FaceskdError: it cannot be loaded on this device.
+    """
+    exported = load_exported(path, device=device)
+    build = None
+    if card_path(path).is_file():
+        card = json.loads(card_path(path).read_text(encoding="utf-8"))
+        build = partial(build_random, card["model"])
+    return Subject(
+        build,
+        exported.format,
+        file=path,
+        precision=exported.precision,
+        model=_file_name(path).removesuffix(f".{exported.format}"),
+        imports=RUNTIMES.get(path.suffix, ()),
+    )
+
+
+def _find(model: str, atoms: int) -> Model | Path:
+    """A network by its name or file, or an exported file."""
+    path = Path(model)
+    build = partial(build_model, model, atoms=atoms)
+    if not path.suffix:
+        return Model(model, compose_model(model), build)
+    if not path.is_file():
+        raise WeightsError(f"expected a file of weights, but there is none at {model!r}")
+    if path.suffix not in WEIGHTS_SUFFIXES:
+        return path
+    stored = read_weights(path)
+    if stored.metadata.get("precision", "fp32") != "fp32":
+        return path
+    return Model(_file_name(path), stored.config, build)
+
+
+def _makers(
+    model: Model | Path, forms: Sequence[str], exports: Exports | None, device: str
+) -> list[tuple[str, Callable[[], Subject]]]:
+    if isinstance(model, Path):
+        return [(model.name, partial(exported_subject, model, device))]
+    return [
+        (f"{model.name}@{form}", partial(model.in_form, form, exports, device)) for form in forms
+    ]
+
+
+def _check_forms(forms: Sequence[str], landmarks: Sequence[str], exports: Exports | None) -> None:
+    formats = sorted(path.stem for path in (conf_dir() / "format").glob("*.yaml"))
+    known = list(dict.fromkeys([*DTYPES, *(formats if exports else [])]))
+    if unknown := sorted(set(forms) - set(known)):
+        raise ConfigError(f"expected forms of {', '.join(known)}, got {', '.join(unknown)}")
+    if unknown := sorted(set(landmarks) - LANDMARKS):
+        raise ConfigError(f"expected landmarks of given and mtcnn, got {', '.join(unknown)}")
+
+
+def _file_name(path: Path) -> str:
+    """What to call a file: a training's `weights.safetensors` is known by its folder."""
+    return path.absolute().parent.name if path.stem == "weights" else path.stem
+
+
+def _add(named: Named, subject: Subject) -> None:
+    name = f"{subject.model}{'+mtcnn' if subject.prelude else ''}@{subject.form}"
+    if name in named.subjects:
+        raise ConfigError(f"expected models of different names, got {name!r} twice")
+    named.subjects[name] = subject
