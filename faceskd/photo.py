@@ -18,9 +18,10 @@ from faceskd.detection import Detector, Face, MTCNNDetector
 from faceskd.errors import ConfigError, ImageError
 from faceskd.images import MAX_PIXELS
 from faceskd.lr_faces import LR_SIZE
+from faceskd.manifest import OK
 from faceskd.paste import paste
 
-RESTORED, SHARP, LARGE = "ok", "sharp", "large"
+SHARP, LARGE = "sharp", "large"
 
 LEAST_LACKING = 0.05
 """A face that lacks less of every octave is left: nobody would see the difference."""
@@ -72,7 +73,7 @@ class PhotoSettings:
         return width, height
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhotoFace:
     """A face in a photo.
 
@@ -120,7 +121,7 @@ class PhotoFace:
         return ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RestoredPhoto:
     """A whole photo, restored.
 
@@ -171,12 +172,12 @@ def status_of(weights: np.ndarray, size: float) -> str:
     """Whether a face is to be restored or left, from what it lacks and its pixels across."""
     if size > SIZE:
         return LARGE
-    return RESTORED if weights.max() >= LEAST_LACKING else SHARP
+    return OK if weights.max() >= LEAST_LACKING else SHARP
 
 
 def lr_faces(image: np.ndarray, faces: Sequence[PhotoFace]) -> list[np.ndarray]:
     """What the network is to restore: RGB uint8 (32, 32, 3) for each face whose status is "ok"."""
-    return [lr_crop(image, face.matrix, LR_SIZE) for face in faces if face.status == RESTORED]
+    return [lr_crop(image, face.matrix, LR_SIZE) for face in faces if face.status == OK]
 
 
 def add_detail(
@@ -192,7 +193,7 @@ def add_detail(
     results = iter(restored)
     return [
         replace(face, addition=strength * missing_detail(face.crop, next(results), face.weights))
-        if face.status == RESTORED
+        if face.status == OK
         else face
         for face in faces
     ]

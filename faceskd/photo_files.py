@@ -1,5 +1,6 @@
 """Photos in and out with all they carry: alpha, colour profile, EXIF, XMP, resolution."""
 
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,16 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "jpg": {"format": "JPEG", "quality": 95},
     "webp": {"format": "WEBP", "quality": 95},
 }
+TIFF_LAYOUT = frozenset(
+    {254, 255, *range(256, 260), 262, 263, 266, 273, *range(277, 280), 284, 317}
+    | {*range(320, 326), 330, 338, 339, 347, *range(512, 522), *range(529, 533)}
+)
+"""Tags that tell how a TIFF's pixels lie in its file; in EXIF of another file they are wrong."""
+
 LONGEST_SIDE = {"jpg": 65_535, "webp": 16_383}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photo:
     """A photo as it came.
 
@@ -53,7 +60,7 @@ def read_photo(path: Path | str) -> Photo:
         }
         if upright.mode.startswith(("RGB", "P")) and upright.info.get("icc_profile"):
             metadata["icc_profile"] = upright.info["icc_profile"]
-        if exif := upright.getexif():
+        if exif := _exif(file):
             metadata["exif"] = exif
         if "A" in upright.getbands() or "transparency" in upright.info:
             pixels = np.array(upright.convert("RGBA"))
@@ -105,14 +112,27 @@ def write_photo(path: Path, image: np.ndarray, original: Photo) -> None:
         result.save(temporary, **SAVE_OPTIONS[kind], **metadata)
 
 
-def _resized(exif: Image.Exif, width: int, height: int) -> bytes:
+def _exif(file: Image.Image) -> bytes:
+    """The EXIF of a file, for its upright pixels; empty where there is none or it is damaged."""
+    exif = file.getexif()
+    for tag in {Base.Orientation} | (TIFF_LAYOUT if file.format == "TIFF" else set()):
+        exif.pop(tag, None)
+    try:
+        return exif.tobytes() if exif else b""
+    except (ValueError, TypeError, KeyError, struct.error):
+        return b""
+
+
+def _resized(exif: bytes, width: int, height: int) -> bytes:
     """EXIF in which width and height, where it gives them, are the result's."""
     changed = Image.Exif()
-    changed.load(exif.tobytes())
-    tags = {Base.ImageWidth: width, Base.ImageLength: height}
-    details = {Base.ExifImageWidth: width, Base.ExifImageHeight: height}
-    for directory, values in ((changed, tags), (changed.get_ifd(IFD.Exif), details)):
-        for tag, value in values.items():
+    changed.load(exif)
+    details = changed.get_ifd(IFD.Exif) if IFD.Exif in changed else {}
+    for tags, directory in (
+        ((Base.ImageWidth, Base.ImageLength), changed),
+        ((Base.ExifImageWidth, Base.ExifImageHeight), details),
+    ):
+        for tag, side in zip(tags, (width, height), strict=True):
             if tag in directory:
-                directory[tag] = value
+                directory[tag] = side
     return changed.tobytes()

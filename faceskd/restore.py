@@ -5,6 +5,7 @@
 >>> photo.image, photo.faces, photo.boxes               # doctest: +SKIP
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -84,6 +85,7 @@ class Restorer:
         self.detector = detector or photo_detector()
         if precision == "auto":
             precision = _fastest(weights, device)
+        self._running = threading.Lock()  # CUDA graphs and some runtimes hold state
         self._run: Callable[[Tensor], Tensor]
         if isinstance(weights, SuperResolver):
             self.precision = precision or "fp32"
@@ -114,8 +116,11 @@ class Restorer:
         settings = PhotoSettings(scale, strength, only_center_face)
         return self.photos([image], settings)[0]
 
-    def photos(self, images: Sequence[Picture], settings: PhotoSettings) -> list[RestoredPhoto]:
+    def photos(
+        self, images: Sequence[Picture], settings: PhotoSettings | None = None
+    ) -> list[RestoredPhoto]:
         """Restore several photos, whose faces share the network's batches."""
+        settings = settings or PhotoSettings()
         pictures = [_picture(image) for image in images]
         found = [find_faces(picture, self.detector, settings) for picture in pictures]
         lr = [lr_faces(picture, faces) for picture, faces in zip(pictures, found, strict=True)]
@@ -148,7 +153,8 @@ class Restorer:
         """Restore LR faces as they are: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3)."""
         step = self.batch_size
         batches = [np.stack(list(faces[i : i + step])) for i in range(0, len(faces), step)]
-        restored = [to_uint8(self._run(to_tensor(batch))) for batch in batches]
+        with self._running:
+            restored = [to_uint8(self._run(to_tensor(batch))) for batch in batches]
         return np.concatenate([np.zeros((0, *SR_SHAPE), np.uint8), *restored])
 
 

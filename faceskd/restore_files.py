@@ -18,12 +18,14 @@ from faceskd.errors import ConfigError, FaceskdError
 from faceskd.files import make_folder
 from faceskd.images import read_image, write_image
 from faceskd.lr_faces import to_lr
+from faceskd.manifest import OK
+from faceskd.recipe import UNREADABLE
 from faceskd.restore import Restorer
 from faceskd.restore_plan import Job
 from faceskd.tables import write_csv
 
 RESULTS = "results.csv"
-OK, UNREADABLE, UNWRITABLE = "ok", "unreadable", "unwritable"
+UNWRITABLE = "unwritable"
 FAILURES = (UNREADABLE, UNWRITABLE)
 
 

@@ -18,11 +18,11 @@ from faceskd.errors import ConfigError
 from faceskd.images import write_image
 from faceskd.photo import PhotoFace, PhotoSettings, add_detail, find_faces, lr_faces, put_back
 from faceskd.photo_files import EXTENSIONS, extension, read_photo, write_photo
+from faceskd.recipe import NO_FACE
 from faceskd.restore_files import Read, Result
 from faceskd.restore_plan import Job
 
 IMAGES, CROPPED, RESTORED, COMPARED = "restored_imgs", "cropped_faces", "restored_faces", "cmp"
-NO_FACE = "no_face"
 
 
 @dataclass(frozen=True)

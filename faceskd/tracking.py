@@ -19,7 +19,7 @@ WINDOW, ORDER = 9, 2
 """Of the smoothing polynomial (Savitzky and Golay, 1964): steady motion passes, jitter does not."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sighting:
     """A face in one frame.
 

@@ -17,8 +17,8 @@ import numpy as np
 from faceskd.detection import Face
 from faceskd.errors import ConfigError, ImageError, MissingExtraError
 from faceskd.files import atomic_path
+from faceskd.manifest import OK
 from faceskd.photo import (
-    RESTORED,
     PhotoFace,
     PhotoSettings,
     add_detail,
@@ -111,7 +111,7 @@ def restore_video(
     tracks = link(sightings)
     with atomic_path(path) as temporary:
         _write(temporary, source, _restored(restorer, source, tracks, settings, on_frame))
-    left = sum(status_of(track.weights, track.size) != RESTORED for track in tracks)
+    left = sum(status_of(track.weights, track.size) != OK for track in tracks)
     return VideoSummary(path, len(sightings), len(tracks), left)
 
 

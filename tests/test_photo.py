@@ -242,6 +242,23 @@ class TestFiles:
             assert image.getexif().get_ifd(0x8769)[0xA002] == 60
             assert error(np.asarray(image), photo.image[0, 0]) < 2
 
+    @pytest.mark.parametrize("suffix", [".png", ".jpg"])
+    def test_of_a_tiff_the_layout_is_not_taken_for_metadata(self, tmp_path, suffix):
+        Image.new("RGB", (30, 20)).save(tmp_path / "a.tif", tiffinfo={270: "described"})
+        photo = read_photo(tmp_path / "a.tif")
+        write_photo(tmp_path / f"b{suffix}", photo.image, photo)
+        with Image.open(tmp_path / f"b{suffix}") as image:
+            assert dict(image.getexif()) == {270: "described"}
+
+    @pytest.mark.parametrize(
+        "exif", [b"Exif\0\0", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12" * 40]
+    )
+    def test_damaged_exif_costs_only_itself(self, tmp_path, exif):
+        Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
+        photo = read_photo(tmp_path / "a.jpg")
+        write_photo(tmp_path / "b.jpg", photo.image, photo)
+        assert Image.open(tmp_path / "b.jpg").size == (30, 20)
+
     def test_alpha_is_enlarged_and_jpeg_lays_the_photo_over_white(self, tmp_path):
         clear = np.zeros((20, 30), np.uint8)
         photo = Photo(np.zeros((20, 30, 3), np.uint8), clear)
