@@ -26,7 +26,8 @@ OCTAVES = (8, 16, 32, 64, 128, 256)
 SHARP = (0.69, 0.50, 0.36, 0.25)
 """Amplitudes of the last four octaves, over that of the first, in sharp faces.
 
-Medians of 551 photographs of 256 px; 98 % lie within a factor of 0.47 and 1.9 of them.
+Medians of 551 photographs of 256 px (`tools/measure_sharp_faces.py`); of each, 98 % lie between
+0.47 and 1.9 of its median.
 """
 
 LACKING, PRESENT = 0.3, 0.6
@@ -46,6 +47,17 @@ def fade(distance: np.ndarray) -> np.ndarray:
     """0 at and beyond the border of a face, 1 from `FEATHER` px inside, smooth between."""
     t = np.clip(distance / FEATHER, 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def octave_amplitudes(face: np.ndarray) -> np.ndarray:
+    """How strong the detail of each octave is in an aligned face, RGB uint8 (256, 256, 3): (5,)."""
+    window = _window()
+    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mean = (grey * window).sum() / window.sum()
+    power = cv2.dct((grey - mean) * window) ** 2
+    radius = _radius()
+    sums = [power[(radius >= low) & (radius < high)].sum() for low, high in pairwise(OCTAVES)]
+    return np.sqrt(sums)
 
 
 def lacking(face: np.ndarray, resolution: float) -> np.ndarray:
@@ -111,14 +123,8 @@ def frame_size(matrix: np.ndarray) -> float:
 
 def _shares(face: np.ndarray) -> np.ndarray:
     """The amplitudes of the last four octaves of a face, over those of a sharp one, (4,)."""
-    window = _window()
-    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    mean = (grey * window).sum() / window.sum()
-    power = cv2.dct((grey - mean) * window) ** 2
-    radius = _radius()
-    sums = [power[(radius >= low) & (radius < high)].sum() for low, high in pairwise(OCTAVES)]
-    amplitudes = np.sqrt(sums)
-    return amplitudes[1:] / np.maximum(np.array(SHARP) * amplitudes[0], 1e-6)
+    first, *rest = octave_amplitudes(face)
+    return np.array(rest) / np.maximum(np.array(SHARP) * first, 1e-6)
 
 
 def _falling(shares: np.ndarray) -> np.ndarray:

@@ -1,0 +1,29 @@
+"""Measure `faceskd.detail.SHARP`: the octaves of sharp faces.
+
+    python tools/measure_sharp_faces.py FACES/train
+
+FACES is a folder that `faceskd prepare` wrote from sharp photographs, in which faces have 256 px
+or more.
+"""
+
+import sys
+
+import numpy as np
+
+from faceskd.detail import OCTAVES, octave_amplitudes
+from faceskd.images import list_images, read_image
+
+PERCENTILES = (1, 5, 50, 95, 99)
+
+
+def main(folder: str) -> None:
+    """Print the percentiles of each octave's amplitude over that of the first."""
+    amplitudes = np.array([octave_amplitudes(read_image(path)) for path in list_images(folder)])
+    ratios = amplitudes[:, 1:] / amplitudes[:, :1]
+    print(f"{len(ratios)} faces; percentiles {PERCENTILES}")
+    for low, high, values in zip(OCTAVES[1:], OCTAVES[2:], ratios.T, strict=False):
+        print(f"{low:3d} to {high:3d} px:", *np.percentile(values, PERCENTILES).round(3))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
