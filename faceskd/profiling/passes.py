@@ -12,9 +12,9 @@ from faceskd.profiling.subjects import Subject
 from faceskd.profiling.timing import interleave, try_out
 from faceskd.profiling.work import Loaded
 
-BRIEF = 0.25
-"""Seconds. What takes less is run once, uncounted, right before it is timed: caches, threads and
-clock are then its own, not as another model left them."""
+BRIEF = 1.0
+"""Seconds. What takes less at first is run once, uncounted, right before it is timed: caches,
+threads and clock are then its own, not as another model left them."""
 
 
 class Pass(NamedTuple):
