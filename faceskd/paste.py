@@ -16,23 +16,23 @@ from faceskd.align import transform_points
 from faceskd.detail import SIZE, fade, frame_size
 
 
-def paste(
-    canvas: np.ndarray, additions: Sequence[np.ndarray], matrices: Sequence[np.ndarray]
-) -> None:
+def paste(canvas: np.ndarray, faces: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
     """Add to faces in a picture, in place; where their frames overlap, none is added to twice.
 
     Args:
         canvas: RGB uint8, (H, W, 3).
-        additions: float32 (256, 256, 3) each, grey levels.
-        matrices: (2, 3) each, from `canvas` to the face's frame of 256 px.
+        faces: of each, what to add, float32 (256, 256, 3) in grey levels, and the (2, 3) matrix
+            from `canvas` to its frame of 256 px.
     """
-    for index, (addition, matrix) in enumerate(zip(additions, matrices, strict=True)):
+    for index, (addition, matrix) in enumerate(faces):
         left, top, right, bottom = _bounds(matrix, canvas.shape[1], canvas.shape[0])
         if left >= right or top >= bottom:
             continue
         x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
         mask = _mask(matrix, x, y)
-        others = sum(_mask(other, x, y) for number, other in enumerate(matrices) if number != index)
+        others = sum(
+            _mask(other, x, y) for number, (_, other) in enumerate(faces) if number != index
+        )
         weight = mask * mask / np.maximum(mask + others, 1e-6)
         region = canvas[top:bottom, left:right]
         added = weight[..., None] * _sample(addition, matrix, x, y)

@@ -26,7 +26,10 @@ SHARP, LARGE = "sharp", "large"
 LEAST_LACKING = 0.05
 """A face that lacks less of every octave is left: nobody would see the difference."""
 
-MIN_FACE, MAX_SIDE, THRESHOLD = 24, 4096, 0.95
+MIN_FACE = 24
+"""Pixels; what is smaller says too little of a face."""
+
+MAX_SIDE, THRESHOLD = 4096, 0.95
 
 MAX_SCALE = 8
 MAX_RESULT_PIXELS = 4 * MAX_PIXELS
@@ -209,10 +212,6 @@ def put_back(image: np.ndarray, faces: Sequence[PhotoFace], settings: PhotoSetti
     size = settings.size(image)
     result = np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
     to_photo = np.array([[width / size[0], 0, 0], [0, height / size[1], 0], [0, 0, 1]])
-    done = [face for face in faces if face.addition is not None]
-    paste(
-        result,
-        [face.addition for face in done if face.addition is not None],
-        [face.matrix @ to_photo for face in done],
-    )
+    done = [(face.addition, face.matrix @ to_photo) for face in faces if face.addition is not None]
+    paste(result, done)
     return result

@@ -119,7 +119,10 @@ class Restorer:
     def photos(
         self, images: Sequence[Picture], settings: PhotoSettings | None = None
     ) -> list[RestoredPhoto]:
-        """Restore several photos, whose faces share the network's batches."""
+        """Restore several photos, whose faces share the network's batches.
+
+        All are in memory at once; for folders, `faceskd.restore_files` streams.
+        """
         settings = settings or PhotoSettings()
         pictures = [_picture(image) for image in images]
         found = [find_faces(picture, self.detector, settings) for picture in pictures]
