@@ -193,3 +193,6 @@ class TestVideo:
         assert main(["-i", str(clip), "-o", str(tmp_path), "-w", weights, "--min-face", "40"]) == 0
         assert f"{FRAMES} frames" in capsys.readouterr().err
         assert (tmp_path / "a clip.mp4").is_file()
+        with pytest.raises(SystemExit, match="2"):
+            main(["-i", str(clip), "-o", str(tmp_path), "-w", weights, "--aligned"])
+        assert "--aligned is for images" in capsys.readouterr().err

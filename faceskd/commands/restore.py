@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from faceskd.config import fail
-from faceskd.errors import FaceskdError
+from faceskd.errors import ConfigError, FaceskdError
 from faceskd.export.eager import DTYPES
 from faceskd.photo import MIN_FACE, PhotoSettings, photo_detector
 from faceskd.photo_files import EXTENSIONS
@@ -73,6 +73,8 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
         detector=photo_detector(options.min_face),
     )
     if is_video(options.input):
+        if options.aligned:
+            raise ConfigError("--aligned is for images, but the input is a video")
         return _restore_video(restorer, settings, options, console)
     task: Task = AlignedFaces()
     if not options.aligned:
