@@ -21,7 +21,7 @@ HYDRA_COMMANDS = {
     "export": "write a network for another runtime, checked against PyTorch",
     "pipeline": "run all stages in sequence: the quick start",
 }
-PLAIN_COMMANDS = {"restore": "restore the faces of an image or a folder"}
+PLAIN_COMMANDS = {"restore": "restore the faces of photos, of a folder or of a video"}
 COMMANDS = HYDRA_COMMANDS | PLAIN_COMMANDS
 
 

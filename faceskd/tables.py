@@ -1,15 +1,19 @@
 """Tables of any rows: for the screen, for Markdown, as CSV."""
 
+from __future__ import annotations
+
 import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from faceskd.files import atomic_path
-from faceskd.metrics import Direction
+
+if TYPE_CHECKING:  # the metrics take seconds to import, and tables need none
+    from faceskd.metrics import Direction
 
 _ARROWS: dict[Direction, str] = {"higher": " ↑", "lower": " ↓", "reference": " →HR"}
 _MISSING = "–"

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from faceskd.errors import ConfigError
 from faceskd.models.blocks import fold, upsampled_conv
@@ -32,13 +33,22 @@ def test_an_upsampled_convolution_is_the_convolution_of_the_enlarged_map(
 
 
 def test_the_kernel_of_the_enlarged_map_may_itself_be_parametrised():
-    layer, x = upsampled_conv(3, 2, ParallelKernels(3, 2)), torch.rand(1, 3, 4, 4)
+    layer, x = upsampled_conv(3, 2, inner=ParallelKernels(3, 2)), torch.rand(1, 3, 4, 4)
     layer(x).sum().backward()
     assert all(parameter.grad is not None for parameter in layer.parameters())
     torch.testing.assert_close(fold(layer)(x), layer(x))
 
 
-@pytest.mark.parametrize("upsampling", ["bilinear", "shuffle"])
+def test_detail_adds_nothing_where_maps_are_flat():
+    layer = upsampled_conv(3, 2, detail=True)
+    plain = layer(x := torch.rand(1, 3, 5, 5)).detach()
+    nn.init.normal_(layer[0].parametrizations.weight[0].detail)
+    assert not torch.allclose(layer(x), plain, atol=1e-2)
+    flat = layer(torch.rand(1, 3, 1, 1).expand(1, 3, 5, 5))
+    torch.testing.assert_close(flat, flat[..., :1, :1].expand_as(flat))
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "detailed", "shuffle"])
 @pytest.mark.parametrize("kind", ["residual", "depthwise"])
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "silu"])
 def test_a_folded_light_student_is_the_trained_one(kind, upsampling, activation):

@@ -59,8 +59,13 @@ class Aot(Backend):
             torch._inductor.aoti_compile_and_package(
                 program,
                 package_path=str(path),
-                # Freezing lets convolutions take activations and additions in.
-                inductor_configs={"freezing": True, "aot_inductor.metadata": metadata},
+                inductor_configs={
+                    # Lets convolutions take activations and additions in.
+                    "freezing": True,
+                    # Else the count of threads at export may be baked in.
+                    "cpp.dynamic_threads": True,
+                    "aot_inductor.metadata": metadata,
+                },
             )
 
 

@@ -77,12 +77,18 @@ class UpsampledKernel(nn.Module):
 
     Ours. Enlarging and convolving are both linear, so that one convolution at the small size can
     compute the four pixels of each cell: its kernels (4 O, C, 3, 3) are made of the one that the
-    enlarged map, which is never made, would be convolved with, (O, C, 3, 3). A sub-pixel
-    convolution that is trained as such is free to treat the four pixels differently, and leaves a
-    grid; this one cannot. With replicated borders the two are equal there too.
+    enlarged map, which is never made, would be convolved with, (O, C, 3, 3). With replicated
+    borders the two are equal there too.
+
+    A sub-pixel convolution that is trained as such may give the four pixels different means, and
+    leaves a grid; this one cannot, but makes no finer detail than its map has. With `detail` each
+    pixel has a kernel of its own on top, whose sum is zero for every channel: where maps are flat,
+    or on average, it adds nothing, and no grid.
 
     Args:
+        channels, out: of the convolution of the enlarged map.
         inner: what parametrises the kernel of the enlarged map itself; None for nothing.
+        detail: see above.
     """
 
     # What rows above, at and below a cell weigh in the three rows of the enlarged map that a
@@ -93,14 +99,20 @@ class UpsampledKernel(nn.Module):
     )
     rows: Tensor
 
-    def __init__(self, inner: nn.Module | None = None) -> None:
+    def __init__(
+        self, channels: int, out: int, *, inner: nn.Module | None = None, detail: bool = False
+    ) -> None:
         super().__init__()
         self.inner = inner or nn.Identity()
+        self.detail = nn.Parameter(torch.zeros(4 * out, channels, 3, 3)) if detail else None
         self.register_buffer("rows", torch.tensor(self.ROWS), persistent=False)
 
     def forward(self, kernel: Tensor) -> Tensor:
         kernels = torch.einsum("pta,qsb,oits->opqiab", self.rows, self.rows, self.inner(kernel))
-        return kernels.flatten(0, 2)
+        kernels = kernels.flatten(0, 2)
+        if self.detail is not None:
+            kernels = kernels + self.detail - self.detail.mean(dim=(-2, -1), keepdim=True)
+        return kernels
 
     def right_inverse(self, kernels: Tensor) -> Tensor:
         """An initial kernel from initial kernels: those of each cell's first pixel."""
@@ -118,13 +130,16 @@ class SharedBias(nn.Module):
         return biases[::4].clone()
 
 
-def upsampled_conv(channels: int, out: int, inner: nn.Module | None = None) -> nn.Sequential:
+def upsampled_conv(
+    channels: int, out: int, *, inner: nn.Module | None = None, detail: bool = False
+) -> nn.Sequential:
     """conv3x3(bilinear enlargement of x): (B, C, H, W) -> (B, C_out, 2H, 2W).
 
     Computed as a sub-pixel convolution (Shi et al., CVPR 2016), see `UpsampledKernel`.
     """
     conv = nn.Conv2d(channels, 4 * out, 3, padding=1, padding_mode="replicate")
-    parametrize.register_parametrization(conv, "weight", UpsampledKernel(inner), unsafe=True)
+    kernel = UpsampledKernel(channels, out, inner=inner, detail=detail)
+    parametrize.register_parametrization(conv, "weight", kernel, unsafe=True)
     parametrize.register_parametrization(conv, "bias", SharedBias(), unsafe=True)
     return nn.Sequential(conv, nn.PixelShuffle(2))
 

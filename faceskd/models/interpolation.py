@@ -6,7 +6,6 @@ weights normalised at the borders. All four give Pillow's values: bicubic has a 
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -46,7 +45,6 @@ KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@lru_cache(maxsize=32)
 def enlarging_matrix(size: int, scale: int, mode: str) -> Tensor:
     """The matrix (scale * size, size) that enlarges a signal; float32, its rows sum to 1."""
     targets = (torch.arange(size * scale, dtype=torch.float64) + 0.5) / scale

@@ -30,7 +30,7 @@ from faceskd.models.blocks import SLOPE, upsample, upsampled_conv
 
 HEAD_INIT = 0.1
 BLOCKS = ("residual", "depthwise")
-UPSAMPLING = ("bilinear", "shuffle")
+UPSAMPLING = ("bilinear", "detailed", "shuffle")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "leaky_relu": partial(F.leaky_relu, negative_slope=SLOPE),
@@ -64,9 +64,8 @@ def _enlarging(channels: int, out: int, upsampling: str, *, reparameterised: boo
     if upsampling == "shuffle":
         conv = _conv(channels, 4 * out, reparameterised=reparameterised)
         return nn.Sequential(conv, nn.PixelShuffle(2))
-    return upsampled_conv(
-        channels, out, ParallelKernels(channels, out) if reparameterised else None
-    )
+    inner = ParallelKernels(channels, out) if reparameterised else None
+    return upsampled_conv(channels, out, inner=inner, detail=upsampling == "detailed")
 
 
 class LiteBlock(nn.Module):
@@ -120,7 +119,8 @@ class Lite(SuperResolver):
         blocks: residual blocks of the body.
         stage_widths: channels at 64 and 128 px, and of the last map, which is enlarged to 256 px.
         kind: "residual" or "depthwise" blocks.
-        upsampling: "bilinear", or "shuffle" (sub-pixel convolution, Shi et al., CVPR 2016).
+        upsampling: "bilinear", "detailed" (see `UpsampledKernel`) or "shuffle" (sub-pixel
+            convolution, Shi et al., CVPR 2016).
         activation: "relu", "leaky_relu" or "silu".
         reparameterised: over-parametrise the 3x3 convolutions in training.
 
@@ -141,7 +141,7 @@ class Lite(SuperResolver):
         blocks: int = 8,
         stage_widths: Sequence[int] = (64, 32, 16),
         kind: str = "residual",
-        upsampling: str = "bilinear",
+        upsampling: str = "detailed",
         activation: str = "relu",
         reparameterised: bool = True,
     ) -> None:

@@ -4,6 +4,9 @@ Jo, Park, Hong, "Face Super-Resolution using Adversarial Distillation of Multi-S
 Dictionary", JBE 26(5), 2021: SFT takes the student's own encoder features.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from faceskd.models.base import SuperResolver
@@ -17,8 +20,7 @@ class Student(SuperResolver):
 
     Args:
         encoder: usually a copy of the teacher's; it is trained.
-        decoder_width: channels of the decoder's last stage; None takes the encoder's width.
-        lr_blocks, lr_width: see `SFTDecoder`.
+        decoder: options of `SFTDecoder`; its width is by default the encoder's.
 
     Example:
         >>> import torch
@@ -28,22 +30,11 @@ class Student(SuperResolver):
         ((1, 3, 256, 256), [(32, 32, 32), (16, 64, 64), (8, 128, 128), (4, 256, 256)])
     """
 
-    def __init__(
-        self,
-        *,
-        encoder: VGG19,
-        decoder_width: int | None = None,
-        lr_blocks: int = 0,
-        lr_width: int = 128,
-    ) -> None:
+    def __init__(self, *, encoder: VGG19, decoder: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.encoder = encoder
-        self.decoder = SFTDecoder(
-            encoder_info=encoder.feature_info,
-            width=decoder_width or encoder.width,
-            lr_blocks=lr_blocks,
-            lr_width=lr_width,
-        )
+        options = {"width": encoder.width} | dict(decoder or {})
+        self.decoder = SFTDecoder(encoder_info=encoder.feature_info, **options)
         self.feature_info = self.decoder.feature_info
 
     def forward_features(

@@ -6,7 +6,9 @@ What differs from DFDNet: 256 px, any batch size, RoIAlign, atoms of at least 3 
 variance, selection by one matrix product, and a residual head (`faceskd.models.decoder`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -30,8 +32,7 @@ class Teacher(SuperResolver):
         encoder: the encoder that built the dictionary.
         dictionary: a `Dictionary` or its file; None leaves it to `load_dictionary`.
         selection: "product" (one matrix product), or "literal" as DFDNet computes it.
-        decoder_width: channels of the decoder's last stage; None takes the encoder's width.
-        lr_blocks, lr_width: see `SFTDecoder`.
+        decoder: options of `SFTDecoder`; its width is by default the encoder's.
     """
 
     needs_boxes = True
@@ -42,9 +43,7 @@ class Teacher(SuperResolver):
         encoder: VGG19,
         dictionary: Dictionary | Path | str | None = None,
         selection: str = "product",
-        decoder_width: int | None = None,
-        lr_blocks: int = 0,
-        lr_width: int = 128,
+        decoder: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False)
@@ -52,12 +51,8 @@ class Teacher(SuperResolver):
             FeatureTransfer(channels=info.channels, stride=info.stride, selection=selection)
             for info in encoder.feature_info
         )
-        self.decoder = SFTDecoder(
-            encoder_info=encoder.feature_info,
-            width=decoder_width or encoder.width,
-            lr_blocks=lr_blocks,
-            lr_width=lr_width,
-        )
+        options = {"width": encoder.width} | dict(decoder or {})
+        self.decoder = SFTDecoder(encoder_info=encoder.feature_info, **options)
         self.feature_info = self.decoder.feature_info
         self.dictionary_sha256 = ""
         if dictionary is not None:
