@@ -1,13 +1,16 @@
 """faceskd: 32x32 faces to 256x256, by adversarial distillation of facial-component dictionaries.
 
-`faceskd.Restorer` is the door for users of trained weights. It is imported when first touched,
-so that `import faceskd` and `faceskd --help` do not wait for PyTorch.
+`faceskd.Restorer` is the door for users of trained weights, `faceskd.available_models()` says which
+come with the package. Both are imported when first touched, so that `import faceskd` and
+`faceskd --help` do not wait for PyTorch.
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from faceskd.pretrained import available_models as available_models
     from faceskd.restore import Restorer as Restorer
 
 try:
@@ -15,14 +18,14 @@ try:
 except PackageNotFoundError:  # a plain clone, not installed
     __version__ = "0.0.0+unknown"
 
-__all__ = ["Restorer", "__version__"]
+_HOMES = {"Restorer": "faceskd.restore", "available_models": "faceskd.pretrained"}
+
+__all__ = ["Restorer", "__version__", "available_models"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Restorer":
-        from faceskd.restore import Restorer
-
-        return Restorer
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'faceskd' has no attribute {name!r}")
 
 

@@ -1,13 +1,14 @@
 """`Restorer`: trained weights as a function from photos to photos.
 
->>> restorer = faceskd.Restorer("student.safetensors")  # doctest: +SKIP
->>> photo = restorer("photo.jpg")                       # doctest: +SKIP
->>> photo.image, photo.faces, photo.boxes               # doctest: +SKIP
+>>> restorer = faceskd.Restorer.from_pretrained()  # doctest: +SKIP
+>>> photo = restorer("photo.jpg")                  # doctest: +SKIP
+>>> photo.image, photo.faces, photo.boxes          # doctest: +SKIP
 """
 
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
@@ -30,6 +31,7 @@ from faceskd.photo import (
     photo_detector,
     put_back,
 )
+from faceskd.pretrained import DEFAULT_STUDENT, model_path
 
 SR_SHAPE = (256, 256, 3)
 
@@ -41,7 +43,7 @@ Picture = str | Path | Image.Image | np.ndarray
 
 NO_WEIGHTS = (
     "expected weights, got none: give a file that `faceskd export` (.safetensors, .onnx, .pt2) "
-    "or `faceskd train` (.ckpt) wrote"
+    "or `faceskd train` (.ckpt) wrote, or take those of the package: Restorer.from_pretrained()"
 )
 
 
@@ -93,6 +95,22 @@ class Restorer:
         else:
             self._run = load_exported(weights, device=device, precision=precision)
             self.precision = self._run.precision
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str = DEFAULT_STUDENT, *, folder: str | Path | None = None, **options: Any
+    ) -> Self:
+        """A restorer with weights that come with the package; nothing is downloaded.
+
+        Args:
+            name: of a student, see `faceskd.available_models`.
+            folder: another folder like the package's own (`faceskd.pretrained`).
+            options: of the constructor.
+
+        Raises:
+            WeightsError: there is no such student, or its file is missing or damaged.
+        """
+        return cls(model_path(name, folder, role="student"), **options)
 
     def __call__(
         self,

@@ -64,6 +64,8 @@ def test_the_wheel_holds_package_configs_and_licence(wheel):
     assert {f"faceskd/conf/{path.as_posix()}" for path in CONFIGS} <= names
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "faceskd").rglob("*.py")}
     assert modules <= names
+    models = (ROOT / "faceskd/pretrained").glob("*.*")
+    assert {path.relative_to(ROOT).as_posix() for path in models} <= names
     assert "faceskd/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     strangers = {name for name in names if not name.startswith("faceskd")}

@@ -138,7 +138,7 @@ class TestRestorer:
             assert Restorer(onnx_file).precision == "fp32"
 
     def test_no_weights_says_how_to_get_them(self):
-        with pytest.raises(WeightsError, match=r"faceskd export.*faceskd train"):
+        with pytest.raises(WeightsError, match=r"faceskd export.*faceskd train.*from_pretrained"):
             Restorer()
 
     def test_missing_and_foreign_weights(self, tmp_path):
@@ -304,10 +304,10 @@ class TestCommand:
         assert stop.value.code == 2
         assert message in capsys.readouterr().err
 
-    def test_without_weights_is_status_2_and_writes_nothing(self, inbox, tmp_path, capsys):
+    def test_an_unknown_model_is_status_2_and_writes_nothing(self, inbox, tmp_path, capsys):
         write_image(inbox / "a.png", noise(32, 32, 3))
         with pytest.raises(SystemExit) as stop:
-            main(["-i", str(inbox), "-o", str(tmp_path / "out")])
+            main(["-i", str(inbox), "-o", str(tmp_path / "out"), "--model", "giant"])
         assert stop.value.code == 2
-        assert "expected weights" in capsys.readouterr().err
+        assert "no pretrained student 'giant'" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()

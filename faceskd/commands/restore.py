@@ -13,6 +13,7 @@ from faceskd.errors import ConfigError, FaceskdError
 from faceskd.export.eager import DTYPES
 from faceskd.photo import MIN_FACE, PhotoSettings, photo_detector
 from faceskd.photo_files import EXTENSIONS
+from faceskd.pretrained import DEFAULT_STUDENT, model_path
 from faceskd.restore import BATCH_SIZE, Restorer
 from faceskd.restore_files import FAILURES, RESULTS, AlignedFaces, Result, Task, restore_jobs
 from faceskd.restore_photos import WholePhotos
@@ -45,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("-i", "--input", required=True, metavar="PATH", help="an image, a folder of them, a video")
     add("-o", "--output", required=True, metavar="FOLDER", help="where the results go")
-    add("-w", "--weights", metavar="FILE", help=".safetensors, .ckpt, .onnx or .pt2")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("-m", "--model", metavar="NAME", default=DEFAULT_STUDENT,
+                        help=f"a student of the package; default {DEFAULT_STUDENT}")  # fmt: skip
+    source.add_argument("-w", "--weights", metavar="FILE", help=".safetensors, .ckpt, .onnx, .pt2")
     add("-s", "--scale", type=float, default=2, metavar="N", help="enlargement, 1 to 8; default 2")
     add(
         "--strength", type=float, default=1, metavar="X", help="0 keeps the input, 1 is the default"
@@ -66,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 def _restore(options: argparse.Namespace, console: Console) -> int:
     settings = PhotoSettings(options.scale, options.strength, options.only_center_face)
     restorer = Restorer(
-        options.weights,
+        options.weights or model_path(options.model, role="student"),
         device=options.device,
         precision=options.precision,
         batch_size=options.batch_size,

@@ -1,0 +1,155 @@
+"""Trained models that come with the package.
+
+This folder holds, for each of them, `<name>.safetensors` and a card, `<name>.json`; `manifest.json`
+names them with their checksums. A file is used only if it has the SHA-256 that the manifest says;
+none holds a pickle. `tools/release_model.py` adds to the folder.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from faceskd.errors import WeightsError
+from faceskd.files import sha256
+
+if TYPE_CHECKING:
+    from faceskd.models.base import SuperResolver
+
+FOLDER = Path(__file__).parent
+MANIFEST = "manifest.json"
+FORMAT = "faceskd-pretrained-1"
+DEFAULT_STUDENT = "lite-m"
+ROLES = ("student", "teacher", "dictionary")
+AGAIN = "install faceskd again"
+
+
+@dataclass(frozen=True)
+class PretrainedModel:
+    """One entry of the manifest.
+
+    Attributes:
+        name: what it is asked for by.
+        role: "student", "teacher" or "dictionary".
+        task: what it does, in a few words.
+        licence: SPDX identifier.
+        parameters: how many; of a dictionary, how many values.
+        bytes: of its file.
+        sha256: of its file.
+        figures: what it reached on the test faces, by metric; the card says how.
+        dictionary: of a teacher, the name of its dictionary's entry.
+        recipe: the command that makes the file, where it is too large to come with the package.
+    """
+
+    name: str
+    role: str
+    task: str
+    licence: str
+    parameters: int
+    bytes: int
+    sha256: str
+    figures: dict[str, float] = field(default_factory=dict)
+    dictionary: str = ""
+    recipe: str = ""
+
+
+def available_models(folder: Path | str | None = None) -> list[PretrainedModel]:
+    """The pretrained models of the package, or of a folder like its own.
+
+    Raises:
+        WeightsError: the manifest is damaged.
+    """
+    path = Path(folder or FOLDER) / MANIFEST
+    if not path.is_file():
+        raise WeightsError(f"the list of pretrained models is missing, {str(path)!r}: {AGAIN}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, expected {FORMAT!r}")
+        return [PretrainedModel(**entry) for entry in content["models"]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise WeightsError(
+            f"the list of pretrained models, {str(path)!r}, is damaged: {error}"
+        ) from error
+
+
+def find_model(
+    name: str, folder: Path | str | None = None, *, role: str | None = None
+) -> PretrainedModel:
+    """The entry of a name.
+
+    Raises:
+        WeightsError: there is none of this name, or it has another role.
+    """
+    models = available_models(folder)
+    fitting = [model for model in models if role in (None, model.role)]
+    for model in fitting:
+        if model.name == name:
+            return model
+    what = f"pretrained {role or 'model'}"
+    there = ", ".join(model.name for model in fitting)
+    others = [model.role for model in models if model.name == name]
+    if others:
+        raise WeightsError(f"expected a {what}, but {name!r} is a {others[0]}; there are: {there}")
+    if not there:
+        raise WeightsError(
+            f"no {what} {name!r}: this copy of faceskd comes without any; give a file of weights"
+        )
+    raise WeightsError(f"no {what} {name!r}; there are: {there}")
+
+
+def model_path(name: str, folder: Path | str | None = None, *, role: str | None = None) -> Path:
+    """The file of a pretrained model, after its checksum has been compared.
+
+    Raises:
+        WeightsError: there is no such model, it does not come with the package, or its file is
+            missing or damaged.
+    """
+    model = find_model(name, folder, role=role)
+    path = Path(folder or FOLDER) / f"{name}.safetensors"
+    if not path.is_file():
+        way = f"make it by: {model.recipe}" if model.recipe else AGAIN
+        raise WeightsError(
+            f"the file of the pretrained {name!r} is not there, {str(path)!r}: {way}"
+        )
+    came = sha256(path)
+    if came != model.sha256:
+        raise WeightsError(
+            f"the file of the pretrained {name!r}, {str(path)!r}, is damaged: expected the SHA-256 "
+            f"{model.sha256[:16]}..., got {came[:16]}...: {AGAIN}"
+        )
+    return path
+
+
+def model_card(name: str, folder: Path | str | None = None) -> dict[str, Any]:
+    """What is known of a pretrained model: data, licences, steps, figures, limits, bias.
+
+    Raises:
+        WeightsError: there is no such model, or its card is missing or damaged.
+    """
+    find_model(name, folder)
+    path = Path(folder or FOLDER) / f"{name}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"the card of the pretrained {name!r} cannot be read: {error}") from None
+
+
+def load_pretrained(
+    name: str = DEFAULT_STUDENT, folder: Path | str | None = None
+) -> "SuperResolver":
+    """A pretrained network in fp32 and eval mode; a teacher with its dictionary.
+
+    Raises:
+        WeightsError: as `model_path`, or what is asked for is a dictionary.
+        DictionaryError: the dictionary is not the one that the teacher was trained with.
+    """
+    from faceskd.weights import load_network
+
+    model = find_model(name, folder)
+    if model.role == "dictionary":
+        raise WeightsError(f"expected a network, but {name!r} is a dictionary")
+    dictionary = None
+    if model.dictionary:
+        dictionary = model_path(model.dictionary, folder, role="dictionary")
+    return load_network(model_path(name, folder), dictionary)
