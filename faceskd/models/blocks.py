@@ -62,6 +62,13 @@ class MultiDilationBlock(nn.Module):
         return x + self.fuse(torch.cat([branch(x) for branch in self.branches], dim=1))
 
 
+def shrink(module: nn.Module, factor: float = 0.1) -> None:
+    """Scale a module's initial parameters, so that a network starts near what it adds to."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(factor)
+
+
 def upsample(x: Tensor, factor: int = 2) -> Tensor:
     """Bilinear enlargement; unlike pixel-shuffle it leaves no grid."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -7,9 +7,7 @@ dictionary-transferred one (teacher) of the same size,
 
 Li et al. 2020 (DFDNet) and eq. 2 of Jo et al. 2021; the shift ends in a sigmoid as in DFDNet.
 Spectral norm everywhere but in the head. Ours: the head adds to the bicubic enlargement, so that
-training starts from it (DFDNet's head draws the whole image); and, where `lr_blocks` asks for it,
-residual blocks that see the LR face itself, at its own size, are added to the first stage: VGG's
-features of an enlarged face say little of where exactly its pixels were.
+training starts from it (DFDNet's head draws the whole image).
 """
 
 from collections.abc import Sequence
@@ -24,14 +22,22 @@ from faceskd.models.blocks import (
     ResidualBlock,
     conv3x3,
     conv_pair,
+    shrink,
     upsample,
 )
 
 ENCODER_STRIDES = (2, 4, 8, 16)
 STAGE_STRIDES = (8, 4, 2, 1)
 STAGE_FACTORS = (8, 4, 2, 1)
-HEAD_INIT = 0.1
-"""Scale of the last convolution's initial weights: the network starts near the enlargement."""
+
+
+def check_strides(encoder_info: Sequence[FeatureInfo]) -> None:
+    """Raise a ConfigError unless the encoder's features have the strides of the dictionary."""
+    strides = tuple(info.stride for info in encoder_info)
+    if strides != ENCODER_STRIDES:
+        raise ConfigError(
+            f"expected an encoder with taps of the strides {ENCODER_STRIDES}, got {strides}"
+        )
 
 
 class SFTStage(nn.Module):
@@ -55,26 +61,14 @@ class SFTDecoder(nn.Module):
     Args:
         encoder_info: channels and strides of the encoder's features, shallow to deep.
         width: channels of the last stage; the four have 8, 4, 2 and 1 times as many.
-        lr_blocks, lr_width: residual blocks on the LR face, and their channels; DFDNet has none.
 
     Raises:
         ConfigError: the encoder's features have other strides.
     """
 
-    def __init__(
-        self,
-        *,
-        encoder_info: Sequence[FeatureInfo],
-        width: int,
-        lr_blocks: int = 0,
-        lr_width: int = 128,
-    ) -> None:
+    def __init__(self, *, encoder_info: Sequence[FeatureInfo], width: int) -> None:
         super().__init__()
-        strides = tuple(info.stride for info in encoder_info)
-        if strides != ENCODER_STRIDES:
-            raise ConfigError(
-                f"expected an encoder with taps of the strides {ENCODER_STRIDES}, got {strides}"
-            )
+        check_strides(encoder_info)
         deepest = encoder_info[-1].channels
         self.feature_info = [
             FeatureInfo(width * factor, stride)
@@ -86,11 +80,8 @@ class SFTDecoder(nn.Module):
         for condition, info in zip(reversed(encoder_info), self.feature_info, strict=True):
             self.stages.append(SFTStage(channels, condition.channels, info.channels))
             channels = info.channels
-        first = self.feature_info[0].channels
-        self.lr_body = _lr_body(lr_width, lr_blocks, first) if lr_blocks else None
         last = conv3x3(width, 3)
-        last.weight.data.mul_(HEAD_INIT)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        shrink(last)
         self.head = nn.Sequential(
             conv3x3(width, width),
             nn.LeakyReLU(SLOPE, inplace=True),
@@ -102,18 +93,16 @@ class SFTDecoder(nn.Module):
     def forward(
         self, encoded: Sequence[Tensor], lr: Tensor, enlarged: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """`encoded`: shallow to deep. Returns the SR face (B, 3, H, W) and four stage outputs."""
+        """The SR face (B, 3, H, W) and four stage outputs.
+
+        Args:
+            encoded: the encoder's features, shallow to deep.
+            lr: unused; other decoders see the LR face.
+            enlarged: the LR face, enlarged to H x W.
+        """
         x = self.context(encoded[-1])
-        features: list[Tensor] = []
+        features = []
         for stage, condition in zip(self.stages, reversed(encoded), strict=True):
             x = stage(x, condition)
-            if self.lr_body is not None and not features:
-                x = x + self.lr_body(lr - 0.5)
             features.append(x)
         return enlarged + self.head(x), features
-
-
-def _lr_body(width: int, blocks: int, out: int) -> nn.Sequential:
-    """(B, 3, H, W) -> (B, out, H, W)."""
-    residual = [ResidualBlock(width) for _ in range(blocks)]
-    return nn.Sequential(conv3x3(3, width), *residual, conv3x3(width, out))

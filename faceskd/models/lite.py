@@ -26,9 +26,8 @@ from torch.nn.utils import parametrize
 
 from faceskd.errors import ConfigError
 from faceskd.models.base import FeatureInfo, SuperResolver
-from faceskd.models.blocks import SLOPE, upsample, upsampled_conv
+from faceskd.models.blocks import SLOPE, shrink, upsample, upsampled_conv
 
-HEAD_INIT = 0.1
 BLOCKS = ("residual", "depthwise")
 UPSAMPLING = ("bilinear", "detailed", "shuffle")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -161,9 +160,7 @@ class Lite(SuperResolver):
         self.last = _conv(wider[-1], last, reparameterised=reparameterised)
         self.activation = ACTIVATIONS[activation]
         self.head = _enlarging(last, 3, upsampling, reparameterised=False)
-        with torch.no_grad():
-            for parameter in self.head.parameters():
-                parameter.mul_(HEAD_INIT)
+        shrink(self.head)
         self.feature_info = [
             FeatureInfo(count, stride) for count, stride in zip(channels, (8, 4, 2, 1), strict=True)
         ]

@@ -4,14 +4,15 @@ Jo, Park, Hong, "Face Super-Resolution using Adversarial Distillation of Multi-S
 Dictionary", JBE 26(5), 2021: SFT takes the student's own encoder features.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import bicubic
 from faceskd.models.decoder import SFTDecoder
+from faceskd.models.residual_decoder import ResidualDecoder
 from faceskd.models.vgg import VGG19
 
 
@@ -20,7 +21,8 @@ class Student(SuperResolver):
 
     Args:
         encoder: usually a copy of the teacher's; it is trained.
-        decoder: options of `SFTDecoder`; its width is by default the encoder's.
+        decoder: from the encoder's `feature_info` to a decoder; None takes `SFTDecoder`, of the
+            encoder's width.
 
     Example:
         >>> import torch
@@ -30,11 +32,13 @@ class Student(SuperResolver):
         ((1, 3, 256, 256), [(32, 32, 32), (16, 64, 64), (8, 128, 128), (4, 256, 256)])
     """
 
-    def __init__(self, *, encoder: VGG19, decoder: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, encoder: VGG19, decoder: Callable[..., SFTDecoder | ResidualDecoder] | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
-        options = {"width": encoder.width} | dict(decoder or {})
-        self.decoder = SFTDecoder(encoder_info=encoder.feature_info, **options)
+        make_decoder = decoder or partial(SFTDecoder, width=encoder.width)
+        self.decoder = make_decoder(encoder_info=encoder.feature_info)
         self.feature_info = self.decoder.feature_info
 
     def forward_features(

@@ -6,9 +6,9 @@ What differs from DFDNet: 256 px, any batch size, RoIAlign, atoms of at least 3 
 variance, selection by one matrix product, and a residual head (`faceskd.models.decoder`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from faceskd.errors import DictionaryError
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import bicubic
 from faceskd.models.decoder import SFTDecoder
+from faceskd.models.residual_decoder import ResidualDecoder
 from faceskd.models.transfer import FeatureTransfer
 from faceskd.models.vgg import VGG19
 
@@ -32,7 +33,8 @@ class Teacher(SuperResolver):
         encoder: the encoder that built the dictionary.
         dictionary: a `Dictionary` or its file; None leaves it to `load_dictionary`.
         selection: "product" (one matrix product), or "literal" as DFDNet computes it.
-        decoder: options of `SFTDecoder`; its width is by default the encoder's.
+        decoder: from the encoder's `feature_info` to a decoder; None takes `SFTDecoder`, of the
+            encoder's width.
     """
 
     needs_boxes = True
@@ -43,7 +45,7 @@ class Teacher(SuperResolver):
         encoder: VGG19,
         dictionary: Dictionary | Path | str | None = None,
         selection: str = "product",
-        decoder: Mapping[str, Any] | None = None,
+        decoder: Callable[..., SFTDecoder | ResidualDecoder] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False)
@@ -51,8 +53,8 @@ class Teacher(SuperResolver):
             FeatureTransfer(channels=info.channels, stride=info.stride, selection=selection)
             for info in encoder.feature_info
         )
-        options = {"width": encoder.width} | dict(decoder or {})
-        self.decoder = SFTDecoder(encoder_info=encoder.feature_info, **options)
+        make_decoder = decoder or partial(SFTDecoder, width=encoder.width)
+        self.decoder = make_decoder(encoder_info=encoder.feature_info)
         self.feature_info = self.decoder.feature_info
         self.dictionary_sha256 = ""
         if dictionary is not None:
