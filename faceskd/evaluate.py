@@ -23,7 +23,7 @@ Precision = Literal["fp32", "bf16"]
 BICUBIC = "bicubic"
 HR = "hr"
 LR = "lr"
-_HR_METRICS = ("grid_index",)  # what says something of the HR faces alone
+_HR_METRICS = ("grid_index", "ita")  # what says something of the HR faces alone
 
 
 class FacePairs(Protocol):
@@ -159,6 +159,25 @@ def evaluate(
         pictures=columns,
         settings={"precision": precision, "batch_size": batch_size, "device": device},
     )
+
+
+def show_faces(
+    methods: Mapping[str, Method],
+    dataset: FacePairs,
+    indices: Sequence[int],
+    *,
+    precision: Precision = "fp32",
+    device: str = "cpu",
+) -> dict[str, Tensor]:
+    """What `Evaluation.pictures` holds, of chosen faces; one at a time, whatever their number."""
+    rows: dict[str, Method] = {BICUBIC: Interpolation(mode="bicubic"), **methods}
+    with _ready(rows, device):
+        pictures = [
+            _restore(rows, batch, precision, device)
+            for batch in DataLoader(dataset, 1, sampler=indices)  # type: ignore[arg-type]
+        ]
+    names = [LR, *rows, HR]
+    return {name: torch.cat([each[name].float().cpu() for each in pictures]) for name in names}
 
 
 def _check(

@@ -1,18 +1,20 @@
 """What an evaluation leaves behind: tables for the screen, Markdown, CSV and JSON, and pictures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from torch import Tensor
 
 from faceskd.evaluate import HR, LR, Evaluation
 from faceskd.files import make_folder, write_text
 from faceskd.images import write_image
 from faceskd.machine import git_revision, machine_summary
 from faceskd.pictures import close_ups, image_grid
+from faceskd.skin_tones import SkinTones
 from faceskd.tables import format_cell, markdown_table, rich_table, write_csv
 
 __all__ = [
@@ -35,7 +37,11 @@ def evaluation_table(evaluation: Evaluation, title: str | None = None) -> Table:
 
 
 def write_report(
-    evaluation: Evaluation, out: Path | str, *, extra: Mapping[str, Any] | None = None
+    evaluation: Evaluation,
+    out: Path | str,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    tones: SkinTones | None = None,
 ) -> Path:
     """Write per_image.csv, metrics.json, report.md and its pictures into the folder `out`.
 
@@ -44,6 +50,7 @@ def write_report(
         out: is created.
         extra: what else was set (data, degradation, files of networks), plain values; it goes
             into metrics.json and report.md.
+        tones: the same by skin tone.
 
     Returns:
         The path of report.md.
@@ -51,9 +58,14 @@ def write_report(
     out = make_folder(out)
     write_csv(out / "per_image.csv", evaluation.per_image_rows())
     record = _record(evaluation, dict(extra or {}))
+    if tones is not None:
+        record["skin_tone"] = tones.record()
     write_text(out / "metrics.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     pictures = _write_pictures(evaluation, out)
-    write_text(out / "report.md", _markdown(evaluation, record, pictures))
+    sections = [f"## {caption}\n\n![{caption}]({file})" for file, caption in pictures.items()]
+    if tones is not None:
+        sections = [*_skin_tone_section(evaluation, tones, out), *sections]
+    write_text(out / "report.md", _markdown(evaluation, record, sections))
     return out / "report.md"
 
 
@@ -88,8 +100,7 @@ def _write_pictures(evaluation: Evaluation, out: Path) -> dict[str, str]:
     """Write the pictures; returns their captions by file name."""
     if not len(evaluation.boxes):
         return {}
-    columns = {name.upper() if name in (LR, HR) else name: images
-               for name, images in evaluation.pictures.items()}  # fmt: skip
+    columns = _columns(evaluation.pictures)
     rows = evaluation.faces[: len(evaluation.boxes)]
     captions = {"faces.png": "Faces"}
     write_image(out / "faces.png", image_grid(columns, rows))
@@ -100,7 +111,26 @@ def _write_pictures(evaluation: Evaluation, out: Path) -> dict[str, str]:
     return captions
 
 
-def _markdown(evaluation: Evaluation, record: dict[str, Any], pictures: Mapping[str, str]) -> str:
+def _columns(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.upper() if name in (LR, HR) else name: faces for name, faces in pictures.items()}
+
+
+def _skin_tone_section(evaluation: Evaluation, tones: SkinTones, out: Path) -> list[str]:
+    labels = tones.labels(evaluation.faces)
+    write_image(out / "skin_tones.png", image_grid(_columns(tones.pictures), labels))
+    said = [f"- {sentence}." for sentence in tones.said] or ["- Nothing visible or significant."]
+    return [
+        "## By skin tone",
+        "Thirds of these faces by the individual typology angle (ITA) of the HR face's skin; means "
+        "with 95 % bootstrap intervals. Shifts of colour are SR less HR, in CIELAB: L lighter, a "
+        "redder, b yellower.",
+        "\n".join(said),
+        markdown_table(tones.rows()),
+        "![Examples of each third](skin_tones.png)",
+    ]
+
+
+def _markdown(evaluation: Evaluation, record: dict[str, Any], sections: Sequence[str]) -> str:
     rows = evaluation.rows()
     parts = [
         "# Evaluation",
@@ -116,11 +146,10 @@ def _markdown(evaluation: Evaluation, record: dict[str, Any], pictures: Mapping[
     if intervals:
         parts += ["## 95 % intervals of the means, by bootstrap over faces"]
         parts += [markdown_table(intervals)]
-    parts += [f"## {caption}\n\n![{caption}]({file})" for file, caption in pictures.items()]
     facts = record["settings"] | record["machine"]
     facts |= {"git_revision": record["git_revision"] or "none", "time": record["time"]}
     listed = [{"setting": key, "value": str(value)} for key, value in facts.items()]
-    return "\n\n".join([*parts, "## How it was measured", markdown_table(listed)]) + "\n"
+    return "\n\n".join([*parts, *sections, "## How it was measured", markdown_table(listed)]) + "\n"
 
 
 def _interval_rows(evaluation: Evaluation) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from faceskd.config import hydra_main, instantiate, to_plain
 from faceskd.errors import ConfigError, DictionaryError, WeightsError
-from faceskd.files import make_folder
+from faceskd.files import make_folder, sha256
 from faceskd.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def evaluate_files(
     degradation: Any,
     dictionary: str | None = None,
     metrics: Sequence[str],
+    groups: str | None = None,
     face_model: str | None = None,
     allow_download: bool = False,
     seed: int = 0,
@@ -50,24 +51,32 @@ def evaluate_files(
         raise DictionaryError(f"the dictionary is expected in the file {dictionary!r}: none there")
     if face_model is not None and not Path(face_model).is_file():
         raise ConfigError(f"face_model is expected to be an ONNX file, none at {face_model!r}")
+    if groups not in (None, "skin_tone"):
+        raise ConfigError(f"expected groups as skin_tone or null, got {groups!r}")
     make_folder(out)
 
     import torch
 
     from faceskd.data import FaceDataset
     from faceskd.evaluate import evaluate
-    from faceskd.metrics import MetricSuite
+    from faceskd.metrics import COLOUR_NAMES, MetricSuite
     from faceskd.report import write_report
+    from faceskd.skin_tones import compare_skin_tones
     from faceskd.weights import load_network
 
     if threads is not None:
         torch.set_num_threads(threads)
     suite = MetricSuite(
-        metrics, device=device, allow_download=allow_download, face_model=face_model
+        [*metrics, *(name for name in COLOUR_NAMES if groups and name not in metrics)],
+        device=device,
+        allow_download=allow_download,
+        face_model=face_model,
     )
+    networks = {name: load_network(path, dictionary) for name, path in files.items()}
+    dataset = FaceDataset(faces, split, degradation, seed=seed)
     evaluation = evaluate(
-        {name: load_network(path, dictionary) for name, path in files.items()},
-        FaceDataset(faces, split, degradation, seed=seed),
+        networks,
+        dataset,
         suite,
         batch_size=batch_size,
         precision=precision,
@@ -75,7 +84,9 @@ def evaluate_files(
         show=show,
     )
     extra = {"faces_folder": faces, "split": split, "seed": seed, "degradation": repr(degradation)}
-    write_report(evaluation, out, extra=extra | {"methods": files})
+    extra["weights_sha256"] = {name: sha256(path) for name, path in files.items()}
+    tones = compare_skin_tones(evaluation, networks, dataset) if groups else None
+    write_report(evaluation, out, extra=extra | {"methods": files}, tones=tones)
     return evaluation
 
 

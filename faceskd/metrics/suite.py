@@ -17,6 +17,7 @@ from faceskd.metrics.base import (
     MetricUnavailable,
     SetMetric,
 )
+from faceskd.metrics.colour import COLOUR_NAMES, ColourShift, SkinTone
 from faceskd.metrics.fidelity import FIDELITY_NAMES, Fidelity
 from faceskd.metrics.frechet import Fid, FrechetSqueezeNet
 from faceskd.metrics.grid import GridIndex
@@ -30,6 +31,7 @@ METRIC_NAMES = (
     FrechetSqueezeNet.name,
     IDENTITY,
     GridIndex.name,
+    *COLOUR_NAMES,
 )
 
 
@@ -53,6 +55,8 @@ def build_metric(
         return Identity(face_model)
     if name == GridIndex.name:
         return GridIndex()
+    if name in COLOUR_NAMES:
+        return SkinTone() if name == SkinTone.name else ColourShift(name)
     for frechet in (Fid, FrechetSqueezeNet):
         if name == frechet.name:
             return frechet(allow_download=allow_download, device=device)

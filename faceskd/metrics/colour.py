@@ -1,0 +1,151 @@
+"""Colour of skin and irises, in CIELAB: how light a skin is, and how far SR faces shift it.
+
+Regions are taken from the HR face's landmarks: skin is two discs on the cheeks, halfway between
+eyes and corners of the mouth; irises are the darker half of a disc around each eye's centre, which
+leaves out the white, lids and highlights. The darker half is each image's own, so that an iris
+that moved by a pixel is no shift of colour; one that is blurred still becomes lighter.
+
+A region's colour is the median of each of L*, a*, b*.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import numpy as np
+from torch import Tensor
+
+from faceskd.errors import ConfigError
+from faceskd.images import to_uint8
+from faceskd.metrics.base import ImageMetric
+
+Region = Literal["skin", "iris"]
+REGIONS: tuple[Region, ...] = get_args(Region)
+AXES = ("L", "a", "b")
+TYPOLOGY_ANGLE = "ita"
+SHIFT_NAMES = tuple(f"{region}_{axis}" for region in REGIONS for axis in AXES)
+COLOUR_NAMES = (TYPOLOGY_ANGLE, *SHIFT_NAMES)
+
+RGB_TO_XYZ = np.array(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
+
+CHEEK_RADIUS = 0.12
+IRIS_RADIUS = 0.10
+"""Radii in distances between the eyes; an iris is 11.7 mm wide, and pupils are 63 mm apart."""
+
+
+def to_lab(pixels: np.ndarray) -> np.ndarray:
+    """sRGB uint8 (..., 3) -> CIELAB (D65) float64 (..., 3), L* in [0, 100] (CIE 15; IEC 61966-2-1).
+
+    OpenCV's conversion is tabulated, and off by up to 0.4.
+
+    Example:
+        >>> to_lab(np.array([[255, 255, 255], [255, 0, 0]], np.uint8)).round(1).tolist()
+        [[100.0, 0.0, 0.0], [53.2, 80.1, 67.2]]
+    """
+    rgb = pixels / 255
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    xyz = linear @ RGB_TO_XYZ.T / RGB_TO_XYZ.sum(axis=1)  # over white, which is (1, 1, 1)
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = np.moveaxis(f, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def region_mask(region: Region, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Which pixels of a face show skin, or irises.
+
+    Args:
+        image: uint8 (H, W, 3).
+        landmarks: `faceskd.components.FIVE_POINTS` of the face, (5, 2), in its pixels.
+
+    Returns:
+        bool (H, W), true somewhere.
+    """
+    left, right, _, mouth_left, mouth_right = landmarks
+    distance = float(np.linalg.norm(right - left))
+    if region == "skin":
+        cheeks = ((left + mouth_left) / 2, (right + mouth_right) / 2)
+        return np.logical_or(*(_disc(image, centre, CHEEK_RADIUS * distance) for centre in cheeks))
+    mask = np.zeros(image.shape[:2], bool)
+    for eye in (left, right):
+        disc = _disc(image, eye, IRIS_RADIUS * distance)
+        lightness = to_lab(image[disc])[:, 0]
+        mask[disc] = lightness <= np.median(lightness)
+    return mask
+
+
+def _disc(image: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    x, y = np.clip(centre, 0.5, (width - 0.5, height - 0.5))  # pixel i lies around i + 0.5
+    rows, columns = np.ogrid[:height, :width]
+    return np.hypot(columns + 0.5 - x, rows + 0.5 - y) <= max(radius, 1.0)
+
+
+def region_colour(region: Region, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The median L*, a*, b* of a region, (3,); arguments as of `region_mask`."""
+    return np.median(to_lab(image[region_mask(region, image, landmarks)]), axis=0)
+
+
+def typology_angle(lightness: float, b: float) -> float:
+    """The individual typology angle, atan2(L* - 50, b*) in degrees (Chardon et al., 1991).
+
+    Over 55 very light, 41 light, 28 intermediate, 10 tan, -30 brown, below it dark skin. It is of
+    the photo, whose exposure and white balance move it, and says nothing of monochrome ones, whose
+    b* is 0.
+
+    Example:
+        >>> round(typology_angle(65, 15))
+        45
+    """
+    return float(np.degrees(np.arctan2(lightness - 50, b)))
+
+
+class SkinTone(ImageMetric):
+    """`ita`: the typology angle of the skin, degrees, of the SR face; or of HR given as SR."""
+
+    name = TYPOLOGY_ANGLE
+    better = "reference"
+
+    def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
+        angles = []
+        for image, _, points in _faces(sr, hr, landmarks, self.name):
+            lightness, _, b = region_colour("skin", image, points)
+            angles.append(typology_angle(lightness, b))
+        return hr.new_tensor(angles)
+
+
+class ColourShift(ImageMetric):
+    """`skin_L` ... `iris_b`: the colour of a region of the SR face, less the HR face's.
+
+    In units of CIELAB; about 2 can be seen. L > 0 is lighter, a > 0 redder, b > 0 yellower, and
+    b < 0 bluer.
+
+    Raises:
+        ConfigError: there is no such figure.
+    """
+
+    better = "reference"
+
+    def __init__(self, name: str) -> None:
+        if name not in SHIFT_NAMES:
+            raise ConfigError(f"expected a colour shift of {', '.join(SHIFT_NAMES)}, got {name!r}")
+        self.name = name
+        self._region: Region = REGIONS[SHIFT_NAMES.index(name) // len(AXES)]
+        self._axis = SHIFT_NAMES.index(name) % len(AXES)
+
+    def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
+        shifts = []
+        for image, face, points in _faces(sr, hr, landmarks, self.name):
+            came, wanted = (region_colour(self._region, each, points) for each in (image, face))
+            shifts.append(float((came - wanted)[self._axis]))
+        return hr.new_tensor(shifts)
+
+
+def _faces(
+    sr: Tensor, hr: Tensor, landmarks: Tensor | None, name: str
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """SR and HR images, uint8 (H, W, 3), and landmarks (5, 2) of each face."""
+    if landmarks is None or landmarks.shape[1:] != (5, 2):
+        came = None if landmarks is None else tuple(landmarks.shape)
+        raise ConfigError(f"{name} expects landmarks of shape (B, 5, 2), got {came}")
+    return zip(to_uint8(sr), to_uint8(hr), landmarks.cpu().numpy(), strict=True)
