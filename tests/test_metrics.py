@@ -20,6 +20,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from faceskd.errors import ConfigError, FaceskdError
 from faceskd.metrics import (
+    COLOUR_NAMES,
     METRIC_NAMES,
     MetricSuite,
     MetricUnavailable,
@@ -335,7 +336,7 @@ class TestUnavailable:
                 metric.load()
             except MetricUnavailable:
                 continue
-            assert name.startswith(("psnr", "ssim", "ms_ssim", "grid_index"))
+            assert name.startswith(("psnr", "ssim", "ms_ssim", "grid_index", *COLOUR_NAMES))
 
     def test_a_failed_download_says_so(self, tmp_path, monkeypatch):
         monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
