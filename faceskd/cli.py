@@ -20,6 +20,8 @@ HYDRA_COMMANDS = {
     "profile": "measure time, memory and work of networks side by side",
     "export": "write a network for another runtime, checked against PyTorch",
     "pipeline": "run all stages in sequence: the quick start",
+    "experiment": "train every method of the paper and write its tables",
+    "random_dictionary": "replace a dictionary's atoms by noise, to see whether they matter",
 }
 PLAIN_COMMANDS = {"restore": "restore the faces of photos, of a folder or of a video"}
 COMMANDS = HYDRA_COMMANDS | PLAIN_COMMANDS

@@ -5,11 +5,13 @@ again only when either changed, and then from the beginning. One that was broken
 it was: a training from its last checkpoint, and the others as far as they can.
 """
 
+import fcntl
 import hashlib
 import json
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -61,28 +63,43 @@ def run_pipeline(
     Raises:
         FaceskdError: a stage failed; those before it stay done.
     """
-    folder = make_folder(Path(out) / "stages")
     history = hashlib.sha256()
     outcomes = []
     for stage in stages:
         history.update(stage.line().encode())
-        marker = folder / f"{stage.name}.json"
-        before = {} if restart else _read(marker, history.hexdigest())
-        console.print(Rule(stage.name))
-        console.print(f"$ {stage.line()}", markup=False, highlight=False, soft_wrap=True)
+        outcomes.append(run_once(stage, history.hexdigest(), out, restart=restart, console=console))
+    return outcomes
+
+
+def run_once(
+    stage: Stage, history: str, out: Path | str, *, restart: bool = False, console: Console
+) -> Outcome:
+    """Run a stage, or go on with it, unless it was finished with the same history.
+
+    Where another process runs the same stage, this one waits for it.
+
+    Args:
+        history: names what the stage was told and what came before it.
+
+    Raises:
+        FaceskdError: it failed.
+    """
+    marker = make_folder(Path(out) / "stages") / f"{stage.name}.json"
+    console.print(Rule(stage.name))
+    console.print(f"$ {stage.line()}", markup=False, highlight=False, soft_wrap=True)
+    with _alone(marker.with_suffix(".lock")):
+        before = {} if restart else _read(marker, history)
         if "seconds" in before:
             console.print(f"done before, in {before['seconds']:.0f} s")
-            outcomes.append(Outcome(stage, before["seconds"], before["peak_memory_mib"], True))
-            continue
-        record: dict[str, Any] = {"history": history.hexdigest(), "command": stage.line()}
+            return Outcome(stage, before["seconds"], before["peak_memory_mib"], True)
+        record: dict[str, Any] = {"history": history, "command": stage.line()}
         write_text(marker, json.dumps(record, indent=2))
         start = time.perf_counter()
         run_stage(stage, anew=not before)
         seconds, peak = time.perf_counter() - start, peak_memory_mib()
         record |= {"seconds": seconds, "peak_memory_mib": peak}
         write_text(marker, json.dumps(record, indent=2))
-        outcomes.append(Outcome(stage, seconds, peak, False))
-    return outcomes
+    return Outcome(stage, seconds, peak, False)
 
 
 def run_stage(stage: Stage, *, anew: bool = False) -> None:
@@ -125,6 +142,14 @@ def read_stages(
             overrides = [overrides[0], f"name={name}", *shared, *overrides[1:]]
         stages.append(Stage(name, str(config["command"]), tuple(overrides)))
     return stages
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time; the system gives the lock back when a process ends in any way."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _read(marker: Path, history: str) -> dict[str, Any]:
