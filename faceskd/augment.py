@@ -1,11 +1,37 @@
-"""Augmentation of HR faces and their component boxes, seeded by the caller."""
+"""Augmentation of HR faces and their component boxes, seeded by the caller.
 
+`conf/augment/default.yaml` is `Augment` alone; `strong.yaml` is `Steps` of several, some of which
+(`faceskd.mixing`) take parts of other faces.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from faceskd.components import COMPONENTS
+from faceskd.errors import ConfigError
+
+BoxedFace = tuple[np.ndarray, np.ndarray]
+"""An HR face, uint8 RGB (H, W, 3), and its component boxes (4, 4), xyxy."""
+
+Another = Callable[[], BoxedFace]
+"""Draws another face of the same split, by the same generator."""
+
+
+class Augmentation(Protocol):
+    """A face and its boxes -> the same of the changed face; the generator alone decides how."""
+
+    def __call__(
+        self,
+        hr: np.ndarray,
+        boxes: np.ndarray,
+        rng: np.random.Generator,
+        another: Another | None = None,
+    ) -> BoxedFace: ...
+
 
 MIRRORED = tuple(
     COMPONENTS.index(name.replace("left", "~").replace("right", "left").replace("~", "right"))
@@ -36,9 +62,13 @@ class Augment:
     colour: float = 0.08
 
     def __call__(
-        self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 (H, W, 3) and boxes (4, 4), xyxy -> the same of the changed face."""
+        self,
+        hr: np.ndarray,
+        boxes: np.ndarray,
+        rng: np.random.Generator,
+        another: Another | None = None,
+    ) -> BoxedFace:
+        """See `Augmentation`."""
         draws = rng.uniform(-1, 1, 8)
         flip, jitter = rng.random(2) < (self.flip, self.jitter)
         if flip:
@@ -57,7 +87,72 @@ class Augment:
         return cv2.LUT(hr, table[:, None])
 
 
-def mirror(hr: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Tone:
+    """Exposure, contrast and colours, as another camera, light or decade would have had them.
+
+    Attributes:
+        exposure: largest change, stops: 1 halves or doubles the levels.
+        gamma: largest change of the exponent, in its logarithm to base 2.
+        white_balance: largest relative change of each channel.
+        saturation: largest relative change.
+        grey: probability of a monochrome picture.
+    """
+
+    exposure: float = 0.35
+    gamma: float = 0.3
+    white_balance: float = 0.08
+    saturation: float = 0.3
+    grey: float = 0.03
+
+    def __call__(
+        self,
+        hr: np.ndarray,
+        boxes: np.ndarray,
+        rng: np.random.Generator,
+        another: Another | None = None,
+    ) -> BoxedFace:
+        """See `Augmentation`."""
+        draws = rng.uniform(-1, 1, 6)
+        colour = 0.0 if rng.random() < self.grey else 1 + self.saturation * draws[0]
+        gain = 2 ** (self.exposure * draws[1]) * (1 + self.white_balance * draws[2:5])
+        levels = (np.arange(256)[:, None] / 255) ** 2 ** (self.gamma * draws[5]) * gain
+        table = (levels.clip(0, 1) * 255).round().astype(np.uint8)
+        hr = cv2.LUT(np.ascontiguousarray(hr), table[:, None])
+        grey = cv2.cvtColor(cv2.cvtColor(hr, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        return cv2.addWeighted(hr, colour, grey, 1 - colour, 0), boxes
+
+
+class Steps:
+    """Several augmentations, one after another.
+
+    Args:
+        steps: in order, by any names; None leaves one out.
+
+    Raises:
+        ConfigError: a step cannot be called.
+    """
+
+    def __init__(self, **steps: Augmentation | None) -> None:
+        self.steps = {name: step for name, step in steps.items() if step is not None}
+        for name, step in self.steps.items():
+            if not callable(step):
+                raise ConfigError(f"expected the step {name!r} as an augmentation, got {step!r}")
+
+    def __call__(
+        self,
+        hr: np.ndarray,
+        boxes: np.ndarray,
+        rng: np.random.Generator,
+        another: Another | None = None,
+    ) -> BoxedFace:
+        """See `Augmentation`."""
+        for step in self.steps.values():
+            hr, boxes = step(hr, boxes, rng, another)
+        return hr, boxes
+
+
+def mirror(hr: np.ndarray, boxes: np.ndarray) -> BoxedFace:
     """The mirrored face; the boxes of left and right eye change places."""
     flipped = boxes.copy()
     flipped[:, [0, 2]] = hr.shape[1] - boxes[:, [2, 0]]
@@ -66,7 +161,7 @@ def mirror(hr: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def similarity(
     hr: np.ndarray, boxes: np.ndarray, angle: float, scale: float, shift: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> BoxedFace:
     """Rotate (degrees), scale and shift about the centre; boxes stay square and upright."""
     side = hr.shape[0]
     matrix = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), angle, scale)

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from faceskd.augment import Augment
+from faceskd.augment import Augmentation, BoxedFace
 from faceskd.components import five_points
 from faceskd.degradation import Degradation
 from faceskd.errors import ConfigError, FacesError
@@ -53,7 +53,7 @@ class FaceDataset(Dataset[Item]):
         split: str,
         degradation: Degradation,
         *,
-        augment: Augment | None = None,
+        augment: Augmentation | None = None,
         seed: int = 0,
         limit: int | None = None,
         cache: int = CACHED_FACES,
@@ -75,10 +75,9 @@ class FaceDataset(Dataset[Item]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         rng = np.random.default_rng((self.seed, epoch, index))
         record = self.records[index]
-        hr = self._face(index)
-        boxes = np.array(record.boxes, np.float32)
+        hr, boxes = self._boxed_face(index)
         if self.augment is not None:
-            hr, boxes = self.augment(hr, boxes, rng)
+            hr, boxes = self.augment(hr, boxes, rng, partial(self._any_face, rng))
         return {
             "lr": to_tensor(self.degradation(hr, rng)),
             "hr": to_tensor(hr),
@@ -86,6 +85,12 @@ class FaceDataset(Dataset[Item]):
             "landmarks": torch.from_numpy(five_points(np.array(record.landmarks, np.float32))),
             "name": Path(record.face).stem,
         }
+
+    def _boxed_face(self, index: int) -> BoxedFace:
+        return self._face(index), np.array(self.records[index].boxes, np.float32)
+
+    def _any_face(self, rng: np.random.Generator) -> BoxedFace:
+        return self._boxed_face(int(rng.integers(len(self))))
 
     def _check_files(self) -> None:
         """Now, and not hours into a training."""
@@ -162,6 +167,7 @@ class FaceData(pl.LightningDataModule):
         augment: of training.
         batch_size: of training and validation, a process.
         steps_per_epoch: batches between two validations.
+        train_limit: faces to train on, from the first: to see what more of them would be worth.
         val_limit: faces to validate on.
         workers: processes that load; 0 loads in the training process.
         cache: see `FaceDataset`; each worker has its own.
@@ -172,9 +178,10 @@ class FaceData(pl.LightningDataModule):
         *,
         faces: Path | str | None,
         degradation: Degradation,
-        augment: Augment | None = None,
+        augment: Augmentation | None = None,
         batch_size: int = 8,
         steps_per_epoch: int = 200,
+        train_limit: int | None = None,
         val_limit: int | None = None,
         workers: int = 0,
         seed: int = 0,
@@ -185,10 +192,11 @@ class FaceData(pl.LightningDataModule):
             raise ConfigError(
                 "no faces given: set data.faces to a folder that `faceskd prepare` wrote"
             )
-        _check_least(1, batch_size=batch_size, steps_per_epoch=steps_per_epoch, val_limit=val_limit)
+        _check_least(1, batch_size=batch_size, steps_per_epoch=steps_per_epoch)
+        _check_least(1, train_limit=train_limit, val_limit=val_limit)
         _check_least(0, workers=workers, cache=cache)
         dataset = partial(FaceDataset, faces, degradation=degradation, cache=cache)
-        self.train = dataset("train", augment=augment, seed=seed)
+        self.train = dataset("train", augment=augment, limit=train_limit, seed=seed)
         self.val = dataset("val", limit=val_limit, seed=seed)
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch

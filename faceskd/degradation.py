@@ -127,3 +127,31 @@ class Clean:
     def __call__(self, hr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         size = (self.lr_size, self.lr_size)
         return np.array(Image.fromarray(hr).resize(size, Image.Resampling.BICUBIC))
+
+
+@dataclass(frozen=True)
+class Either:
+    """One of two degradations, drawn for each face.
+
+    Attributes:
+        probability: of the first.
+        first, second: what is drawn from; may be such choices themselves.
+
+    Raises:
+        ConfigError: the probability is none, or what is drawn from is no degradation.
+    """
+
+    probability: float
+    first: Degradation
+    second: Degradation
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ConfigError(f"expected a probability, 0 to 1, got {self.probability}")
+        for name in ("first", "second"):
+            if not callable(getattr(self, name)):
+                raise ConfigError(f"expected {name} as a degradation, got {getattr(self, name)!r}")
+
+    def __call__(self, hr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        chosen = self.first if rng.random() < self.probability else self.second
+        return chosen(hr, rng)

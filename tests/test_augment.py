@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faceskd.augment import MIRRORED, Augment, mirror, similarity
+from faceskd.augment import MIRRORED, Augment, Steps, Tone, mirror, similarity
 from faceskd.components import COMPONENTS
+from faceskd.config import compose, instantiate
+from faceskd.errors import ConfigError
 
 BOXES = np.array(
     [[64, 80, 104, 120], [148, 82, 192, 126], [112, 124, 140, 152], [102, 160, 150, 208]],
@@ -131,3 +133,102 @@ def test_what_came_in_is_not_changed():
     Augment(flip=1, jitter=1)(face, boxes, np.random.default_rng(0))
     np.testing.assert_array_equal(face, painted())
     np.testing.assert_array_equal(boxes, BOXES)
+
+
+UNTOUCHED = {"exposure": 0, "gamma": 0, "white_balance": 0, "saturation": 0, "grey": 0}
+
+
+def tone(face, seed, **options):
+    return Tone(**(UNTOUCHED | options))(face, BOXES, np.random.default_rng(seed))
+
+
+class TestTone:
+    def test_nothing_is_nothing(self):
+        face, boxes = tone(painted(), 0)
+        np.testing.assert_array_equal(face, painted())
+        np.testing.assert_array_equal(boxes, BOXES)
+
+    @given(seed=st.integers(0, 2**32), stops=st.floats(0.05, 1))
+    def test_exposure_multiplies_all_channels_alike_within_its_stops(self, seed, stops):
+        grey = np.full((4, 4, 3), 90, np.uint8)
+        face, _ = tone(grey, seed, exposure=stops)
+        assert (face == face[0, 0, 0]).all()
+        assert 90 * 2**-stops - 1 <= face[0, 0, 0] <= 90 * 2**stops + 1
+
+    @given(seed=st.integers(0, 2**32))
+    def test_gamma_keeps_black_white_and_their_order(self, seed):
+        ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+        face, _ = tone(ramp, seed, gamma=0.5)
+        values = face[0].astype(int)
+        assert (values[0] == 0).all()
+        assert (values[255] == 255).all()
+        assert (np.diff(values, axis=0) >= 0).all()
+        assert abs(np.log2(np.log(values[128] / 255) / np.log(128 / 255))).max() < 0.52
+
+    def test_white_balance_changes_channels_apart(self):
+        grey = np.full((4, 4, 3), 100, np.uint8)
+        colours = np.array([tone(grey, seed, white_balance=0.1)[0][0, 0] for seed in range(50)])
+        assert np.abs(colours - 100.0).max() <= 10
+        assert (np.ptp(colours, axis=1) > 3).sum() > 30
+
+    def test_saturation_keeps_grey_pixels_and_luma(self):
+        face = painted()
+        changed, _ = tone(face, 3, saturation=0.5)
+        assert (changed != face).any()
+        np.testing.assert_array_equal(changed[0, 0], face[0, 0])
+        luma = np.array([0.299, 0.587, 0.114])
+        inside = (changed > 0).all(-1) & (changed < 255).all(-1)
+        np.testing.assert_allclose((changed @ luma)[inside], (face @ luma)[inside], atol=1.5)
+
+    def test_grey_pictures_are_as_frequent_as_told(self):
+        face = np.array([[[200, 40, 90]]], np.uint8)
+        pictures = np.array([tone(face, seed, grey=0.3)[0][0, 0] for seed in range(400)])
+        assert 80 < (np.ptp(pictures, axis=1) == 0).sum() < 160
+
+
+class TestSteps:
+    def test_are_done_in_their_order_with_one_generator(self):
+        first, second = Augment(flip=1, jitter=1), Tone()
+        face, boxes = Steps(a=first, b=second)(painted(), BOXES, np.random.default_rng(5))
+        rng = np.random.default_rng(5)
+        expected = second(*first(painted(), BOXES, rng), rng)
+        np.testing.assert_array_equal(face, expected[0])
+        np.testing.assert_array_equal(boxes, expected[1])
+
+    def test_none_is_left_out(self):
+        face, _ = Steps(a=None)(painted(), BOXES, np.random.default_rng(5))
+        np.testing.assert_array_equal(face, painted())
+
+    def test_what_is_no_step_is_refused(self):
+        with pytest.raises(ConfigError, match="the step 'tone' as an augmentation, got 3"):
+            Steps(tone=3)
+
+
+def strong(*overrides):
+    overrides = [f"data.augment.{override}" for override in overrides]
+    cfg = compose("train", ["augment@data.augment=strong", *overrides])
+    return instantiate(cfg.data.augment)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_boxes_follow_through_the_strong_one(seed):
+    augment = strong("tone=null", "exchange=null", "background=null")
+    face, boxes = augment(painted(), BOXES, np.random.default_rng(seed), lambda: (painted(), BOXES))
+    assert (face.shape, face.dtype) == ((256, 256, 3), np.uint8)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = [i for i in range(3) if boxes[i].min() >= 0 and boxes[i].max() <= 256]
+    found = np.array([find(face, colour)[0] for colour in COLOURS])
+    straight = np.allclose(centres[inside], found[inside], atol=1)
+    mirrored = np.allclose(centres[list(MIRRORED)][inside], found[inside], atol=1)
+    assert straight != mirrored
+
+
+def test_the_strong_one_is_decided_by_the_generator_alone():
+    augment = strong()
+
+    def run(seed):
+        return augment(painted(), BOXES, np.random.default_rng(seed), lambda: (painted(), BOXES))
+
+    np.testing.assert_array_equal(run(1)[0], run(1)[0])
+    np.testing.assert_array_equal(run(1)[1], run(1)[1])
+    assert (run(1)[0] != run(2)[0]).any()

@@ -15,7 +15,8 @@ from PIL import Image
 from scipy import ndimage, signal
 
 from faceskd import degradation
-from faceskd.degradation import Clean, Eq8, gaussian_kernel, motion_kernel
+from faceskd.config import compose, instantiate
+from faceskd.degradation import Clean, Either, Eq8, gaussian_kernel, motion_kernel
 from faceskd.errors import ConfigError
 from faceskd.images import list_images, read_image
 from faceskd.portraits import render_portrait
@@ -228,3 +229,47 @@ def enlarge(lr):
 
 def psnr(image, hr):
     return 10 * math.log10(255**2 / np.square(image.astype(float) - hr).mean())
+
+
+class Constant:
+    """Makes every face of one level."""
+
+    def __init__(self, level):
+        self.level = level
+
+    def __call__(self, hr, rng):
+        return np.full((32, 32, 3), self.level, np.uint8)
+
+
+class TestEither:
+    def test_the_first_comes_as_often_as_told(self, face):
+        either = Either(0.2, Constant(1), Constant(0))
+        drawn = [either(face, np.random.default_rng(seed)).max() for seed in range(1000)]
+        assert 160 < sum(drawn) < 240
+
+    @pytest.mark.parametrize(("probability", "level"), [(0, 0), (1, 1)])
+    def test_certain_ones(self, face, probability, level):
+        either = Either(probability, Constant(1), Constant(0))
+        assert {either(face, np.random.default_rng(seed)).max() for seed in range(20)} == {level}
+
+    def test_wide_is_eq8_and_sometimes_clean(self, face):
+        wide = instantiate(compose("degradation/wide")["degradation"])
+        clean = Clean()(face, np.random.default_rng(0))
+        made = [wide(face, np.random.default_rng(seed)) for seed in range(120)]
+        again = [wide(face, np.random.default_rng(seed)) for seed in range(120)]
+        np.testing.assert_array_equal(made, again)
+        assert 3 <= sum(np.array_equal(lr, clean) for lr in made) <= 25
+        assert {(lr.shape, lr.dtype.name) for lr in made} == {((32, 32, 3), "uint8")}
+
+    @pytest.mark.parametrize("name", ["blur", "resize", "noise", "jpeg"])
+    def test_wide_holds_all_of_eq8(self, name):
+        wide = instantiate(compose("degradation/wide")["degradation"])
+        low, high = getattr(Eq8(), name)
+        assert getattr(wide.second, name)[0] <= low
+        assert high <= getattr(wide.second, name)[1]
+
+    def test_what_is_wrong_is_said(self):
+        with pytest.raises(ConfigError, match="probability, 0 to 1, got 2"):
+            Either(2, Clean(), Clean())
+        with pytest.raises(ConfigError, match="second as a degradation, got None"):
+            Either(0.5, Clean(), None)
