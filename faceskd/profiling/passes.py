@@ -1,5 +1,6 @@
 """Passes over batches of faces, and how they are timed: in turns, among probes of the machine."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +14,12 @@ from faceskd.profiling.timing import interleave, try_out
 from faceskd.profiling.work import Loaded
 
 BRIEF = 1.0
-"""Seconds. What takes less at first is run once, uncounted, right before it is timed: caches,
-threads and clock are then its own, not as another model left them."""
+"""Seconds. What takes less at first is settled before it is timed."""
+
+SETTLING = 0.1
+"""Seconds that a pass is run for, uncounted and at least once, right before it is timed: caches,
+threads, clock and the allocator's memory are then its own, not as a network a hundred times larger
+left them."""
 
 
 class Pass(NamedTuple):
@@ -83,7 +88,10 @@ def time_passes(
     def settle(key: Pass | Probe) -> None:
         _use_threads(key)
         if isinstance(key, Pass) and firsts[key] < BRIEF:
+            end = time.perf_counter() + SETTLING
             calls[key]()
+            while time.perf_counter() < end:
+                calls[key]()
 
     seconds = interleave(
         {key: turns[key] for key in few_changes}, warmup=warmup, repeats=repeats, device=device,

@@ -20,7 +20,7 @@ class Work(NamedTuple):
     """What a pass over one face is made of.
 
     Attributes:
-        parameters: of the network, dictionaries left out.
+        parameters: of the network as it is run, dictionaries left out.
         macs: multiply-accumulates of a face (`count_macs`).
         dictionary_bytes: of the dictionaries.
         needs_boxes: whether the component boxes must be given or found.
@@ -95,22 +95,23 @@ def _load_forms(
 
 
 def measure_work(network: SuperResolver) -> Work:
-    """The work of a network on the CPU."""
+    """The work of a network on the CPU, folded as it is run."""
+    folded = fold(network)
     return Work(
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        macs=count_macs(network),
+        parameters=sum(parameter.numel() for parameter in folded.parameters()),
+        macs=count_macs(folded),
         dictionary_bytes=getattr(network, "dictionary_bytes", 0),
         needs_boxes=network.needs_boxes,
     )
 
 
 def count_macs(network: SuperResolver) -> int:
-    """Multiply-accumulates of a face, half of what FlopCounterMode counts, folded as it is run.
+    """Multiply-accumulates of a face, half of what FlopCounterMode counts.
 
     It counts convolutions and matrix products, 2 FLOP a multiply-accumulate; element-wise
     operations, interpolation by gathering and RoIAlign count nothing.
     """
     lr: Tensor = torch.rand(1, 3, LR_SIZE, LR_SIZE)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        fold(network)(lr, typical_boxes(1))
+        network(lr, typical_boxes(1))
     return counter.get_total_flops() // 2
