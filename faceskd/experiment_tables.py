@@ -3,18 +3,20 @@
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from faceskd.evaluate import HR
+from faceskd.evaluate import BICUBIC, HR
 from faceskd.metrics import Direction, build_metric
 from faceskd.metrics.identity import IDENTITY
 from faceskd.statistics import Paired, adjusted, compare_paired
 from faceskd.tables import format_cell, markdown_table
 
+SHOWN = ("psnr", "ssim", "ms_ssim", "lpips", "fid", "frechet", "identity", "grid_index")
+"""Beginnings of the metrics in the tables; whatever else was measured is in the files beside."""
 COMPARED = ("psnr", "lpips")
 """Beginnings of the metrics that methods are compared in."""
 COSTS = {
@@ -32,11 +34,12 @@ UNITS = {"parameters": 1e6, "macs": 1e9, "peak_bytes": 1e6, "dictionary_bytes": 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A folder that `faceskd evaluate` wrote, and the title of its table."""
+    """A folder that `faceskd evaluate` wrote, its table's title, and the order of its methods."""
 
     name: str
     title: str
     folder: Path
+    order: tuple[str, ...]
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -45,8 +48,7 @@ class Evaluated:
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a method: means over faces, and figures of the set."""
-        methods = self.record["metrics"].items()
-        return [{"method": method} | content["values"] for method, content in methods]
+        return [{"method": method} | content["values"] for method, content in self._methods()]
 
     def interval_rows(self) -> list[dict[str, str]]:
         """A row a method: 95 % bootstrap intervals of the means."""
@@ -54,9 +56,14 @@ class Evaluated:
             {"method": method}
             | {name: f"{format_cell(name, low)} to {format_cell(name, high)}"
                for name, (low, high) in content["interval_95"].items()}
-            for method, content in self.record["metrics"].items()
+            for method, content in self._methods()
             if content["interval_95"]
         ]  # fmt: skip
+
+    def _methods(self) -> list[tuple[str, dict[str, Any]]]:
+        """Bicubic first, the methods in their order, HR last."""
+        order = (BICUBIC, *self.order, HR)
+        return sorted(self.record["metrics"].items(), key=lambda item: order.index(item[0]))
 
     @cached_property
     def _per_image(self) -> list[dict[str, str]]:
@@ -77,14 +84,14 @@ class Evaluated:
 
     def markdown(self) -> str:
         """The table, the intervals, what was not measured, and the pictures."""
-        rows = self.rows()
+        rows = _shown(self.rows())
         names = dict.fromkeys(name for row in rows for name in row if name != "method")
         reference = next((row for row in rows if row["method"] == HR), None)
         table = markdown_table(
             rows, better={name: direction(name) for name in names}, reference=reference
         )
         parts = [f"## {self.title}", f"{self.record['faces']} faces.", table]
-        if intervals := self.interval_rows():
+        if intervals := _shown(self.interval_rows()):
             parts += ["95 % intervals of the means:", markdown_table(intervals)]
         missing = self.record["unavailable"].items()
         parts += [f"Not measured: `{name}`: {why}" for name, why in missing]
@@ -174,6 +181,13 @@ def cost_rows(profile: Path) -> list[dict[str, Any]]:
             row[label] = value / UNITS[key] if value is not None and key in UNITS else value
         rows.append({k: round(v, 2) if _is_finite(v) else v for k, v in row.items()})
     return rows
+
+
+def _shown(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the columns of the tables alone; a row without any is left out."""
+    wanted = ("method", *SHOWN)
+    kept = [{k: v for k, v in row.items() if k.startswith(wanted)} for row in rows]
+    return [row for row in kept if len(row) > 1]
 
 
 def _is_finite(value: Any) -> bool:

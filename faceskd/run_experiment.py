@@ -74,7 +74,8 @@ def measure(options: Options, runner: Runner, out: Path) -> None:
         job = evaluation_job(name, config, files, options, runner)
         runner.run(job)
         if job.name in runner.outcomes:
-            evaluations.append(Evaluated(name, config["title"], out / job.name))
+            order = tuple(config["methods"])
+            evaluations.append(Evaluated(name, config["title"], out / job.name, order))
     models = [name for name in options["profile"]["models"] if name in files]
     runner.run(profile_job(models, files, options))
     landmarks = measure_landmarks(options, runner, out)
