@@ -7,6 +7,7 @@ photos share its batches.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -126,7 +127,7 @@ class PhotoFace:
 
 @dataclass(frozen=True, eq=False)
 class RestoredPhoto:
-    """A whole photo, restored.
+    """A whole photo, restored; `numpy.asarray` gives its image.
 
     Attributes:
         image: RGB uint8, (scale * H, scale * W, 3).
@@ -135,6 +136,9 @@ class RestoredPhoto:
 
     image: np.ndarray
     faces: list[PhotoFace] = field(default_factory=list)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.image, dtype=dtype, copy=copy)
 
     @property
     def boxes(self) -> np.ndarray:

@@ -19,7 +19,7 @@ from faceskd.errors import ConfigError, ImageError, WeightsError
 from faceskd.export.eager import eager
 from faceskd.export.loading import load_exported
 from faceskd.images import from_pil, read_image, to_tensor, to_uint8
-from faceskd.lr_faces import to_lr
+from faceskd.lr_faces import LR_SIZE, to_lr
 from faceskd.machine import multiplies_bfloat16
 from faceskd.models.base import SuperResolver
 from faceskd.photo import (
@@ -123,7 +123,8 @@ class Restorer:
         """Restore the faces of a photo and enlarge the rest of it.
 
         Args:
-            image: a path, a PIL image, or an RGB uint8 array (H, W, 3).
+            image: a path, a PIL image, or an RGB uint8 array (H, W, 3). A picture of 32x32 px is no
+                photo but one aligned face; the result's image is that face of 256 px.
             scale, strength, only_center_face: see `faceskd.photo.PhotoSettings`.
 
         Raises:
@@ -132,7 +133,10 @@ class Restorer:
             ConfigError: a number outside its range.
         """
         settings = PhotoSettings(scale, strength, only_center_face)
-        return self.photos([image], settings)[0]
+        picture = _picture(image)
+        if picture.shape[:2] == (LR_SIZE, LR_SIZE):
+            return RestoredPhoto(self.aligned(picture))
+        return self.photos([picture], settings)[0]
 
     def photos(
         self, images: Sequence[Picture], settings: PhotoSettings | None = None

@@ -59,6 +59,14 @@ class TestRestorer:
         assert (restored.shape, restored.dtype) == ((256, 256, 3), np.uint8)
         np.testing.assert_array_equal(restored[4::8, 4::8], face)
 
+    def test_a_picture_of_32_is_a_face_and_not_a_photo(self, restorer):
+        face = noise(32, 32, 3)
+        photo = restorer(face)
+        np.testing.assert_array_equal(photo.image, restorer.aligned(face))
+        np.testing.assert_array_equal(np.asarray(photo), photo.image)
+        assert np.asarray(photo, np.float32).dtype == np.float32
+        assert photo.boxes.shape == (0, 4)
+
     def test_a_batch_gives_what_its_faces_give(self, restorer):
         batch = noise(3, 40, 50, 3)
         np.testing.assert_array_equal(
