@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -113,3 +115,17 @@ def test_one_job_alone(prepared_faces, tmp_path):
     done = sorted(path.stem for path in (tmp_path / "stages").glob("*.json"))
     assert done == ["encoder", "plain"]
     assert not (tmp_path / "results.md").exists()
+
+
+def test_one_job_a_process_by_a_launcher(tmp_path):
+    """submitit's local executor stands in for SLURM."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm")
+    line = [
+        sys.executable, "-m", "faceskd", "experiment", "-m", "only=portraits,second_portraits",
+        "hydra/launcher=submitit_local", "photos=null", "budget.portraits=2", "budget.second=2",
+        f"out={tmp_path}",
+    ]  # fmt: skip
+    subprocess.run(line, check=True, timeout=300)
+    for name in ("portraits", "second_portraits"):
+        assert "seconds" in json.loads((tmp_path / "stages" / f"{name}.json").read_text())
+        assert len(list((tmp_path / name).rglob("*.png"))) == 2
