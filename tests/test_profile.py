@@ -20,7 +20,7 @@ from faceskd.profiling import memory, timing
 from faceskd.profiling.ceilings import Ceiling, Probe, best, ceilings, probes
 from faceskd.profiling.end_to_end import FileStore
 from faceskd.profiling.landmarks import typical_boxes
-from faceskd.profiling.passes import Pass, make_passes, time_passes
+from faceskd.profiling.passes import SETTLING, Pass, make_passes, time_passes
 from faceskd.profiling.results import make_rows
 from faceskd.profiling.subjects import Subject
 from faceskd.profiling.timing import interleave, try_out
@@ -125,16 +125,23 @@ class TestTime:
             "broken": "ValueError: it broke",
         }
 
-    def test_brief_passes_are_run_once_uncounted_before_each_time(self, monkeypatch):
+    def test_brief_passes_are_settled_uncounted_before_each_time(self, monkeypatch):
         clock = Clock(monkeypatch)
         order: list[str] = []
-        keys = {name: Pass(name, 1, 1) for name in ("brief", "slow")}
-        calls = {key: partial(order.append, name) for name, key in keys.items()}
-        time_passes(
-            calls, {keys["brief"]: 0.01, keys["slow"]: 3.0}, [],
+        seconds = {"brief": 0.4 * SETTLING, "long": 0.9, "slow": 3.0}
+        keys = {name: Pass(name, 1, 1) for name in seconds}
+
+        def run(name):
+            order.append(name)
+            clock.now += seconds[name]
+
+        times, _ = time_passes(
+            {key: partial(run, name) for name, key in keys.items()},
+            {key: seconds[name] for name, key in keys.items()}, [],
             warmup=0, repeats=2, device=CPU, on_turn=clock.call(0),
         )  # fmt: skip
-        assert order == ["brief", "brief", "slow"] * 2
+        assert order == [*["brief"] * 4, "long", "long", "slow"] * 2
+        assert {name: len(times[key]) for name, key in keys.items()} == dict.fromkeys(keys, 2)
 
     def test_each_pass_has_its_threads_and_they_are_given_back(self):
         before = torch.get_num_threads()
