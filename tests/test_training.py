@@ -131,7 +131,15 @@ EXPERIMENTS = {
     "teacher": Adversarial,
     "student_mskd": Distillation,
     "student_sskd": Distillation,
+    "student_lite": Distillation,
+    "student_no_adversarial": Distillation,
+    "student_no_feature": Distillation,
     "student_no_kd": Supervised,
+    "plain": Supervised,
+    "pixel": Supervised,
+    "srgan": Adversarial,
+    "srfeat": Adversarial,
+    "hifacegan": Adversarial,
 }
 
 
