@@ -42,3 +42,9 @@ class MissingExtraError(FaceskdError):
             f"the package {package!r} is not installed; install it with: "
             f"pip install 'faceskd[{extra}]'"
         )
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error; runtimes have exceptions of their own, which are named."""
+    text = next(iter(str(error).strip().splitlines()), "")
+    return text if isinstance(error, FaceskdError) else f"{type(error).__name__}: {text}"

@@ -17,10 +17,9 @@ from typing import Any
 from rich.console import Console
 
 from faceskd.config import quoted
-from faceskd.errors import ConfigError
+from faceskd.errors import ConfigError, reason
 from faceskd.files import make_folder, write_text
 from faceskd.pipeline import Outcome, Stage, run_once
-from faceskd.profiling.timing import reason
 
 WEIGHTS = "weights.safetensors"
 

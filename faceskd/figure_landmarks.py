@@ -19,6 +19,7 @@ from faceskd.detection import Detector, MTCNNDetector
 from faceskd.evaluate import FacePairs, bootstrap_interval
 from faceskd.files import make_folder
 from faceskd.images import to_tensor, to_uint8, write_image
+from faceskd.lr_faces import LR_SIZE
 from faceskd.pictures import image_grid
 from faceskd.tables import write_csv
 
@@ -27,7 +28,6 @@ LEAST_FACE = 0.35
 ON_HR = (60, 220, 60)
 ON_LR = (255, 60, 60)
 RADIUS = 4  # pixels, of a dot in a 256 px face
-LR_SIZE = 32
 
 
 @dataclass(frozen=True)

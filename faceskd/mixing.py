@@ -4,6 +4,7 @@ Faces of a folder of prepared faces are aligned, so that parts of one fit into a
 those of the face, whatever it is given.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +18,36 @@ PARTS = (("left_eye", "right_eye"), ("nose",), ("mouth",))
 
 
 @dataclass(frozen=True)
-class Exchange:
+class Mixing(ABC):
+    """An `Augmentation` that sometimes takes something of another face.
+
+    Attributes:
+        probability: that it happens.
+    """
+
+    probability: float
+
+    def __call__(
+        self,
+        hr: np.ndarray,
+        boxes: np.ndarray,
+        rng: np.random.Generator,
+        another: Another | None = None,
+    ) -> BoxedFace:
+        """See `faceskd.augment.Augmentation`."""
+        if another is None or rng.random() >= self.probability:
+            return hr, boxes
+        return self.mix(hr, boxes, rng, another), boxes
+
+    @abstractmethod
+    def mix(
+        self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
+    ) -> np.ndarray:
+        """The face, uint8 (H, W, 3), with what it takes of another."""
+
+
+@dataclass(frozen=True)
+class Exchange(Mixing):
     """The eyes, the nose or the mouth of another face, fitted into the face's own boxes.
 
     The colour is shifted to match around the part; faces too unlike for that are left alone.
@@ -32,16 +62,10 @@ class Exchange:
     feather: float = 0.25
     unlike: float = 40.0
 
-    def __call__(
-        self,
-        hr: np.ndarray,
-        boxes: np.ndarray,
-        rng: np.random.Generator,
-        another: Another | None = None,
-    ) -> BoxedFace:
-        """See `faceskd.augment.Augmentation`."""
-        if another is None or rng.random() >= self.probability:
-            return hr, boxes
+    def mix(
+        self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
+    ) -> np.ndarray:
+        """The face with a part of another, or as it was."""
         part = PARTS[rng.integers(len(PARTS))]
         other, other_boxes = another()
         mixed = hr.astype(np.float32)
@@ -51,13 +75,13 @@ class Exchange:
             border = weight * (1 - weight)
             shift = (border * (mixed - fitted)).sum((0, 1)) / max(border.sum(), 1e-6)
             if np.abs(shift).max() > self.unlike:
-                return hr, boxes
+                return hr
             mixed += weight * (fitted + shift - mixed)
-        return mixed.clip(0, 255).round().astype(np.uint8), boxes
+        return mixed.clip(0, 255).round().astype(np.uint8)
 
 
 @dataclass(frozen=True)
-class Background:
+class Background(Mixing):
     """Another face's surroundings, hair included, outside of a soft ellipse around the face.
 
     No segmentation is needed, and none is pretended: what reaches over the ellipse fades. Faces
@@ -73,22 +97,16 @@ class Background:
     feather: float = 0.15
     turned: float = 0.08
 
-    def __call__(
-        self,
-        hr: np.ndarray,
-        boxes: np.ndarray,
-        rng: np.random.Generator,
-        another: Another | None = None,
-    ) -> BoxedFace:
-        """See `faceskd.augment.Augmentation`."""
-        if another is None or rng.random() >= self.probability:
-            return hr, boxes
+    def mix(
+        self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
+    ) -> np.ndarray:
+        """The face in the surroundings of another, or as it was."""
         other, other_boxes = another()
         if max(_turn(boxes), _turn(other_boxes)) > self.turned:
-            return hr, boxes
+            return hr
         weight = face_window(boxes, hr.shape[0], self.feather)[..., None]
         mixed = weight * hr.astype(np.float32) + (1 - weight) * other
-        return mixed.round().astype(np.uint8), boxes
+        return mixed.round().astype(np.uint8)
 
 
 def box_window(box: np.ndarray, side: int, feather: float) -> np.ndarray:

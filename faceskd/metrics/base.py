@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from faceskd.errors import FaceskdError
+from faceskd.errors import ConfigError, FaceskdError
 
 Direction = Literal["higher", "lower", "reference"]
 """What is better: more, less, or the nearest to what the HR images have."""
@@ -46,6 +46,18 @@ class ImageMetric(Metric):
 
         `landmarks` are the five points (B, 5, 2) of the HR faces, in their pixels.
         """
+
+
+def check_landmarks(landmarks: Tensor | None, name: str) -> Tensor:
+    """The five points that a metric cannot do without.
+
+    Raises:
+        ConfigError: there are none, or others.
+    """
+    if landmarks is None or landmarks.shape[1:] != (5, 2):
+        came = None if landmarks is None else tuple(landmarks.shape)
+        raise ConfigError(f"{name} expects landmarks of shape (B, 5, 2), got {came}")
+    return landmarks
 
 
 class Accumulator(ABC):

@@ -8,7 +8,7 @@ that moved by a pixel is no shift of colour; one that is blurred still becomes l
 A region's colour is the median of each of L*, a*, b*.
 """
 
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from faceskd.errors import ConfigError
 from faceskd.images import to_uint8
-from faceskd.metrics.base import ImageMetric
+from faceskd.metrics.base import ImageMetric, check_landmarks
 
 Region = Literal["skin", "iris"]
 REGIONS: tuple[Region, ...] = get_args(Region)
@@ -107,11 +107,8 @@ class SkinTone(ImageMetric):
     better = "reference"
 
     def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
-        angles = []
-        for image, _, points in _faces(sr, hr, landmarks, self.name):
-            lightness, _, b = region_colour("skin", image, points)
-            angles.append(typology_angle(lightness, b))
-        return hr.new_tensor(angles)
+        colours = _region_colours("skin", sr, check_landmarks(landmarks, self.name))
+        return hr.new_tensor([typology_angle(lightness, b) for lightness, _, b in colours])
 
 
 class ColourShift(ImageMetric):
@@ -134,18 +131,17 @@ class ColourShift(ImageMetric):
         self._axis = SHIFT_NAMES.index(name) % len(AXES)
 
     def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
-        shifts = []
-        for image, face, points in _faces(sr, hr, landmarks, self.name):
-            came, wanted = (region_colour(self._region, each, points) for each in (image, face))
-            shifts.append(float((came - wanted)[self._axis]))
-        return hr.new_tensor(shifts)
+        landmarks = check_landmarks(landmarks, self.name)
+        came, wanted = (_region_colours(self._region, images, landmarks) for images in (sr, hr))
+        return hr.new_tensor((came - wanted)[:, self._axis])
 
 
-def _faces(
-    sr: Tensor, hr: Tensor, landmarks: Tensor | None, name: str
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """SR and HR images, uint8 (H, W, 3), and landmarks (5, 2) of each face."""
-    if landmarks is None or landmarks.shape[1:] != (5, 2):
-        came = None if landmarks is None else tuple(landmarks.shape)
-        raise ConfigError(f"{name} expects landmarks of shape (B, 5, 2), got {came}")
-    return zip(to_uint8(sr), to_uint8(hr), landmarks.cpu().numpy(), strict=True)
+@lru_cache(maxsize=2 * len(REGIONS))
+def _region_colours(region: Region, images: Tensor, landmarks: Tensor) -> np.ndarray:
+    """The colour of a region in each image, (B, 3); arguments as of `ImageMetric.per_image`.
+
+    The figures of a batch ask for the same ones, and every method meets the same HR images.
+    Tensors are told apart by identity.
+    """
+    faces = zip(to_uint8(images), landmarks.cpu().numpy(), strict=True)
+    return np.stack([region_colour(region, image, points) for image, points in faces])

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from faceskd.align import fit_similarity, warp
-from faceskd.errors import ConfigError
 from faceskd.images import to_uint8
-from faceskd.metrics.base import ImageMetric, MetricUnavailable
+from faceskd.metrics.base import ImageMetric, MetricUnavailable, check_landmarks
 
 IDENTITY = "identity"
 CROP_SIDE = 112
@@ -59,9 +58,7 @@ class Identity(ImageMetric):
         self._session = _open_session(onnxruntime, self._model)
 
     def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
-        if landmarks is None or landmarks.shape[1:] != (5, 2):
-            came = None if landmarks is None else tuple(landmarks.shape)
-            raise ConfigError(f"{self.name} expects landmarks of shape (B, 5, 2), got {came}")
+        landmarks = check_landmarks(landmarks, self.name)
         self.load()
         if self._latest is None or self._latest[0] is not hr:  # every method meets the same HR
             self._latest = hr, self._embed(hr, landmarks)

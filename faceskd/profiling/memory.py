@@ -17,9 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from faceskd.errors import reason
 from faceskd.export.eager import DTYPES
 from faceskd.profiling.subjects import Subject
-from faceskd.profiling.timing import reason
 
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"  # proc(5): what clear_refs takes to reset VmHWM

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from faceskd.errors import FaceskdError
+from faceskd.errors import reason
 
 Key = TypeVar("Key")
 
@@ -70,12 +70,6 @@ def try_out(
             else:
                 seconds[key] = taken
     return seconds, failures
-
-
-def reason(error: Exception) -> str:
-    """The first line of an error; runtimes have exceptions of their own, which are named."""
-    text = next(iter(str(error).strip().splitlines()), "")
-    return text if isinstance(error, FaceskdError) else f"{type(error).__name__}: {text}"
 
 
 @contextmanager

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from faceskd.errors import reason
 from faceskd.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
 from faceskd.profiling.landmarks import typical_boxes
 from faceskd.profiling.subjects import Method, Subject
-from faceskd.profiling.timing import reason
 
 
 class Work(NamedTuple):
