@@ -117,12 +117,14 @@ def test_one_job_alone(prepared_faces, tmp_path):
     assert not (tmp_path / "results.md").exists()
 
 
-def test_one_job_a_process_by_a_launcher(tmp_path):
+@pytest.mark.parametrize(("launcher", "extra"), [("submitit_local", "slurm"), ("joblib", "joblib")])
+def test_one_job_a_process_by_a_launcher(launcher, extra, tmp_path):
     """submitit's local executor stands in for SLURM."""
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm")
+    plugin = f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher"
+    pytest.importorskip(plugin, reason=f"the extra {extra}")
     line = [
         sys.executable, "-m", "faceskd", "experiment", "-m", "only=portraits,second_portraits",
-        "hydra/launcher=submitit_local", "photos=null", "budget.portraits=2", "budget.second=2",
+        f"hydra/launcher={launcher}", "photos=null", "budget.portraits=2", "budget.second=2",
         f"out={tmp_path}",
     ]  # fmt: skip
     subprocess.run(line, check=True, timeout=300)

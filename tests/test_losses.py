@@ -18,6 +18,7 @@ from faceskd.losses import (
     PerceptualLoss,
     WeightedSum,
 )
+from faceskd.losses.perceptual import unit_distance
 from faceskd.models import VGG19, FeatureDiscriminators, FeatureInfo
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1")
@@ -122,6 +123,32 @@ def test_perceptual_is_its_literal_loop(images):
             made, true = made.double().numpy(), true.double().numpy()
             total += np.abs(made - true).mean() / np.abs(true).mean() / len(TAPS)
     assert loss(sr, hr).item() == pytest.approx(total, rel=1e-4)
+
+
+def test_unit_distance_is_eq_1_of_lpips(images):
+    vgg = perceptual().vgg
+    total = 0.0
+    with torch.no_grad():
+        for maps_of in zip(*(vgg(image) for image in images), strict=True):
+            made, true = (
+                m / np.sqrt(np.square(m).sum(axis=1, keepdims=True) + 1e-6)
+                for m in (m.double().numpy() for m in maps_of)
+            )
+            total += np.square(made - true).sum(axis=1).mean() / len(TAPS)
+    loss = PerceptualLoss(vgg=vgg, distance="unit")
+    assert loss(*images).item() == pytest.approx(total, rel=1e-4)
+    assert loss(images[0], images[0]).item() == 0
+
+
+def test_unit_distance_has_a_gradient_where_features_are_zero():
+    feature = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    unit_distance(feature, torch.ones(1, 3, 2, 2)).backward()
+    assert torch.isfinite(feature.grad).all()
+
+
+def test_an_unknown_distance_is_refused():
+    with pytest.raises(ConfigError, match="expected a distance of relative, unit, got 'lpips'"):
+        PerceptualLoss(vgg=VGG19(width=1, taps=TAPS), distance="lpips")
 
 
 def test_perceptual_weighs_taps(images):

@@ -1,9 +1,9 @@
 """Distance in the feature space of a VGG-19.
 
-Johnson et al., ECCV 2016; eq. 5 of Jo et al. 2021.
+Johnson et al., ECCV 2016; eq. 5 of Jo et al. 2021; Zhang et al., CVPR 2018.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,27 +12,69 @@ from faceskd.errors import ConfigError
 from faceskd.models.vgg import VGG19
 
 
-class PerceptualLoss(nn.Module):
-    """sum_l w_l mean |vgg_l(sr) - vgg_l(hr)| / mean |vgg_l(hr)|, images (B, 3, H, W) in [0, 1].
+def relative_distance(feature: Tensor, target: Tensor) -> Tensor:
+    """mean |feature - target| / mean |target|, of maps (B, C, H, W); eq. 5, made relative.
 
-    Dividing by the mean activation makes the terms independent of the scale of a VGG's features,
-    which differs by origin (torchvision's, normalised, distilled, our own) and by layer.
+    Dividing by the mean activation makes it independent of the scale of a VGG's features, which
+    differs by origin (torchvision's, normalised, distilled, our own) and by layer.
+    """
+    # Means in float32, maps as they are: in bf16 half the memory is read and written.
+    error = (feature - target).abs().mean(dtype=torch.float32)
+    return error / target.abs().mean(dtype=torch.float32).clamp(min=1e-6)
+
+
+def unit_distance(feature: Tensor, target: Tensor) -> Tensor:
+    """mean over pixels of |f / |f| - t / |t||^2, over channels; eq. 1 of Zhang et al., unweighted.
+
+    Each pixel counts alike, whatever its activation: smooth skin as much as a strong edge. From 0
+    to 2 for features that are not negative.
+    """
+    return (_unit(feature) - _unit(target)).square().sum(1).mean(dtype=torch.float32)
+
+
+def _unit(feature: Tensor) -> Tensor:
+    # With an eps under the root: where all features are zero the gradient is finite.
+    squares = feature.square().sum(1, keepdim=True, dtype=torch.float32)
+    return feature * (squares + 1e-6).rsqrt().to(feature.dtype)
+
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "relative": relative_distance,
+    "unit": unit_distance,
+}
+
+
+class PerceptualLoss(nn.Module):
+    """sum_l w_l distance(vgg_l(sr), vgg_l(hr)), images (B, 3, H, W) in [0, 1].
 
     Args:
         vgg: with the layers to compare in as its taps; the paper compares in five. Frozen.
-        weights: one a tap; default 1 / taps, so that the loss is a relative error.
+        weights: one a tap; default 1 / taps, so that the loss is their mean.
+        distance: "relative", the paper's, or "unit", LPIPS's: at the same PSNR a network trained
+            with it has the lower LPIPS, though that is measured in another network's features.
         crop: side of a window, px, the same for all faces of a call and drawn anew in each, that
             alone is compared; at 128 px the loss costs a quarter. None compares whole images.
+
+    Raises:
+        ConfigError: an unknown distance, or not as many weights as taps.
     """
 
     def __init__(
-        self, *, vgg: VGG19, weights: Sequence[float] | None = None, crop: int | None = None
+        self,
+        *,
+        vgg: VGG19,
+        weights: Sequence[float] | None = None,
+        distance: str = "relative",
+        crop: int | None = None,
     ) -> None:
         super().__init__()
         if weights is not None and len(weights) != len(vgg.taps):
             raise ConfigError(f"expected {len(vgg.taps)} weights, one a tap, got {len(weights)}")
+        if distance not in DISTANCES:
+            raise ConfigError(f"expected a distance of {', '.join(DISTANCES)}, got {distance!r}")
         self.vgg = vgg.requires_grad_(False).eval()
         self.weights = tuple(weights or [1 / len(vgg.taps)] * len(vgg.taps))
+        self.distance = DISTANCES[distance]
         self.crop = crop
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
@@ -41,10 +83,7 @@ class PerceptualLoss(nn.Module):
             targets = self.vgg(hr)
         total = sr.new_zeros((), dtype=torch.float32)
         for weight, feature, target in zip(self.weights, self.vgg(sr), targets, strict=True):
-            # Means in float32, maps as they are: in bf16 half the memory is read and written.
-            error = (feature - target).abs().mean(dtype=torch.float32)
-            size = target.abs().mean(dtype=torch.float32)
-            total = total + weight * error / size.clamp(min=1e-6)
+            total = total + weight * self.distance(feature, target)
         return total
 
     def _window(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
