@@ -222,18 +222,22 @@ def test_the_autoencoder_learns_and_every_tap_takes_part(batch):
     assert sizes == {(2, 3, 64, 64)}
 
 
-def test_one_distillation_step_is_eq_6_and_7(batch):
-    engine = make_engine("distillation", optimizer=SGD, clip=None, average_decay=None)
+@pytest.mark.parametrize("output_weight", [0.0, 0.5])
+def test_one_distillation_step_is_eq_6_and_7(output_weight, batch):
+    engine = make_engine(
+        "distillation", optimizer=SGD, clip=None, average_decay=None, output_weight=output_weight
+    )
     twin = copy.deepcopy(engine).train()
     fit(engine, batch, 1)
 
     student, teacher, judge = twin.network, twin.teacher, twin.discriminator
     sr, features = student.forward_features(batch["lr"])
     with torch.no_grad():
-        _, taught = teacher.forward_features(batch["lr"], batch["boxes"])
+        taught_sr, taught = teacher.forward_features(batch["lr"], batch["boxes"])
     adapted = [adapter(f) for adapter, f in zip(twin.distillation.adapters, features, strict=True)]
     scores = judge.discriminators
     loss = 10 * (sr - batch["hr"]).abs().mean()
+    loss = loss + output_weight * 10 * (sr - taught_sr).abs().mean()
     for d, s, t in zip(scores, adapted, taught, strict=True):
         loss = loss + ((d(s) - 1) ** 2).mean() + ((s - t) ** 2).mean()
     trained = [*student.parameters(), *twin.distillation.parameters()]

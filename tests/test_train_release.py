@@ -101,7 +101,8 @@ def test_optional_phases_are_asked_for(plan, plan_file, prepared_faces, tmp_path
 
 
 def test_the_plan_of_the_release_composes(tmp_path):
-    names = ["dictionary", "teacher", "teacher_adversarial", "lite_m", "lite_s", "lite_m_half"]
+    students = ["lite_m_start", "lite_m", "lite_s_start", "lite_s", "lite_m_half_start"]
+    names = ["dictionary", "teacher_start", "teacher", *students]
     plan = tool.read_plan(tool.PLAN, faces=tmp_path, out=tmp_path, only=names)
     assert [stage.name for stage in plan.phases] == names
     for stage in [*plan.phases, *plan.evaluations]:
@@ -110,5 +111,5 @@ def test_the_plan_of_the_release_composes(tmp_path):
             assert cfg.steps % cfg.data.steps_per_epoch == 0
             assert cfg.data.augment._target_.endswith("Steps")
             assert cfg.data.degradation._target_.endswith("Either")
-            adversarial = cfg.engine._target_.endswith("Adversarial")
-            assert adversarial == (stage.name == "teacher_adversarial")
+            distilled = cfg.engine._target_.endswith("Distillation")
+            assert distilled == (stage.name in ("lite_m", "lite_s"))

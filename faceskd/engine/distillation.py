@@ -31,6 +31,9 @@ class Distillation(Engine):
         feature_weight: of the squared distance between features; 1 in the paper.
         adversarial_weight: of the adversarial term; 1 in the paper, 0 leaves it out.
         adversarial_start: steps before the adversarial term takes part.
+        output_weight: of the image losses once more, against the teacher's SR faces instead of HR
+            ones: what its features are for, and what a face that is half guessed can be matched
+            with. Ours, after the soft targets of Hinton et al. 2015; 0 in the paper.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Distillation(Engine):
         feature_weight: float = 1.0,
         adversarial_weight: float = 1.0,
         adversarial_start: int = 0,
+        output_weight: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -65,6 +69,7 @@ class Distillation(Engine):
         self.feature_weight = feature_weight
         self.adversarial_weight = adversarial_weight
         self.adversarial_start = adversarial_start
+        self.output_weight = output_weight
 
     def frozen_parts(self) -> tuple[str, ...]:
         return (*super().frozen_parts(), "teacher")
@@ -78,12 +83,15 @@ class Distillation(Engine):
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         sr, features = self.network.forward_features(batch["lr"], batch["boxes"])
         with torch.no_grad():
-            _, taught = self.teacher.forward_features(batch["lr"], batch["boxes"])
+            teacher_sr, taught = self.teacher.forward_features(batch["lr"], batch["boxes"])
         student = self.distillation.adapt(features)
         teacher = self.distillation.choose(taught)
         total, parts = self.losses(sr, batch["hr"])
         parts["feature"] = self.distillation(student, teacher)
         total = total + self.feature_weight * parts["feature"]
+        if self.output_weight > 0:
+            parts["output"], _ = self.losses(sr, teacher_sr)
+            total = total + self.output_weight * parts["output"]
         if self.uses_discriminator():
             assert self.discriminator is not None
             parts["adversarial"] = self.adversarial.generator(self.discriminator(student))
