@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
-		--editable '.[export,slurm,joblib,dev]'
+		--editable '.[export,slurm,dev]'
 	@touch $@
 
 run: $(READY)  ## the quick start: the whole method in minutes; FACESKD_FACES=FOLDER for photos

@@ -124,7 +124,7 @@ def test_one_job_a_process_by_a_launcher(launcher, extra, tmp_path):
     pytest.importorskip(plugin, reason=f"the extra {extra}")
     line = [
         sys.executable, "-m", "faceskd", "experiment", "-m", "only=portraits,second_portraits",
-        f"hydra/launcher={launcher}", "photos=null", "budget.portraits=2", "budget.second=2",
+        "hydra/launcher=submitit_local", "photos=null", "budget.portraits=2", "budget.second=2",
         f"out={tmp_path}",
     ]  # fmt: skip
     subprocess.run(line, check=True, timeout=300)
