@@ -103,8 +103,9 @@ def _head(options: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
     parts = [
         f"# The paper's experiment, budget={budget['name']}",
         f"Every network here was trained by this run, for {budget['steps']} steps of "
-        f"{budget['batch_size']} faces, with one learning rate and one seed; SRGAN and SRFeat for "
-        "half of them with a pixel loss and for half as their papers do; the controls (`plain`, "
+        f"{budget['batch_size']} faces, at a learning rate of {budget['lr']:g} and with one seed; "
+        "SRGAN and SRFeat for half of them with a pixel loss and for half as their papers do, at "
+        f"{budget['gan_lr']:g}; the controls (`plain`, "
         f"`lite_plain`) for {budget['double']}, as long as a teacher and its student together. "
         "Means over faces; best in bold; the grid index is best where it is nearest to that of "
         "the HR faces.",

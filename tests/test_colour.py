@@ -84,7 +84,7 @@ def test_the_shift_of_any_skin(skin, change):
     found = shifts(draw(skin=new), draw(skin=skin))
     shift = [found[f"skin_{axis}"] for axis in "Lab"]
     assert shift == pytest.approx(rounded(new) - rounded(skin), abs=0.01)
-    assert shift == pytest.approx(change, abs=1.5)  # both faces are rounded to 8 bits
+    assert shift == pytest.approx(change, abs=1.2)  # rounding to 8 bits moves either by 0.6
 
 
 def test_no_shift_of_the_same_face_and_the_opposite_when_swapped():
