@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 LEAST_OVERLAP = 0.3
 """Intersection over union of a face's boxes from one sighting to the next."""
@@ -68,6 +67,8 @@ class Track:
         points = np.column_stack([np.interp(every, frames, values) for values in known.T])
         window = min(WINDOW, len(every) - 1 + len(every) % 2)
         if window > ORDER:
+            from scipy.signal import savgol_filter  # takes as long to import as a photo to restore
+
             points = savgol_filter(points, window, ORDER, axis=0)
         return points.reshape(-1, 5, 2).astype(np.float32)
 

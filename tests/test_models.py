@@ -19,6 +19,7 @@ from faceskd.models import (
     FeatureInfo,
     MultiScaleDiscriminator,
     PatchDiscriminator,
+    ProjectedDiscriminator,
     Student,
     SuperResolver,
     Teacher,
@@ -370,6 +371,30 @@ class TestDiscriminators:
         halved = image.view(2, 3, 32, 2, 32, 2).mean((3, 5))
         network.eval()
         torch.testing.assert_close(network(image)[1], network.discriminators[1](halved))
+
+    def test_projected_scores_are_of_the_vgg_features_at_unit_mean_square(self) -> None:
+        torch.manual_seed(0)
+        vgg = VGG19(width=2, taps=("relu1_1", "relu2_1"))
+        network, image = (
+            ProjectedDiscriminator(vgg=vgg, width=4, layers=1),
+            torch.rand(2, 3, 32, 32),
+        )
+        for score, feature, judge in zip(
+            network(image), vgg(image), network.discriminators, strict=True
+        ):
+            unit = feature / (feature.square().mean(1, keepdim=True) + 1e-4).sqrt()
+            torch.testing.assert_close(score, judge(unit))
+        assert [tuple(score.shape) for score in network(image)] == [(2, 1, 16, 16), (2, 1, 8, 8)]
+
+    def test_projected_gradient_reaches_image_and_judges_but_not_the_vgg(self) -> None:
+        torch.manual_seed(0)
+        network = ProjectedDiscriminator(vgg=VGG19(width=2, taps=("relu1_1", "relu2_1")), crop=16)
+        image = torch.zeros(1, 3, 32, 32, requires_grad=True)
+        sum(score.sum() for score in network(image)).backward()
+        assert image.grad is not None and image.grad.isfinite().all()
+        assert image.grad.abs().sum((0, 1)).ne(0).sum() <= 16 * 16  # the window alone
+        assert all(p.grad is not None for p in network.discriminators.parameters())
+        assert all(p.grad is None for p in network.vgg.parameters())
 
     def test_each_feature_has_its_judge(self) -> None:
         network = FeatureDiscriminators(channels=[8, 4], width=2)

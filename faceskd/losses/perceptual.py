@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from faceskd.errors import ConfigError
+from faceskd.models.blocks import random_window
 from faceskd.models.vgg import VGG19
 
 
@@ -78,17 +79,10 @@ class PerceptualLoss(nn.Module):
         self.crop = crop
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        sr, hr = self._window(sr, hr)
+        sr, hr = random_window(self.crop, sr, hr)
         with torch.no_grad():
             targets = self.vgg(hr)
         total = sr.new_zeros((), dtype=torch.float32)
         for weight, feature, target in zip(self.weights, self.vgg(sr), targets, strict=True):
             total = total + weight * self.distance(feature, target)
         return total
-
-    def _window(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
-        if self.crop is None or self.crop >= min(sr.shape[-2:]):
-            return sr, hr
-        top, left = (int(torch.randint(side - self.crop + 1, ())) for side in sr.shape[-2:])
-        window = (..., slice(top, top + self.crop), slice(left, left + self.crop))
-        return sr[window], hr[window]

@@ -5,6 +5,7 @@ from faceskd.models.discriminators import (
     FeatureDiscriminators,
     MultiScaleDiscriminator,
     PatchDiscriminator,
+    ProjectedDiscriminator,
 )
 from faceskd.models.student import Student
 from faceskd.models.teacher import Teacher
@@ -16,6 +17,7 @@ __all__ = [
     "FeatureInfo",
     "MultiScaleDiscriminator",
     "PatchDiscriminator",
+    "ProjectedDiscriminator",
     "Student",
     "SuperResolver",
     "Teacher",

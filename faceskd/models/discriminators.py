@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from faceskd.models.blocks import SLOPE
+from faceskd.models.blocks import SLOPE, random_window
+from faceskd.models.vgg import VGG19
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -20,16 +22,20 @@ class PatchDiscriminator(nn.Sequential):
         channels: of the input.
         width: channels of the first convolution; each further one doubles them, up to 8 times.
         layers: strided convolutions; a score sees about 2 ** (layers + 2) cells.
+        spectral: normalise the convolutions spectrally.
     """
 
-    def __init__(self, *, channels: int, width: int = 32, layers: int = 2) -> None:
+    def __init__(
+        self, *, channels: int, width: int = 32, layers: int = 2, spectral: bool = True
+    ) -> None:
+        normalise = spectral_norm if spectral else nn.Identity()
         blocks: list[nn.Module] = []
         for index in range(layers):
             out = width * min(2**index, 8)
             conv = nn.Conv2d(channels, out, 4, stride=2, padding=1)
-            blocks += [spectral_norm(conv), nn.LeakyReLU(SLOPE, inplace=True)]
+            blocks += [normalise(conv), nn.LeakyReLU(SLOPE, inplace=True)]
             channels = out
-        blocks.append(spectral_norm(nn.Conv2d(channels, 1, 3, padding=1)))
+        blocks.append(normalise(nn.Conv2d(channels, 1, 3, padding=1)))
         super().__init__(*blocks)
 
 
@@ -51,6 +57,48 @@ class MultiScaleDiscriminator(nn.Module):
             scores.append(discriminator(image))
             image = F.avg_pool2d(image, 2)
         return scores
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Patch discriminators on a frozen VGG's features: (B, 3, H, W) -> list of (B, 1, h, w).
+
+    After Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021, without their random
+    mixing of channels and scales. A discriminator of pixels has to learn first what texture is,
+    from a few hundred faces; this one sees it from its first step, and finds the weave that a
+    perceptual loss invites. Features have unit mean square at every pixel, as LPIPS's: a
+    discriminator need not ask how bright or how sharp an edge is. Nothing is spectrally
+    normalised: contrast that faint would vanish.
+
+    Args:
+        vgg: with the layers to judge as its taps. Frozen.
+        width, layers: of each layer's patch discriminator.
+        crop: side of a window, px, drawn anew in each call, that alone is judged, and in which
+            the phase of a regular pattern is another each time. None judges whole images.
+    """
+
+    def __init__(
+        self, *, vgg: VGG19, width: int = 32, layers: int = 2, crop: int | None = None
+    ) -> None:
+        super().__init__()
+        self.vgg = vgg.requires_grad_(False).eval()
+        self.crop = crop
+        self.discriminators = nn.ModuleList(
+            PatchDiscriminator(channels=info.channels, width=width, layers=layers, spectral=False)
+            for info in vgg.feature_info
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        (window,) = random_window(self.crop, image)
+        return [
+            discriminator(_unit_mean_square(feature))
+            for discriminator, feature in zip(self.discriminators, self.vgg(window), strict=True)
+        ]
+
+
+def _unit_mean_square(feature: Tensor) -> Tensor:
+    # With an eps under the root: where all features are zero the gradient is finite.
+    squares = feature.square().mean(1, keepdim=True, dtype=torch.float32)
+    return feature * (squares + 1e-4).rsqrt().to(feature.dtype)
 
 
 class FeatureDiscriminators(nn.Module):

@@ -21,7 +21,6 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from faceskd.components import COMPONENTS
 from faceskd.errors import ConfigError
@@ -197,6 +196,8 @@ class FeatureTransfer(nn.Module):
 
 def _roi_align(features: Tensor, box: Tensor, size: int) -> Tensor:
     """RoIAlign with one box a map."""
+    from torchvision.ops import roi_align  # a second or two to import, which no student needs
+
     batch = torch.arange(len(box), device=box.device, dtype=torch.float32)
     rois = torch.cat((batch[:, None], box), dim=1)
     return roi_align(features, rois, size, sampling_ratio=2, aligned=True)
