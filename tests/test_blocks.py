@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from faceskd.errors import ConfigError
-from faceskd.models.blocks import fold, upsampled_conv
+from faceskd.models.blocks import fold, random_window, upsampled_conv
 from faceskd.models.lite import Lite, ParallelKernels
 
 
@@ -71,3 +71,22 @@ def test_a_folded_light_student_is_the_trained_one(kind, upsampling, activation)
 def test_an_unknown_option_of_a_light_student_is_refused(option):
     with pytest.raises(ConfigError, match=f"expected {option} of .*got 'none'"):
         Lite(**{option: "none"})
+
+
+class TestRandomWindow:
+    def test_is_the_same_square_of_each_image_with_its_corner_on_a_lattice(self) -> None:
+        y, x = torch.meshgrid(torch.arange(48), torch.arange(40), indexing="ij")
+        image = torch.stack((y, x))[None].float()
+        corners = set()
+        for _ in range(200):
+            window, same = random_window(16, image, image.clone(), step=8)
+            assert window.shape == (1, 2, 16, 16)
+            torch.testing.assert_close(window, same)
+            corners.add(tuple(window[0, :, 0, 0].int().tolist()))
+        assert corners == {(top, left) for top in range(0, 33, 8) for left in range(0, 25, 8)}
+
+    @pytest.mark.parametrize("side", [None, 16, 17])
+    def test_what_is_no_larger_is_kept_whole(self, side: int | None) -> None:
+        image = torch.rand(1, 3, 24, 16)
+        (window,) = random_window(side, image)
+        assert window.shape == image.shape

@@ -79,17 +79,20 @@ def bicubic(lr: Tensor, scale: int) -> Tensor:
     return F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
-def random_window(side: int | None, *images: Tensor) -> list[Tensor]:
+def random_window(side: int | None, *images: Tensor, step: int = 1) -> list[Tensor]:
     """The same square of every image (B, C, H, W), drawn from torch's generator.
 
     Args:
         side: px; None, or one that no image exceeds, keeps them whole.
         images: of one size.
+        step: its corner is at multiples of this, px.
     """
     height, width = images[0].shape[-2:]
     if side is None or side >= min(height, width):
         return list(images)
-    top, left = (int(torch.randint(length - side + 1, ())) for length in (height, width))
+    top, left = (
+        step * int(torch.randint((length - side) // step + 1, ())) for length in (height, width)
+    )
     return [image[..., top : top + side, left : left + side] for image in images]
 
 

@@ -10,6 +10,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 from faceskd.models.blocks import SLOPE, random_window
 from faceskd.models.vgg import VGG19
 
+LR_STEP = 8
+"""Pixels of an SR face to a pixel of its LR face."""
+
 
 class PatchDiscriminator(nn.Sequential):
     """Strided convolutions to a map of scores, one a patch: (B, C, H, W) -> (B, 1, h, w).
@@ -72,8 +75,9 @@ class ProjectedDiscriminator(nn.Module):
     Args:
         vgg: with the layers to judge as its taps. Frozen.
         width, layers: of each layer's patch discriminator.
-        crop: side of a window, px, drawn anew in each call, that alone is judged, and in which
-            the phase of a regular pattern is another each time. None judges whole images.
+        crop: side of a window, px, drawn anew in each call, that alone is judged, at multiples of
+            8 px: a pattern fixed to the LR face's pixels is always in the same place to the
+            strided convolutions, which find it the sooner. None judges whole images.
     """
 
     def __init__(
@@ -88,7 +92,7 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        (window,) = random_window(self.crop, image)
+        (window,) = random_window(self.crop, image, step=LR_STEP)
         return [
             discriminator(_unit_mean_square(feature))
             for discriminator, feature in zip(self.discriminators, self.vgg(window), strict=True)
