@@ -140,6 +140,7 @@ EXPERIMENTS = {
     "srgan": Adversarial,
     "srfeat": Adversarial,
     "hifacegan": Adversarial,
+    "texture": Adversarial,
 }
 
 
