@@ -70,7 +70,7 @@ class ProjectedDiscriminator(nn.Module):
     from a few hundred faces; this one sees it from its first step, and finds the weave that a
     perceptual loss invites. Features have unit mean square at every pixel, as LPIPS's: a
     discriminator need not ask how bright or how sharp an edge is. Nothing is spectrally
-    normalised: contrast that faint would vanish.
+    normalised; where it was, the first 200 steps went alike.
 
     Args:
         vgg: with the layers to judge as its taps. Frozen.
