@@ -48,7 +48,7 @@ def interpolate(first: Path | str, second: Path | str, *, share: float, out: Pat
     if isinstance(network, Teacher):
         raise ConfigError(f"expected two trainings of a student, got a teacher's: {second}")
     between = {name: _mix(value, end.state[name], share) for name, value in start.state.items()}
-    load_state(network, between, str(out))
+    load_state(network, between, f"{first} and {second}")
     note = {"first": start.metadata.get("name"), "share_of_second": share}
     save_network(out, network, end.config, {**end.metadata, "interpolated": note})
 

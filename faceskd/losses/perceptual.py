@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from faceskd.errors import ConfigError
-from faceskd.models.blocks import random_window
+from faceskd.models.blocks import random_window, unit_pixels
 from faceskd.models.vgg import VGG19
 
 
@@ -30,13 +30,7 @@ def unit_distance(feature: Tensor, target: Tensor) -> Tensor:
     Each pixel counts alike, whatever its activation: smooth skin as much as a strong edge. From 0
     to 2 for features that are not negative.
     """
-    return (_unit(feature) - _unit(target)).square().sum(1).mean(dtype=torch.float32)
-
-
-def _unit(feature: Tensor) -> Tensor:
-    # With an eps under the root: where all features are zero the gradient is finite.
-    squares = feature.square().sum(1, keepdim=True, dtype=torch.float32)
-    return feature * (squares + 1e-6).rsqrt().to(feature.dtype)
+    return (unit_pixels(feature) - unit_pixels(target)).square().sum(1).mean(dtype=torch.float32)
 
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -96,6 +96,15 @@ def random_window(side: int | None, *images: Tensor, step: int = 1) -> list[Tens
     return [image[..., top : top + side, left : left + side] for image in images]
 
 
+def unit_pixels(feature: Tensor, *, eps: float = 1e-6) -> Tensor:
+    """x / sqrt(|x|^2 + eps), with |x| over the channels of each pixel; maps (B, C, H, W).
+
+    With eps under the root the gradient is finite where all channels are zero.
+    """
+    squares = feature.square().sum(1, keepdim=True, dtype=torch.float32)
+    return feature * (squares + eps).rsqrt().to(feature.dtype)
+
+
 class UpsampledKernel(nn.Module):
     """Parametrises a sub-pixel convolution as a 3x3 convolution of the bilinearly enlarged map.
 

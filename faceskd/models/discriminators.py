@@ -1,17 +1,15 @@
 """Discriminators: on feature maps for distillation, on images for the teacher."""
 
+import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from faceskd.models.blocks import SLOPE, random_window
+from faceskd.models.base import SuperResolver
+from faceskd.models.blocks import SLOPE, random_window, unit_pixels
 from faceskd.models.vgg import VGG19
-
-LR_STEP = 8
-"""Pixels of an SR face to a pixel of its LR face."""
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -92,7 +90,7 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        (window,) = random_window(self.crop, image, step=LR_STEP)
+        (window,) = random_window(self.crop, image, step=SuperResolver.scale)
         return [
             discriminator(_unit_mean_square(feature))
             for discriminator, feature in zip(self.discriminators, self.vgg(window), strict=True)
@@ -100,9 +98,8 @@ class ProjectedDiscriminator(nn.Module):
 
 
 def _unit_mean_square(feature: Tensor) -> Tensor:
-    # With an eps under the root: where all features are zero the gradient is finite.
-    squares = feature.square().mean(1, keepdim=True, dtype=torch.float32)
-    return feature * (squares + 1e-4).rsqrt().to(feature.dtype)
+    channels = feature.shape[1]
+    return math.sqrt(channels) * unit_pixels(feature, eps=1e-4 * channels)
 
 
 class FeatureDiscriminators(nn.Module):
