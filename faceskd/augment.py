@@ -11,7 +11,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from faceskd.components import COMPONENTS
+from faceskd.components import mirror_boxes
 from faceskd.errors import ConfigError
 
 BoxedFace = tuple[np.ndarray, np.ndarray]
@@ -31,13 +31,6 @@ class Augmentation(Protocol):
         rng: np.random.Generator,
         another: Another | None = None,
     ) -> BoxedFace: ...
-
-
-MIRRORED = tuple(
-    COMPONENTS.index(name.replace("left", "~").replace("right", "left").replace("~", "right"))
-    for name in COMPONENTS
-)
-"""Where each component's box comes from after a mirror: the eyes change places."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +147,7 @@ class Steps:
 
 def mirror(hr: np.ndarray, boxes: np.ndarray) -> BoxedFace:
     """The mirrored face; the boxes of left and right eye change places."""
-    flipped = boxes.copy()
-    flipped[:, [0, 2]] = hr.shape[1] - boxes[:, [2, 0]]
-    return hr[:, ::-1], flipped[list(MIRRORED)]
+    return hr[:, ::-1], mirror_boxes(boxes, hr.shape[1])
 
 
 def similarity(

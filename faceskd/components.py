@@ -6,13 +6,26 @@ the mean of its points and its half side is half of their largest extent, at lea
 agree with the 68-point ones (`tests/test_components.py`).
 """
 
+from typing import TYPE_CHECKING, TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from faceskd.errors import FacesError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Boxes = TypeVar("Boxes", np.ndarray, "Tensor")
+
 COMPONENTS = ("left_eye", "right_eye", "nose", "mouth")
 """The order of components wherever boxes are stacked. Left and right are the picture's."""
+
+MIRRORED = tuple(
+    COMPONENTS.index(name.replace("left", "~").replace("right", "left").replace("~", "right"))
+    for name in COMPONENTS
+)
+"""Where each component's box comes from after a mirror: the eyes change places."""
 
 FIVE_POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 """The order of five landmarks, as MTCNN gives them. Left and right are the picture's."""
@@ -89,6 +102,13 @@ def boxes_from_landmarks(points: ArrayLike, face_size: float = 256) -> np.ndarra
     centres, halves = _from_five(points) if points.shape[-2] == 5 else _from_68(points)
     halves = np.maximum(halves, MIN_HALF_SIDE * face_size)[..., None]
     return np.concatenate([centres - halves, centres + halves], axis=-1).astype(np.float32)
+
+
+def mirror_boxes(boxes: Boxes, width: float) -> Boxes:
+    """The boxes (..., 4, 4), as of `boxes_from_landmarks`, of the mirrored face of this width."""
+    mirrored = boxes[..., list(MIRRORED), :]  # a copy
+    mirrored[..., [0, 2]] = width - mirrored[..., [2, 0]]
+    return mirrored
 
 
 def _check(landmarks: ArrayLike) -> np.ndarray:

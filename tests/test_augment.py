@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faceskd.augment import MIRRORED, Augment, Steps, Tone, mirror, similarity
-from faceskd.components import COMPONENTS
+from faceskd.augment import Augment, Steps, Tone, mirror, similarity
+from faceskd.components import COMPONENTS, MIRRORED
 from faceskd.config import compose, instantiate
 from faceskd.errors import ConfigError
 

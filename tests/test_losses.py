@@ -105,6 +105,7 @@ def test_pixel_losses_are_their_equations(images):
     expected = {
         L1Loss(): np.abs(error).mean(),
         MSELoss(): np.square(error).mean(),
+        MSELoss(pool=4): np.square(error.reshape(2, 3, 4, 4, 4, 4).mean((3, 5))).mean(),
         Charbonnier(eps=0.05): np.sqrt(np.square(error) + 0.05**2).mean(),
     }
     for loss, value in expected.items():

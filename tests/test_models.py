@@ -267,6 +267,22 @@ class TestTeacher:
             )
             assert not torch.equal(teacher(lr, boxes), sr)
 
+    def test_mirrored_is_the_mean_of_a_face_and_its_mirror_image(self, teacher: Teacher) -> None:
+        lr, boxes = faces(2)
+        width = 8 * SIZE
+        left_eye, right_eye, nose, mouth = (width - boxes[..., [2, 1, 0, 3]]).unbind(1)
+        mirror = torch.stack([right_eye, left_eye, nose, mouth], 1)
+        mirror[..., [1, 3]] = width - mirror[..., [1, 3]]  # heights stay
+        with torch.no_grad():
+            mean = (teacher(lr, boxes) + teacher(lr.flip(-1), mirror).flip(-1)) / 2
+            features = teacher.forward_features(lr, boxes)[1]
+            teacher.mirrored = True
+            sr, mirrored_features = teacher.forward_features(lr, boxes)
+            torch.testing.assert_close(sr, mean)
+            torch.testing.assert_close(teacher(lr.flip(-1), mirror), sr.flip(-1))
+            torch.testing.assert_close(mirrored_features, features)
+            assert not torch.allclose(teacher.train()(lr, boxes), mean)
+
     def test_sizes_of_the_dictionary(self, teacher: Teacher) -> None:
         atoms = random_dictionary(teacher.encoder).atoms.values()
         values = sum(value.numel() for value in atoms)
