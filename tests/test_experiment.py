@@ -15,7 +15,7 @@ from faceskd.dictionary import Dictionary
 from faceskd.errors import ConfigError, FaceskdError
 from faceskd.experiment import Runner, read_jobs, select_jobs
 from faceskd.figure_landmarks import LandmarkPair, find_pairs, inter_ocular_error, summarise
-from faceskd.losses.content import ContentLoss
+from faceskd.losses import PerceptualLoss
 from faceskd.losses.cross_entropy import CrossEntropy
 from faceskd.models import VGG19
 from faceskd.models.gan_discriminators import SRFeatFeatureDiscriminator, SRGANDiscriminator
@@ -172,12 +172,12 @@ def test_content_loss_is_a_relative_squared_error():
     torch.manual_seed(0)
     vgg = VGG19(width=2, taps=["relu2_1"])
     sr, hr = torch.rand(2, 3, 16, 16, requires_grad=True), torch.rand(2, 3, 16, 16)
-    loss = ContentLoss(vgg=vgg)(sr, hr)
+    loss = PerceptualLoss(vgg=vgg, distance="squared")(sr, hr)
     a, b = (vgg(x)[0].detach().numpy() for x in (sr, hr))
     assert loss.item() == pytest.approx(((a - b) ** 2).mean() / (b**2).mean(), rel=1e-4)
     loss.backward()
     assert sr.grad.abs().sum() > 0
-    assert ContentLoss(vgg=vgg)(hr, hr).item() == 0
+    assert PerceptualLoss(vgg=vgg, distance="squared")(hr, hr).item() == 0
     assert not any(parameter.requires_grad for parameter in vgg.parameters())
 
 

@@ -148,7 +148,7 @@ def test_unit_distance_has_a_gradient_where_features_are_zero():
 
 
 def test_an_unknown_distance_is_refused():
-    with pytest.raises(ConfigError, match="expected a distance of relative, unit, got 'lpips'"):
+    with pytest.raises(ConfigError, match="of relative, unit, squared, got 'lpips'"):
         PerceptualLoss(vgg=VGG19(width=1, taps=TAPS), distance="lpips")
 
 
@@ -253,6 +253,13 @@ def test_perceptual_loss_of_a_window(crop):
     top, left = offsets
     windows = [image[..., top : top + crop, left : left + crop] for image in (sr, hr)]
     torch.testing.assert_close(value, PerceptualLoss(vgg=vgg)(*windows))
+
+
+def test_perceptual_loss_of_blocks_is_that_of_a_smaller_image(images):
+    vgg = VGG19(width=4, taps=["relu1_1", "relu2_1"])
+    halves = images.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).mean((-3, -1))
+    loss = PerceptualLoss(vgg=vgg, pool=2)
+    torch.testing.assert_close(loss(*images), PerceptualLoss(vgg=vgg)(*halves))
 
 
 # Distillation.

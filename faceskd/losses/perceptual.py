@@ -6,6 +6,7 @@ Johnson et al., ECCV 2016; eq. 5 of Jo et al. 2021; Zhang et al., CVPR 2018.
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.errors import ConfigError
@@ -33,9 +34,20 @@ def unit_distance(feature: Tensor, target: Tensor) -> Tensor:
     return (unit_pixels(feature) - unit_pixels(target)).square().sum(1).mean(dtype=torch.float32)
 
 
+def squared_distance(feature: Tensor, target: Tensor) -> Tensor:
+    """mean (feature - target)^2 / mean target^2: the content loss of SRGAN and SRFeat.
+
+    Ledig et al., CVPR 2017, eq. 5; Park et al., ECCV 2018, eq. 2. Both scale VGG features by hand
+    (1 / 12.75 in SRGAN); the division does it for a VGG of any origin.
+    """
+    error = (feature.float() - target.float()).square().mean()
+    return error / target.float().square().mean().clamp(min=1e-6)
+
+
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "relative": relative_distance,
     "unit": unit_distance,
+    "squared": squared_distance,
 }
 
 
@@ -45,10 +57,13 @@ class PerceptualLoss(nn.Module):
     Args:
         vgg: with the layers to compare in as its taps; the paper compares in five. Frozen.
         weights: one a tap; default 1 / taps, so that the loss is their mean.
-        distance: "relative", the paper's, or "unit", LPIPS's: at the same PSNR a network trained
-            with it has the lower LPIPS, though that is measured in another network's features.
+        distance: "relative", the paper's; "squared", SRGAN's; or "unit", LPIPS's: at the same PSNR
+            a network trained with it has the lower LPIPS, though that is measured in another
+            network's features.
         crop: side of a window, px, the same for all faces of a call and drawn anew in each, that
             alone is compared; at 128 px the loss costs a quarter. None compares whole images.
+        pool: side of squares, px, whose means are compared in the place of pixels: at 2 a face of
+            256 px costs what a window of 128 does, and its shape counts, not its pores.
 
     Raises:
         ConfigError: an unknown distance, or not as many weights as taps.
@@ -61,6 +76,7 @@ class PerceptualLoss(nn.Module):
         weights: Sequence[float] | None = None,
         distance: str = "relative",
         crop: int | None = None,
+        pool: int = 1,
     ) -> None:
         super().__init__()
         if weights is not None and len(weights) != len(vgg.taps):
@@ -71,9 +87,11 @@ class PerceptualLoss(nn.Module):
         self.weights = tuple(weights or [1 / len(vgg.taps)] * len(vgg.taps))
         self.distance = DISTANCES[distance]
         self.crop = crop
+        self.pool = pool
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         sr, hr = random_window(self.crop, sr, hr)
+        sr, hr = F.avg_pool2d(sr, self.pool), F.avg_pool2d(hr, self.pool)
         with torch.no_grad():
             targets = self.vgg(hr)
         total = sr.new_zeros((), dtype=torch.float32)
