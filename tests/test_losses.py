@@ -1,14 +1,17 @@
 """Losses, each by kornia's grid: smoke, errors, perfect prediction, gradients, literal form."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from faceskd.errors import ConfigError
 from faceskd.losses import (
+    BlockDistribution,
     Charbonnier,
     FeatureDistillation,
     Hinge,
@@ -35,6 +38,7 @@ IMAGE_LOSSES = {
     "mse": MSELoss,
     "charbonnier": Charbonnier,
     "perceptual": perceptual,
+    "block_distribution": partial(BlockDistribution, block=4),
 }
 
 
@@ -260,6 +264,33 @@ def test_perceptual_loss_of_blocks_is_that_of_a_smaller_image(images):
     halves = images.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).mean((-3, -1))
     loss = PerceptualLoss(vgg=vgg, pool=2)
     torch.testing.assert_close(loss(*images), PerceptualLoss(vgg=vgg)(*halves))
+
+
+# Levels, wherever they lie.
+
+
+def test_block_distribution_is_the_mean_wasserstein_distance(images):
+    distances = [
+        stats.wasserstein_distance(sr.flatten(), hr.flatten())
+        for sr, hr in zip(*images.unfold(-2, 4, 4).unfold(-2, 4, 4).flatten(1, 4), strict=True)
+    ]
+    loss = BlockDistribution(block=4)(*images)
+    assert loss.item() == pytest.approx(np.mean(distances), rel=1e-5)
+
+
+def test_block_distribution_minds_levels_and_not_their_places(images):
+    sr, hr = images
+    assert BlockDistribution(block=8)(hr.flip(-1)[..., :8], hr[..., 8:]).item() == 0
+    boxed = BlockDistribution(block=4, box=[8, 4, 16, 8])
+    torch.testing.assert_close(
+        boxed(sr, hr), BlockDistribution(block=4)(sr[..., 4:8, 8:], hr[..., 4:8, 8:])
+    )
+
+
+@pytest.mark.parametrize("box", [[0, 0, 12, 16], [0, 16, 16, 16], [0, 0, 16, 20]])
+def test_a_box_of_broken_blocks_is_refused(box):
+    with pytest.raises(ConfigError, match="a box of blocks of 16 px"):
+        BlockDistribution(box=box)
 
 
 # Distillation.

@@ -7,10 +7,12 @@ from torch import Tensor, nn
 
 from faceskd.losses.adversarial import Hinge, LeastSquares
 from faceskd.losses.distillation import FeatureDistillation
+from faceskd.losses.distribution import BlockDistribution
 from faceskd.losses.perceptual import PerceptualLoss
 from faceskd.losses.reconstruction import Charbonnier, L1Loss, MSELoss
 
 __all__ = [
+    "BlockDistribution",
     "Charbonnier",
     "FeatureDistillation",
     "Hinge",
