@@ -293,6 +293,11 @@ def test_a_box_of_broken_blocks_is_refused(box):
         BlockDistribution(box=box)
 
 
+def test_an_image_that_does_not_hold_the_box_is_refused(images):
+    with pytest.raises(ConfigError, match=r"the box \[0, 0, 32, 16\], got 16x16 pixels"):
+        BlockDistribution(box=[0, 0, 32, 16])(*images)
+
+
 # Distillation.
 
 

@@ -141,6 +141,7 @@ EXPERIMENTS = {
     "srfeat": Adversarial,
     "hifacegan": Adversarial,
     "texture": Adversarial,
+    "finish": Adversarial,
 }
 
 

@@ -21,7 +21,7 @@ class BlockDistribution(nn.Module):
         box: left, top, right, bottom, px: what of aligned faces is compared. None is all.
 
     Raises:
-        ConfigError: the box is no whole number of blocks.
+        ConfigError: the box is no whole number of blocks, or images do not hold it.
     """
 
     def __init__(self, *, block: int = 16, box: Sequence[int] | None = None) -> None:
@@ -36,6 +36,11 @@ class BlockDistribution(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         if self.box is not None:
             left, top, right, bottom = self.box
+            if hr.shape[-1] < right or hr.shape[-2] < bottom:
+                raise ConfigError(
+                    f"expected images that hold the box {list(self.box)}, got "
+                    f"{hr.shape[-1]}x{hr.shape[-2]} pixels"
+                )
             sr, hr = (image[..., top:bottom, left:right] for image in (sr, hr))
         return F.l1_loss(self._sorted(sr), self._sorted(hr))
 
