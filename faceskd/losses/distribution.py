@@ -10,7 +10,7 @@ from faceskd.errors import ConfigError
 
 class BlockDistribution(nn.Module):
     """1-Wasserstein distance between the levels of each block, of each channel: mean |s - h|, with
-    s and h the block's sorted pixels; images (B, 3, H, W) in [0, 1].
+    s and h the block's sorted pixels (Rabin et al., SSVM 2011); images (B, 3, H, W) in [0, 1].
 
     Where 32x32 pixels do not say how a gaze is turned, every loss of pixels is least for an iris
     that is drawn out between all places, and so too light. This one asks for as much dark, and as
