@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from faceskd.importing import without_collection
+
 if TYPE_CHECKING:
     from faceskd.pretrained import available_models as available_models
     from faceskd.restore import Restorer as Restorer
@@ -25,7 +27,9 @@ __all__ = ["Restorer", "__version__", "available_models"]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        with without_collection():
+            home = import_module(_HOMES[name])
+        return getattr(home, name)
     raise AttributeError(f"module 'faceskd' has no attribute {name!r}")
 
 

@@ -1,8 +1,6 @@
 """`python -m faceskd`: the same as the command `faceskd`."""
 
-import sys
-
-from faceskd.cli import main
+from faceskd.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

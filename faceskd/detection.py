@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from faceskd.errors import WeightsError
+from faceskd.importing import without_collection
 
 WORKING_FACE = 32
 """The smallest face searched for has this height in the picture that MTCNN is given."""
@@ -86,7 +87,8 @@ class MTCNNDetector:
 
     @cached_property
     def _network(self):
-        from facenet_pytorch import MTCNN
+        with without_collection():
+            from facenet_pytorch import MTCNN
 
         return MTCNN(keep_all=True).eval()
 

@@ -98,6 +98,24 @@ def test_python_m_faceskd():
     assert "nonsense" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "status", "told"),
+    [
+        (["restore", "-i", "broken", "-o", "out"], 1, "1 unreadable"),
+        (["restore", "-i", "nowhere", "-o", "out"], 2, "nowhere"),
+        (["evaluate", "faces=nowhere", "out=out"], 2, "nowhere"),
+    ],
+)
+def test_the_program_ends_with_the_status_and_all_that_was_said(line, status, told, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_bytes(b"no image")
+    done = subprocess.run(
+        [sys.executable, "-m", "faceskd", *line], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == status, done.stderr
+    assert told in done.stderr
+
+
 def test_unknown_attribute():
     with pytest.raises(AttributeError, match="Restore"):
         _ = faceskd.Restore
