@@ -1,7 +1,7 @@
 """Augmentation of HR faces and their component boxes, seeded by the caller.
 
 `conf/augment/default.yaml` is `Augment` alone; `strong.yaml` is `Steps` of several, some of which
-(`faceskd.mixing`) take parts of other faces.
+(`faceskd.mixing`) take parts of other faces. Where a face's pixels go, its boxes go.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,10 @@ BoxedFace = tuple[np.ndarray, np.ndarray]
 
 Another = Callable[[], BoxedFace]
 """Draws another face of the same split, by the same generator."""
+
+
+INVERSION_STEPS = 4
+"""Fixed-point steps to x with x + field(x) = y; each leaves a third of the error, or less."""
 
 
 class Augmentation(Protocol):
@@ -116,6 +120,50 @@ class Tone:
         return cv2.addWeighted(hr, colour, grey, 1 - colour, 0), boxes
 
 
+@dataclass(frozen=True)
+class Warp:
+    """Another face's shape: a smooth, nearly symmetric displacement of the pixels.
+
+    Displacements are drawn at the nodes of a coarse grid, which moves parts of the face and its
+    outline, and of a fine one, which changes the parts themselves; between nodes they are cubic.
+
+    Attributes:
+        probability: that it happens.
+        coarse: standard deviation at nodes 1/4 of the face apart, pixels of 256.
+        fine: the same, at nodes 1/8 of it apart.
+        asymmetry: share of the variance that is opposite in the two halves of the face.
+    """
+
+    probability: float = 0.6
+    coarse: float = 3.5
+    fine: float = 1.2
+    asymmetry: float = 0.3
+
+    def __call__(
+        self,
+        hr: np.ndarray,
+        boxes: np.ndarray,
+        rng: np.random.Generator,
+        another: Another | None = None,
+    ) -> BoxedFace:
+        """See `Augmentation`."""
+        if rng.random() >= self.probability:
+            return hr, boxes
+        side = hr.shape[0]
+        field = self.coarse * self._drawn(rng, side, 4) + self.fine * self._drawn(rng, side, 8)
+        return displace(hr, boxes, field * (side / 256))
+
+    def _drawn(self, rng: np.random.Generator, side: int, cells: int) -> np.ndarray:
+        """Displacements (side, side, 2) from nodes at the corners of cells, of variance 1 there."""
+        nodes = rng.standard_normal((cells + 1, cells + 1, 2)).clip(-2, 2)  # no folds
+        mirrored = nodes[:, ::-1] * (-1, 1)
+        even, odd = (nodes + mirrored) / 2, (nodes - mirrored) / 2
+        mixed = (2 * (1 - self.asymmetry)) ** 0.5 * even + (2 * self.asymmetry) ** 0.5 * odd
+        cell = side // cells  # cv2 takes nodes for centres of cells: half of one is left over
+        between = cv2.resize(mixed, (side + cell, side + cell), interpolation=cv2.INTER_CUBIC)
+        return between[cell // 2 :, cell // 2 :][:side, :side].astype(np.float32)
+
+
 class Steps:
     """Several augmentations, one after another.
 
@@ -148,6 +196,25 @@ class Steps:
 def mirror(hr: np.ndarray, boxes: np.ndarray) -> BoxedFace:
     """The mirrored face; the boxes of left and right eye change places."""
     return hr[:, ::-1], mirror_boxes(boxes, hr.shape[1])
+
+
+def displace(hr: np.ndarray, boxes: np.ndarray, field: np.ndarray) -> BoxedFace:
+    """Take pixel x from x + field(x), where field is (H, W, 2), px; boxes move as their centres."""
+    side = hr.shape[0]
+    across, down = np.meshgrid(*[np.arange(side, dtype=np.float32)] * 2)
+    warped = cv2.remap(
+        np.ascontiguousarray(hr),
+        across + field[..., 0],
+        down + field[..., 1],
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5  # pixel centres, as remap counts
+    moved = centres
+    for _ in range(INVERSION_STEPS):
+        x, y = moved.round().astype(int).clip(0, side - 1).T
+        moved = centres - field[y, x]
+    return warped, (boxes + np.tile(moved - centres, 2)).astype(np.float32)
 
 
 def similarity(

@@ -1,11 +1,12 @@
 """Augmentation: boxes follow the pixels, and chance decides alone."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faceskd.augment import Augment, Steps, Tone, mirror, similarity
+from faceskd.augment import Augment, Steps, Tone, Warp, displace, mirror, similarity
 from faceskd.components import COMPONENTS, MIRRORED
 from faceskd.config import compose, instantiate
 from faceskd.errors import ConfigError
@@ -186,6 +187,71 @@ class TestTone:
         assert 80 < (np.ptp(pictures, axis=1) == 0).sum() < 160
 
 
+class TestWarp:
+    @given(seed=st.integers(0, 2**32))
+    @settings(max_examples=25, deadline=None)
+    def test_boxes_follow_the_pixels_at_their_centres(self, seed):
+        face = np.full((256, 256, 3), 10, np.uint8)
+        for (x, y), colour in zip((BOXES[:, :2] + BOXES[:, 2:]) / 2, COLOURS, strict=True):
+            face[int(y) - 3 : int(y) + 3, int(x) - 3 : int(x) + 3] = colour
+        face, boxes = Warp(probability=1)(face, BOXES, np.random.default_rng(seed))
+        for box, before, colour in zip(boxes, BOXES, COLOURS, strict=True):
+            np.testing.assert_allclose((box[:2] + box[2:]) / 2, find(face, colour)[0], atol=1)
+            np.testing.assert_allclose(box[2:] - box[:2], before[2:] - before[:2], atol=1e-3)
+
+    def test_parts_move_apart(self):
+        """As no similarity does: the distance between the eyes, and from eyes to mouth."""
+        boxes = np.array(
+            [
+                Warp(probability=1)(painted(), BOXES, np.random.default_rng(seed))[1]
+                for seed in range(60)
+            ]
+        )
+        left, right, _, mouth = np.moveaxis((boxes[..., :2] + boxes[..., 2:]) / 2, 1, 0)
+        assert (right - left)[:, 0].std() > 2
+        assert (mouth - left)[:, 1].std() > 2
+        assert (right - left)[:, 1].std() < (right - left)[:, 0].std()
+
+    def test_without_asymmetry_both_halves_change_alike(self):
+        even = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+        even = cv2.GaussianBlur(even, (0, 0), 4)
+        even[:, 128:] = even[:, :128][:, ::-1]
+        warp = Warp(probability=1, asymmetry=0)
+        face, _ = warp(even, BOXES, np.random.default_rng(1))
+        assert np.abs(face.astype(int) - even).mean() > 1
+        assert np.abs(face.astype(int) - face[:, ::-1]).max() <= 2
+        face, _ = Warp(probability=1)(even, BOXES, np.random.default_rng(1))
+        assert np.abs(face.astype(int) - face[:, ::-1]).mean() > 1
+
+    @pytest.mark.parametrize("asymmetry", [0, 0.3, 1])
+    def test_nodes_have_the_deviation_that_was_told(self, asymmetry):
+        warp = Warp(asymmetry=asymmetry)
+        rng = np.random.default_rng(0)
+        fields = np.array([warp._drawn(rng, 256, 4)[::64, ::64] for _ in range(800)])
+        clipped = 0.88  # deviation of a normal variable clipped at 2 of its own: 0.8796
+        assert fields[:, 1:, 1].std() == pytest.approx(clipped, rel=0.1)
+        assert np.abs(fields).max() < 3
+
+    def test_a_field_says_where_pixels_come_from(self):
+        face = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+        field = np.broadcast_to(np.float32([3, -2]), (32, 32, 2))
+        moved, boxes = displace(face, np.float32([[10, 10, 20, 20]]), field)
+        np.testing.assert_array_equal(moved[5:25, 5:25], face[3:23, 8:28])
+        np.testing.assert_allclose(boxes, [[7, 12, 17, 22]])
+
+    def test_chance_alone_decides(self):
+        same, boxes = Warp(probability=0)(painted(), BOXES, np.random.default_rng(0))
+        np.testing.assert_array_equal(same, painted())
+        np.testing.assert_array_equal(boxes, BOXES)
+        changed = [
+            (Warp(probability=0.5)(painted(), BOXES, np.random.default_rng(seed))[1] != BOXES).any()
+            for seed in range(100)
+        ]
+        assert 30 < sum(changed) < 70
+        first, again = (Warp()(painted(), BOXES, np.random.default_rng(3)) for _ in range(2))
+        np.testing.assert_array_equal(first[0], again[0])
+
+
 class TestSteps:
     def test_are_done_in_their_order_with_one_generator(self):
         first, second = Augment(flip=1, jitter=1), Tone()
@@ -212,7 +278,7 @@ def strong(*overrides):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_boxes_follow_through_the_strong_one(seed):
-    augment = strong("tone=null", "exchange=null", "background=null")
+    augment = strong("tone=null", "exchange=null", "background=null", "warp=null")
     face, boxes = augment(painted(), BOXES, np.random.default_rng(seed), lambda: (painted(), BOXES))
     assert (face.shape, face.dtype) == ((256, 256, 3), np.uint8)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
