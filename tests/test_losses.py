@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import optimize
 from torch import nn
 
 from faceskd.errors import ConfigError
@@ -197,14 +197,31 @@ def test_perceptual_loss_of_blocks_is_that_of_a_smaller_image(images):
     torch.testing.assert_close(loss(*images), PerceptualLoss(vgg=vgg)(*halves))
 
 
+def test_perceptual_loss_looks_between_eyes_and_mouth_as_often_as_told():
+    face = torch.rand(1, 3, 64, 64)
+    other = face.clone()
+    other[..., 21:53, 16:48] = 0.5  # a window of 32 px around (0.5, 0.58) of 64
+    vgg = VGG19(width=2, taps=["relu1_1"])
+    torch.manual_seed(0)
+    focused, anywhere, half = (
+        [PerceptualLoss(vgg=vgg, crop=32, focus=share)(other, face).item() for _ in range(60)]
+        for share in (1.0, 0.0, 0.5)
+    )
+    assert np.ptp(focused) == 0
+    assert max(anywhere) < focused[0]
+    assert 18 < sum(value == focused[0] for value in half) < 42
+    with pytest.raises(ConfigError, match=r"a crop with focus=0\.5"):
+        PerceptualLoss(vgg=vgg, focus=0.5)
+
+
 # Levels, wherever they lie.
 
 
-def test_block_distribution_is_the_mean_wasserstein_distance(images):
-    distances = [
-        stats.wasserstein_distance(sr.flatten(), hr.flatten())
-        for sr, hr in zip(*images.unfold(-2, 4, 4).unfold(-2, 4, 4).flatten(1, 4), strict=True)
-    ]
+def test_block_distribution_is_the_mean_squared_cost_of_the_best_transport(images):
+    distances = []
+    for sr, hr in zip(*images.unfold(-2, 4, 4).unfold(-2, 4, 4).flatten(1, 4), strict=True):
+        cost = np.square(np.subtract.outer(sr.flatten().numpy(), hr.flatten().numpy()))
+        distances.append(cost[optimize.linear_sum_assignment(cost)].mean())
     loss = BlockDistribution(block=4)(*images)
     assert loss.item() == pytest.approx(np.mean(distances), rel=1e-5)
 

@@ -12,7 +12,7 @@ from tiny_training import checkpoint
 
 from faceskd.config import compose, compose_model, conf_dir
 from faceskd.curves import plot_curves, read_curves
-from faceskd.engine import Adversarial, Autoencoder, Distillation, Supervised
+from faceskd.engine import Adversarial, Autoencoder, Distillation, SoftTargets, Supervised
 from faceskd.errors import FaceskdError, MissingExtraError, WeightsError
 from faceskd.images import read_image
 from faceskd.models import VGG19
@@ -160,6 +160,15 @@ def test_every_experiment_builds(experiment, engine, materials, monkeypatch):
     assert type(built) is engine
     if isinstance(built, Distillation):
         assert built.distillation.scales == ((3,) if experiment == "student_sskd" else (0, 1, 2, 3))
+
+
+def test_a_finish_with_soft_targets_builds(materials):
+    overrides = ["experiment=finish", "engine=soft_targets", "name=test", "out=out"]
+    overrides.append(f"engine.teacher={materials}/teacher.safetensors")
+    built = build_engine(compose("train", overrides))
+    assert type(built) is SoftTargets
+    assert built.adversarial_weight == 0.15
+    assert set(built.taught.weights) == {"reconstruction", "colour"}
 
 
 @pytest.mark.parametrize("losses", ["pixel", "balanced", "own_encoder", "paper"])

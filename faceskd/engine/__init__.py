@@ -4,6 +4,7 @@ from faceskd.engine.adversarial import Adversarial
 from faceskd.engine.autoencoder import Autoencoder
 from faceskd.engine.base import Engine
 from faceskd.engine.distillation import Distillation
+from faceskd.engine.soft_targets import SoftTargets
 from faceskd.engine.supervised import Supervised
 
-__all__ = ["Adversarial", "Autoencoder", "Distillation", "Engine", "Supervised"]
+__all__ = ["Adversarial", "Autoencoder", "Distillation", "Engine", "SoftTargets", "Supervised"]

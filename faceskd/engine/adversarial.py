@@ -38,7 +38,7 @@ class Adversarial(Engine):
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         sr = self.network(batch["lr"], batch["boxes"])
-        total, parts = self.losses(sr, batch["hr"])
+        total, parts = self.image_losses(sr, batch)
         if self.uses_discriminator():
             assert self.discriminator is not None
             parts["adversarial"] = self.adversarial.generator(self.discriminator(sr))

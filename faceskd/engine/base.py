@@ -85,8 +85,12 @@ class Engine(Resumable):
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         """The network's loss, its parts, and what `discriminator_loss` needs of this batch."""
         sr = self.network(batch["lr"], batch["boxes"])
-        total, parts = self.losses(sr, batch["hr"])
+        total, parts = self.image_losses(sr, batch)
         return total, parts, None
+
+    def image_losses(self, sr: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of what compares SR faces with others, and its parts."""
+        return self.losses(sr, batch["hr"])
 
     def discriminator_loss(self, kept: Any) -> Tensor:
         """The discriminator's loss, from what `generator_loss` kept."""

@@ -33,7 +33,7 @@ class Distillation(Engine):
         adversarial_start: steps before the adversarial term takes part.
         output_weight: of the image losses once more, against the teacher's SR faces instead of HR
             ones: what its features are for, and what a face that is half guessed can be matched
-            with. Ours, after the soft targets of Hinton et al. 2015; 0 in the paper.
+            with. Ours; 0 in the paper. Without features, `SoftTargets` is what does it.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Distillation(Engine):
             teacher_sr, taught = self.teacher.forward_features(batch["lr"], batch["boxes"])
         student = self.distillation.adapt(features)
         teacher = self.distillation.choose(taught)
-        total, parts = self.losses(sr, batch["hr"])
+        total, parts = self.image_losses(sr, batch)
         parts["feature"] = self.distillation(student, teacher)
         total = total + self.feature_weight * parts["feature"]
         if self.output_weight > 0:

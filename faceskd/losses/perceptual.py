@@ -44,6 +44,9 @@ def squared_distance(feature: Tensor, target: Tensor) -> Tensor:
     return error / target.float().square().mean().clamp(min=1e-6)
 
 
+FOCUS = (0.5, 0.58)
+"""Between eyes and mouth of an aligned face: across and down, in sides of the image."""
+
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "relative": relative_distance,
     "unit": unit_distance,
@@ -62,11 +65,12 @@ class PerceptualLoss(nn.Module):
             network's features.
         crop: side of a window, px, the same for all faces of a call and drawn anew in each, that
             alone is compared; at 128 px the loss costs a quarter. None compares whole images.
+        focus: share of the windows that lie around `FOCUS`, where what tells faces apart is.
         pool: side of squares, px, whose means are compared in the place of pixels: at 2 a face of
             256 px costs what a window of 128 does, and its shape counts, not its pores.
 
     Raises:
-        ConfigError: an unknown distance, or not as many weights as taps.
+        ConfigError: an unknown distance, not as many weights as taps, or a focus without a crop.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class PerceptualLoss(nn.Module):
         weights: Sequence[float] | None = None,
         distance: str = "relative",
         crop: int | None = None,
+        focus: float = 0.0,
         pool: int = 1,
     ) -> None:
         super().__init__()
@@ -83,14 +88,17 @@ class PerceptualLoss(nn.Module):
             raise ConfigError(f"expected {len(vgg.taps)} weights, one a tap, got {len(weights)}")
         if distance not in DISTANCES:
             raise ConfigError(f"expected a distance of {', '.join(DISTANCES)}, got {distance!r}")
+        if focus and crop is None:
+            raise ConfigError(f"expected a crop with focus={focus}: it is a share of the windows")
         self.vgg = vgg.requires_grad_(False).eval()
         self.weights = tuple(weights or [1 / len(vgg.taps)] * len(vgg.taps))
         self.distance = DISTANCES[distance]
         self.crop = crop
+        self.focus = focus
         self.pool = pool
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        sr, hr = random_window(self.crop, sr, hr)
+        sr, hr = self._windows(sr, hr)
         sr, hr = F.avg_pool2d(sr, self.pool), F.avg_pool2d(hr, self.pool)
         with torch.no_grad():
             targets = self.vgg(hr)
@@ -98,3 +106,10 @@ class PerceptualLoss(nn.Module):
         for weight, feature, target in zip(self.weights, self.vgg(sr), targets, strict=True):
             total = total + weight * self.distance(feature, target)
         return total
+
+    def _windows(self, *images: Tensor) -> list[Tensor]:
+        side, size = self.crop, images[0].shape[-1]
+        if side is None or side >= size or not self.focus or torch.rand(()) >= self.focus:
+            return random_window(side, *images)
+        left, top = (min(max(round(at * size - side / 2), 0), size - side) for at in FOCUS)
+        return [image[..., top : top + side, left : left + side] for image in images]

@@ -1,0 +1,40 @@
+"""Training on a teacher's faces beside the real ones."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faceskd.engine.adversarial import Adversarial
+from faceskd.engine.base import Batch
+from faceskd.losses import WeightedSum
+from faceskd.models import SuperResolver
+
+
+class SoftTargets(Adversarial):
+    """`Adversarial`, with a second target: the teacher's SR face.
+
+    What 32x32 pixels leave open, a teacher has averaged over: its face can be met where the HR face
+    has to be guessed. The texture that averages lack is left to the adversary. After the soft
+    targets of Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+
+    Args:
+        teacher: frozen; in eval mode throughout, and not part of checkpoints.
+        taught: terms on SR faces and the teacher's.
+    """
+
+    def __init__(self, *, teacher: SuperResolver, taught: WeightedSum, **options: Any) -> None:
+        super().__init__(**options)
+        self.teacher = teacher.requires_grad_(False).eval()
+        self.taught = taught
+
+    def frozen_parts(self) -> tuple[str, ...]:
+        return (*super().frozen_parts(), "teacher", "taught")
+
+    def image_losses(self, sr: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        total, parts = super().image_losses(sr, batch)
+        with torch.no_grad():
+            target = self.teacher(batch["lr"], batch["boxes"])
+        taught, taught_parts = self.taught(sr, target)
+        parts |= {f"taught_{name}": part for name, part in taught_parts.items()}
+        return total + taught, parts
