@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from faceskd.errors import ConfigError
+from faceskd.machine import checked_device
 from faceskd.metrics import Direction, MetricSuite, Scores
 from faceskd.models.interpolation import Interpolation
 
@@ -192,11 +193,7 @@ def _check(
         raise ConfigError(f"batch_size is expected to be at least 1, got {batch_size}")
     if precision not in ("fp32", "bf16"):
         raise ConfigError(f"precision is expected to be fp32 or bf16, got {precision!r}")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"the device {device!r} cannot be used here: {reason}") from error
+    checked_device(device)
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""On what a figure was measured: processor, threads, accelerator, versions.
+"""The machine: what a device is called, and on what a figure was measured.
 
 A time or a score without its machine cannot be compared; every report carries this summary.
 """
@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+
+from faceskd.errors import ConfigError
 
 
 def machine_summary() -> dict[str, str | int]:
@@ -37,6 +39,23 @@ def machine_summary() -> dict[str, str | int]:
         summary["gpu_memory_gib"] = round(properties.total_memory / 2**30)
         summary["cuda"] = str(torch.version.cuda or torch.version.hip)
     return summary
+
+
+def checked_device(name: str) -> torch.device:
+    """A device by its name.
+
+    Raises:
+        ConfigError: it is no name of a device, or PyTorch does not see the device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"expected a device such as cpu or cuda, got {name!r}") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"the device {name!r} is not there: PyTorch sees {torch.cuda.device_count()} GPUs"
+        )
+    return device
 
 
 def multiplies_bfloat16() -> bool:

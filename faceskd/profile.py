@@ -15,9 +15,8 @@ from rich.progress import Progress
 from torch import Tensor
 
 from faceskd.errors import ConfigError
-from faceskd.export.eager import checked_device
 from faceskd.lr_faces import sample_lr_faces
-from faceskd.machine import machine_summary
+from faceskd.machine import checked_device, machine_summary
 from faceskd.profiling.ceilings import ceilings, probes
 from faceskd.profiling.end_to_end import FileStore
 from faceskd.profiling.memory import Memory, measure_memory

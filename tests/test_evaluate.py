@@ -147,7 +147,7 @@ def test_pictures_are_the_first_faces(show):
         ({}, {"faces": []}, "at least one face"),
         ({}, {"batch_size": 0}, "batch_size is expected to be at least 1, got 0"),
         ({}, {"precision": "fp8"}, "fp32 or bf16, got 'fp8'"),
-        ({}, {"device": "abacus"}, "the device 'abacus' cannot be used here"),
+        ({}, {"device": "abacus"}, "expected a device such as cpu or cuda, got 'abacus'"),
         ({"small": lambda lr, boxes: lr}, {}, r"'small' gave images \(5, 3, 32, 32\), expected"),
         ({"nan": lambda lr, boxes: lr.new_full((5, 3, 256, 256), torch.nan)}, {}, "not finite"),
     ],

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from faceskd.errors import ConfigError, ExportError, WeightsError
 from faceskd.export.base import Backend
-from faceskd.export.eager import Served, checked_device
+from faceskd.export.eager import Served
 from faceskd.export.safetensors import ARITHMETIC
 from faceskd.lr_faces import LR_SIZE
+from faceskd.machine import checked_device
 from faceskd.models.base import SuperResolver
 
 EXAMPLE_BATCH = 2  # torch.export bakes a batch of one into the graph

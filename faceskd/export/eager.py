@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from faceskd.errors import ConfigError, WeightsError
+from faceskd.machine import checked_device
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
 
@@ -63,23 +64,6 @@ def eager(
         )
     run = torch.inference_mode()(Served(network, precision, place))
     return CudaGraphs(run, device) if precision == "fp16" else run
-
-
-def checked_device(name: str) -> torch.device:
-    """A device by its name.
-
-    Raises:
-        ConfigError: it is no name of a device, or PyTorch does not see the device.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"expected a device such as cpu or cuda, got {name!r}") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"the device {name!r} is not there: PyTorch sees {torch.cuda.device_count()} GPUs"
-        )
-    return device
 
 
 class CudaGraphs:

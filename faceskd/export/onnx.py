@@ -12,8 +12,8 @@ from torch import Tensor
 
 from faceskd.errors import MissingExtraError, WeightsError
 from faceskd.export.base import Backend
-from faceskd.export.eager import checked_device
 from faceskd.lr_faces import LR_SIZE
+from faceskd.machine import checked_device
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
 
