@@ -267,21 +267,29 @@ class TestTeacher:
             )
             assert not torch.equal(teacher(lr, boxes), sr)
 
-    def test_mirrored_is_the_mean_of_a_face_and_its_mirror_image(self, teacher: Teacher) -> None:
+    def test_a_share_of_the_mirrored_face(self, teacher: Teacher) -> None:
         lr, boxes = faces(2)
         width = 8 * SIZE
         left_eye, right_eye, nose, mouth = (width - boxes[..., [2, 1, 0, 3]]).unbind(1)
         mirror = torch.stack([right_eye, left_eye, nose, mouth], 1)
         mirror[..., [1, 3]] = width - mirror[..., [1, 3]]  # heights stay
         with torch.no_grad():
-            mean = (teacher(lr, boxes) + teacher(lr.flip(-1), mirror).flip(-1)) / 2
+            here, there = teacher(lr, boxes), teacher(lr.flip(-1), mirror).flip(-1)
             features = teacher.forward_features(lr, boxes)[1]
-            teacher.mirrored = True
+            teacher.mirror_share = 0.25
+            torch.testing.assert_close(teacher(lr, boxes), 0.75 * here + 0.25 * there)
+            teacher.mirror_share = 0.5
+            mean = (here + there) / 2
             sr, mirrored_features = teacher.forward_features(lr, boxes)
             torch.testing.assert_close(sr, mean)
             torch.testing.assert_close(teacher(lr.flip(-1), mirror), sr.flip(-1))
             torch.testing.assert_close(mirrored_features, features)
             assert not torch.allclose(teacher.train()(lr, boxes), mean)
+
+    @pytest.mark.parametrize("share", [-0.1, 1.5])
+    def test_a_share_is_from_0_to_1(self, share: float) -> None:
+        with pytest.raises(ConfigError, match=f"mirror_share from 0 to 1, got {share}"):
+            Teacher(encoder=VGG19(width=2), mirror_share=share)
 
     def test_sizes_of_the_dictionary(self, teacher: Teacher) -> None:
         atoms = random_dictionary(teacher.encoder).atoms.values()

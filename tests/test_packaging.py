@@ -89,7 +89,7 @@ def test_an_installed_command_composes_its_config(installed, tmp_path):
 
 def test_the_entry_point_is_the_command_line(installed):
     (entry,) = installed.glob("*.dist-info/entry_points.txt")
-    assert "faceskd = faceskd.cli:main" in entry.read_text()
+    assert "faceskd = faceskd.cli:program" in entry.read_text()
 
 
 def test_a_plain_clone_finds_its_configs(tmp_path):
