@@ -157,8 +157,8 @@ class Warp:
         """Displacements (side, side, 2) from nodes at the corners of cells, of variance 1 there."""
         nodes = rng.standard_normal((cells + 1, cells + 1, 2)).clip(-2, 2)  # no folds
         mirrored = nodes[:, ::-1] * (-1, 1)
-        even, odd = (nodes + mirrored) / 2, (nodes - mirrored) / 2
-        mixed = (2 * (1 - self.asymmetry)) ** 0.5 * even + (2 * self.asymmetry) ** 0.5 * odd
+        even, odd = nodes + mirrored, nodes - mirrored  # of twice the variance
+        mixed = ((1 - self.asymmetry) / 2) ** 0.5 * even + (self.asymmetry / 2) ** 0.5 * odd
         cell = side // cells  # cv2 takes nodes for centres of cells: half of one is left over
         between = cv2.resize(mixed, (side + cell, side + cell), interpolation=cv2.INTER_CUBIC)
         return between[cell // 2 :, cell // 2 :][:side, :side].astype(np.float32)
