@@ -13,7 +13,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, ListConfig, open_dict
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from faceskd.config import instantiate, to_plain
@@ -24,7 +24,7 @@ from faceskd.engine.callbacks import TimeSlice
 from faceskd.engine.checkpoint_io import AtomicCheckpointIO
 from faceskd.errors import ConfigError, MissingExtraError, WeightsError
 from faceskd.files import make_folder
-from faceskd.models.base import SuperResolver
+from faceskd.models import Ensemble, SuperResolver
 from faceskd.models.vgg_weights import save_vgg_weights
 from faceskd.weights import build_network, load_network, load_state, save_network
 
@@ -132,13 +132,20 @@ def build_engine(cfg: DictConfig) -> Engine | Autoencoder:
         warm_start(network, cfg.init)
     parts: dict[str, Any] = {"network": network, "losses": instantiate(cfg.losses)}
     if "teacher" in cfg.engine:
-        parts["teacher"] = load_network(cfg.engine.teacher, cfg.teacher_dictionary)
+        parts["teacher"] = load_teacher(cfg.engine.teacher, cfg.teacher_dictionary)
     engine = cfg.engine.copy()
     with open_dict(engine):
         engine.pop("teacher", None)
     # The model's config stays what it is; Hydra would build a network from it.
     factory = instantiate(engine, _partial_=True)
     return factory(model_config=model_config, **parts)
+
+
+def load_teacher(files: str | ListConfig, dictionary: str | None) -> SuperResolver:
+    """The network of a weights file, or the `Ensemble` of several."""
+    if isinstance(files, str):
+        return load_network(files, dictionary)
+    return Ensemble(networks=[load_network(file, dictionary) for file in files])
 
 
 def warm_start(network: SuperResolver, path: Path | str) -> None:

@@ -21,6 +21,7 @@ from tiny_engines import (
 )
 from torch import nn
 
+from faceskd.components import mirror_boxes
 from faceskd.engine import Autoencoder
 from faceskd.engine.base import TrainingDivergedError
 from faceskd.losses import LeastSquares
@@ -114,14 +115,20 @@ def test_one_distillation_step_is_eq_6_and_7(output_weight, batch):
             torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_one_step_with_soft_targets_has_two_targets(batch):
-    engine = make_engine("soft_targets", optimizer=SGD, clip=None, average_decay=None)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_one_step_with_soft_targets_has_two_targets(mirrored, batch):
+    engine = make_engine(
+        "soft_targets", optimizer=SGD, clip=None, average_decay=None, mirrored=mirrored
+    )
     twin = copy.deepcopy(engine).train()
     trainer = fit(engine, batch, 1)
 
     sr = twin.network(batch["lr"])
     with torch.no_grad():
         taught = twin.teacher.eval()(batch["lr"], batch["boxes"])
+        if mirrored:
+            boxes = mirror_boxes(batch["boxes"], 64)
+            taught = (taught + twin.teacher(batch["lr"].flip(-1), boxes).flip(-1)) / 2
     taught_loss = (sr - taught).square().mean()
     fooled = sum((scores - 1).square().mean() for scores in twin.discriminator(sr))
     loss = 10 * (sr - batch["hr"]).abs().mean() + 7 * taught_loss

@@ -13,6 +13,7 @@ from faceskd.errors import ConfigError
 from faceskd.losses import (
     BlockDistribution,
     Charbonnier,
+    InBox,
     L1Loss,
     MSELoss,
     PerceptualLoss,
@@ -35,6 +36,7 @@ IMAGE_LOSSES = {
     "charbonnier": Charbonnier,
     "perceptual": perceptual,
     "block_distribution": partial(BlockDistribution, block=4),
+    "in_box": partial(InBox, box=[1, 0, 8, 6], loss=L1Loss()),
 }
 
 
@@ -227,23 +229,33 @@ def test_block_distribution_is_the_mean_squared_cost_of_the_best_transport(image
 
 
 def test_block_distribution_minds_levels_and_not_their_places(images):
-    sr, hr = images
+    hr = images[1]
     assert BlockDistribution(block=8)(hr.flip(-1)[..., :8], hr[..., 8:]).item() == 0
-    boxed = BlockDistribution(block=4, box=[8, 4, 16, 8])
-    torch.testing.assert_close(
-        boxed(sr, hr), BlockDistribution(block=4)(sr[..., 4:8, 8:], hr[..., 4:8, 8:])
-    )
 
 
-@pytest.mark.parametrize("box", [[0, 0, 12, 16], [0, 16, 16, 16], [0, 0, 16, 20]])
-def test_a_box_of_broken_blocks_is_refused(box):
-    with pytest.raises(ConfigError, match="a box of blocks of 16 px"):
-        BlockDistribution(box=box)
+def test_an_image_of_broken_blocks_is_refused():
+    with pytest.raises(ConfigError, match="expected blocks of 16 px, got 20x16 pixels"):
+        BlockDistribution()(torch.rand(1, 3, 16, 20), torch.rand(1, 3, 16, 20))
+
+
+# A part of the face.
+
+
+def test_a_loss_in_a_box_is_that_of_the_box(images):
+    sr, hr = images
+    boxed = InBox(box=[8, 4, 16, 8], loss=L1Loss())
+    torch.testing.assert_close(boxed(sr, hr), (sr - hr)[..., 4:8, 8:16].abs().mean())
+
+
+@pytest.mark.parametrize("box", [[8, 4, 8, 8], [8, 8, 16, 4], [-1, 0, 4, 4]])
+def test_a_box_that_is_none_is_refused(box):
+    with pytest.raises(ConfigError, match="a box left, top, right, bottom"):
+        InBox(box=box, loss=L1Loss())
 
 
 def test_an_image_that_does_not_hold_the_box_is_refused(images):
     with pytest.raises(ConfigError, match=r"the box \[0, 0, 32, 16\], got 16x16 pixels"):
-        BlockDistribution(box=[0, 0, 32, 16])(*images)
+        InBox(box=[0, 0, 32, 16], loss=L1Loss())(*images)
 
 
 # Their sum.

@@ -15,7 +15,7 @@ from faceskd.curves import plot_curves, read_curves
 from faceskd.engine import Adversarial, Autoencoder, Distillation, SoftTargets, Supervised
 from faceskd.errors import FaceskdError, MissingExtraError, WeightsError
 from faceskd.images import read_image
-from faceskd.models import VGG19
+from faceskd.models import VGG19, Ensemble
 from faceskd.training import build_engine, build_trainer, warm_start
 from faceskd.weights import build_network, load_network, read_metadata
 
@@ -168,7 +168,16 @@ def test_a_finish_with_soft_targets_builds(materials):
     built = build_engine(compose("train", overrides))
     assert type(built) is SoftTargets
     assert built.adversarial_weight == 0.15
+    assert built.mirrored
     assert set(built.taught.weights) == {"reconstruction", "colour"}
+
+
+def test_several_teachers_are_one(materials):
+    file = f"{materials}/teacher.safetensors"
+    overrides = ["experiment=finish", "engine=soft_targets", "name=test", "out=out"]
+    built = build_engine(compose("train", [*overrides, f"engine.teacher=[{file},{file}]"]))
+    assert type(built.teacher) is Ensemble
+    assert len(built.teacher.networks) == 2
 
 
 @pytest.mark.parametrize("losses", ["pixel", "balanced", "own_encoder", "paper"])

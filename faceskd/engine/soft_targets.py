@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from faceskd.components import mirror_boxes
 from faceskd.engine.adversarial import Adversarial
 from faceskd.engine.base import Batch
 from faceskd.losses import WeightedSum
@@ -21,20 +22,33 @@ class SoftTargets(Adversarial):
     Args:
         teacher: frozen; in eval mode throughout, and not part of checkpoints.
         taught: terms on SR faces and the teacher's.
+        mirrored: whether the teacher's face is the mean of two, the second made of the mirrored LR
+            face and mirrored back.
     """
 
-    def __init__(self, *, teacher: SuperResolver, taught: WeightedSum, **options: Any) -> None:
+    def __init__(
+        self, *, teacher: SuperResolver, taught: WeightedSum, mirrored: bool = False, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.teacher = teacher.requires_grad_(False).eval()
         self.taught = taught
+        self.mirrored = mirrored
 
     def frozen_parts(self) -> tuple[str, ...]:
         return (*super().frozen_parts(), "teacher", "taught")
 
     def image_losses(self, sr: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         total, parts = super().image_losses(sr, batch)
-        with torch.no_grad():
-            target = self.teacher(batch["lr"], batch["boxes"])
-        taught, taught_parts = self.taught(sr, target)
+        taught, taught_parts = self.taught(sr, self.target(batch))
         parts |= {f"taught_{name}": part for name, part in taught_parts.items()}
         return total + taught, parts
+
+    @torch.no_grad()
+    def target(self, batch: Batch) -> Tensor:
+        """The teacher's SR faces, (B, 3, H, W)."""
+        lr, boxes = batch["lr"], batch["boxes"]
+        target = self.teacher(lr, boxes)
+        if not self.mirrored:
+            return target
+        other = self.teacher(lr.flip(-1), mirror_boxes(boxes, target.shape[-1]))
+        return (target + other.flip(-1)) / 2

@@ -6,6 +6,7 @@ from typing import TypedDict
 from torch import Tensor, nn
 
 from faceskd.losses.adversarial import Hinge, LeastSquares
+from faceskd.losses.box import InBox
 from faceskd.losses.distillation import FeatureDistillation
 from faceskd.losses.distribution import BlockDistribution
 from faceskd.losses.perceptual import PerceptualLoss
@@ -16,6 +17,7 @@ __all__ = [
     "Charbonnier",
     "FeatureDistillation",
     "Hinge",
+    "InBox",
     "L1Loss",
     "LeastSquares",
     "MSELoss",

@@ -1,7 +1,5 @@
 """Distance between the levels that two images have, wherever in a block they lie."""
 
-from collections.abc import Sequence
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,30 +17,19 @@ class BlockDistribution(nn.Module):
 
     Args:
         block: side of the blocks, px.
-        box: left, top, right, bottom, px: what of aligned faces is compared. None is all.
 
     Raises:
-        ConfigError: the box is no whole number of blocks, or images do not hold it.
+        ConfigError: an image is no whole number of blocks.
     """
 
-    def __init__(self, *, block: int = 16, box: Sequence[int] | None = None) -> None:
+    def __init__(self, *, block: int = 16) -> None:
         super().__init__()
-        if box is not None:
-            left, top, right, bottom = box
-            if right <= left or bottom <= top or (right - left) % block or (bottom - top) % block:
-                raise ConfigError(f"expected a box of blocks of {block} px, got {list(box)}")
         self.block = block
-        self.box = tuple(box) if box is not None else None
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        if self.box is not None:
-            left, top, right, bottom = self.box
-            if hr.shape[-1] < right or hr.shape[-2] < bottom:
-                raise ConfigError(
-                    f"expected images that hold the box {list(self.box)}, got "
-                    f"{hr.shape[-1]}x{hr.shape[-2]} pixels"
-                )
-            sr, hr = (image[..., top:bottom, left:right] for image in (sr, hr))
+        height, width = hr.shape[-2:]
+        if height % self.block or width % self.block:
+            raise ConfigError(f"expected blocks of {self.block} px, got {width}x{height} pixels")
         return F.mse_loss(self._sorted(sr), self._sorted(hr))
 
     def _sorted(self, image: Tensor) -> Tensor:

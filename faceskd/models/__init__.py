@@ -7,12 +7,14 @@ from faceskd.models.discriminators import (
     PatchDiscriminator,
     ProjectedDiscriminator,
 )
+from faceskd.models.ensemble import Ensemble
 from faceskd.models.student import Student
 from faceskd.models.teacher import Teacher
 from faceskd.models.vgg import VGG19
 
 __all__ = [
     "VGG19",
+    "Ensemble",
     "FeatureDiscriminators",
     "FeatureInfo",
     "MultiScaleDiscriminator",
