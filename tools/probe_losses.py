@@ -1,0 +1,103 @@
+"""Which loss leads to the person? What faces gain in identity that follow its gradient a little.
+
+    python tools/probe_losses.py FACES faceskd/pretrained/teacher.safetensors --face-model ONNX
+
+FACES is a folder that `faceskd prepare` wrote. The SR faces of a network take four steps down the
+gradient of each loss of probe_losses.yaml, each a change of 0.6 grey levels (root mean square),
+in the whole face and in parts of it; HR is what they are led to, so that this says which errors a
+loss minds, not which a network can learn to avoid. Face recognition only measures here.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.progress import track
+from rich.table import Column, Table
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from faceskd.config import conf_dir, fail, instantiate, register_resolvers
+from faceskd.data import FaceDataset
+from faceskd.errors import FaceskdError
+from faceskd.losses import InBox
+from faceskd.metrics.identity import Identity
+from faceskd.weights import load_network
+
+STEPS = 4
+STEP = 0.6 / 255
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def follow(loss: Loss, sr: Tensor, hr: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in [0, 1] after `STEPS` steps of `STEP`, each image by its own length."""
+    for _ in range(STEPS):
+        point = sr.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(point, hr), point)
+        length = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
+        sr = (point.detach() - STEP * gradient / length).clamp(0, 1)
+    return sr
+
+
+def probe(
+    network: nn.Module, faces: Iterable[Any], losses: Mapping[str, Loss], identity: Identity
+) -> dict[str, Tensor]:
+    """Identity that each face gains by each loss, and "start", what it had: (faces,) each."""
+    figures: dict[str, list[Tensor]] = {name: [] for name in ("start", *losses)}
+    for batch in track(faces, "probing"):
+        hr, landmarks = batch["hr"], batch["landmarks"]
+        with torch.no_grad():
+            sr = network(batch["lr"], batch["boxes"]).clamp(0, 1)
+        start = identity.per_image(sr, hr, landmarks)
+        figures["start"].append(start)
+        for name, loss in losses.items():
+            moved = identity.per_image(follow(loss, sr, hr), hr, landmarks)
+            figures[name].append(moved - start)
+    return {name: torch.cat(values) for name, values in figures.items()}
+
+
+def show(figures: dict[str, Tensor], losses: list[str], boxes: list[str]) -> None:
+    """Print means and their standard errors, one row a loss, one column a box."""
+    table = Table(Column("loss", no_wrap=True), *boxes)
+    for loss in losses:
+        gains = [figures[f"{loss} in {box}"] for box in boxes]
+        cells = [f"{g.mean():+.4f} ± {g.std() / len(g) ** 0.5:.4f}" for g in gains]
+        table.add_row(loss, *cells)
+    start = figures["start"]
+    Console().print(f"identity at the start: {start.mean():.4f}, {len(start)} faces")
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Identity gained along gradients of losses.")
+    parser.add_argument("faces", type=Path)
+    parser.add_argument("weights", type=Path, help="of the network whose SR faces are the start")
+    parser.add_argument("--face-model", type=Path, required=True, help="ONNX, see conf/evaluate")
+    parser.add_argument("--dictionary", type=Path, help="of a teacher")
+    parser.add_argument("--split", default="val")
+    given = parser.parse_args()
+    register_resolvers()
+    config = OmegaConf.load(Path(__file__).with_suffix(".yaml"))
+    try:
+        losses = {name: instantiate(loss) for name, loss in config.losses.items()}
+        probes = {
+            f"{name} in {key}": InBox(box=box, loss=loss)
+            for name, loss in losses.items()
+            for key, box in config.boxes.items()
+        }
+        degradation = instantiate(OmegaConf.load(conf_dir() / "degradation" / "paper.yaml"))
+        dataset = FaceDataset(given.faces, given.split, degradation, seed=0)
+        network = load_network(given.weights, given.dictionary)
+        identity = Identity(given.face_model)
+        figures = probe(network, DataLoader(dataset, batch_size=8), probes, identity)
+    except FaceskdError as error:
+        raise fail(error) from None
+    show(figures, list(losses), list(config.boxes))
+
+
+if __name__ == "__main__":
+    main()
