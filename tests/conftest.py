@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from tiny_dictionary import built
 from tiny_engines import batch
 from tiny_training import materials, run, words
 
@@ -15,7 +16,7 @@ from faceskd.images import write_image
 from faceskd.manifest import OK, Record, write_manifest
 from faceskd.portraits import render_portrait
 
-__all__ = ["batch", "materials", "run", "words"]
+__all__ = ["batch", "built", "materials", "run", "words"]
 
 settings.register_profile("faceskd", deadline=None)  # a slow machine is no failure
 settings.load_profile("faceskd")

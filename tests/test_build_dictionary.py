@@ -1,0 +1,337 @@
+"""The build of a dictionary, which survives being killed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_dictionary import KEYS, SETTINGS, K, encoder
+from torchvision.ops import roi_align
+
+from faceskd import __version__, build_dictionary, clustering
+from faceskd.build_dictionary import BuildSettings, Built, component_features
+from faceskd.commands.dictionary import main
+from faceskd.components import COMPONENTS
+from faceskd.config import compose
+from faceskd.dictionary import Dictionary, atom_shape
+from faceskd.errors import ConfigError, DictionaryError, FacesError, WeightsError
+from faceskd.files import sha256
+from faceskd.images import read_image, to_tensor, write_image
+from faceskd.manifest import Record, read_manifest, write_manifest
+from faceskd.models import VGG19
+from faceskd.models.vgg import DICTIONARY_TAPS
+from faceskd.models.vgg_weights import save_vgg_weights
+
+Build = Callable[..., Built]
+
+
+@pytest.fixture
+def build(prepared_faces: Path, tmp_path: Path) -> Build:
+    def run(name: str = "d", settings: BuildSettings = SETTINGS, **options: object) -> Built:
+        out = tmp_path / f"{name}.safetensors"
+        return build_dictionary.build_dictionary(
+            prepared_faces, encoder(), out, settings, **options
+        )
+
+    return run
+
+
+def content(path: Path) -> bytes:
+    """Of all atoms: the metadata holds the memory that a run took."""
+    return b"".join(value.numpy().tobytes() for _, value in sorted(load_file(path).items()))
+
+
+class TestBuild:
+    def test_atoms_are_means_of_the_components_of_faces(
+        self, built: tuple[Built, Path], prepared_faces: Path
+    ) -> None:
+        result, _ = built
+        records = read_manifest(prepared_faces, "train")[:12]
+        assert result.records == records
+        vgg = encoder()
+        hr = to_tensor(np.stack([read_image(prepared_faces / r.face) for r in records]))
+        boxes = torch.tensor([record.boxes for record in records])
+        with torch.no_grad():
+            features = vgg(hr)
+        for tap, info, maps in zip(vgg.taps, vgg.feature_info, features, strict=True):
+            for index, component in enumerate(COMPONENTS):
+                key = f"{tap}/{component}"
+                size = atom_shape(component, info)[1]
+                rows = torch.stack(
+                    [
+                        roi_align(
+                            maps[i : i + 1], [boxes[i : i + 1, index]], size,
+                            1 / info.stride, 2, True,
+                        )[0]
+                        for i in range(len(records))
+                    ]
+                ).flatten(1)  # fmt: skip
+                atoms = result.dictionary.atoms[key].float().flatten(1)
+                members = torch.cdist(rows, torch.from_numpy(result.clusters[key].centres)).argmin(
+                    1
+                )
+                for k in range(K):
+                    mean = rows[members == k].mean(0)
+                    torch.testing.assert_close(atoms[k], mean, rtol=5e-3, atol=5e-3, msg=key)
+
+    def test_features_by_spatial_scale_are_the_same(self) -> None:
+        vgg, hr = encoder(), torch.rand(2, 3, 256, 256)
+        boxes = torch.tensor([[[60.0, 60, 110, 110], [140, 60, 190, 110], [100, 110, 150, 160],
+                               [80, 160, 180, 240]]] * 2)  # fmt: skip
+        with torch.no_grad():
+            cuts = component_features(vgg, hr, boxes)
+        assert list(cuts) == KEYS
+        for tap, info in zip(vgg.taps, vgg.feature_info, strict=True):
+            for component in COMPONENTS:
+                assert cuts[f"{tap}/{component}"].shape == (2, *atom_shape(component, info))
+
+    def test_provenance_is_complete(self, built: tuple[Built, Path]) -> None:
+        result, out = built
+        provenance = result.dictionary.provenance
+        assert json.loads(out.with_suffix(".json").read_text()) == provenance
+        assert provenance["faces"] == 12
+        assert provenance["taps"] == list(DICTIONARY_TAPS)
+        assert provenance["width"] == 1
+        assert provenance["encoder"] == result.dictionary.encoder == encoder().fingerprint()
+        assert (provenance["atoms"], provenance["seed"]) == (K, 0)
+        assert provenance["peak_memory_mib"] > 0
+        assert provenance["versions"]["faceskd"] == __version__
+        assert set(provenance["versions"]) == {"faceskd", "torch", "scikit-learn", "numpy"}
+        for name in ("inertia", "revived", "counts"):
+            assert list(provenance[name]) == KEYS
+        for key, counts in provenance["counts"].items():
+            assert len(counts) == K
+            assert min(counts) >= 1, key
+            assert sum(counts) == 12
+            assert provenance["inertia"][key] > 0
+
+    def test_nothing_else_is_left(self, built: tuple[Built, Path]) -> None:
+        _, out = built
+        assert sorted(path.name for path in out.parent.iterdir()) == ["d.json", "d.safetensors"]
+
+    def test_it_repeats(self, built: tuple[Built, Path], build: Build, tmp_path: Path) -> None:
+        build(keep_work=True)
+        assert content(tmp_path / "d.safetensors") == content(built[1])
+        assert (tmp_path / "d.safetensors.work").is_dir()
+
+    def test_a_teacher_takes_it_and_another_encoder_does_not(
+        self, built: tuple[Built, Path]
+    ) -> None:
+        from faceskd.models import Teacher
+
+        result, out = built
+        teacher = Teacher(encoder=encoder(), dictionary=out)
+        assert teacher.dictionary_sha256 == result.dictionary.sha256 == sha256(out)
+        values = sum(value.numel() for value in result.dictionary.atoms.values())
+        assert teacher.dictionary_bytes == 4 * values
+        with pytest.raises(DictionaryError, match=result.dictionary.encoder):
+            Teacher(encoder=VGG19(width=1), dictionary=out)
+
+    def test_the_encoder_given_stays_as_it_was(self, prepared_faces: Path, tmp_path: Path) -> None:
+        vgg = encoder().train()
+        build_dictionary.build_dictionary(prepared_faces, vgg, tmp_path / "d.safetensors", SETTINGS)
+        assert vgg.training
+        assert vgg.convs["1_1"].weight.requires_grad
+
+
+class Killed(Exception):
+    pass
+
+
+class TestInterruption:
+    """A killed build that is started again ends with the same atoms."""
+
+    @pytest.mark.parametrize("batches", [0, 1, 2])
+    def test_in_extraction(
+        self,
+        batches: int,
+        built: tuple[Built, Path],
+        build: Build,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Killed in the middle of a batch, when some of its files are written."""
+        writes, opened = [], build_dictionary._open_features
+
+        def open_or_die(*args: object) -> np.memmap:
+            writes.append(args)
+            if len(writes) > batches * len(KEYS) + 7:
+                raise Killed
+            return opened(*args)
+
+        monkeypatch.setattr(build_dictionary, "_open_features", open_or_die)
+        with pytest.raises(Killed):
+            build()
+        assert not (tmp_path / "d.safetensors").exists()
+        monkeypatch.setattr(build_dictionary, "_open_features", opened)
+        encoded = self.count_faces(monkeypatch)
+        build()
+        assert sum(encoded) == 12 - 5 * batches
+        assert content(tmp_path / "d.safetensors") == content(built[1])
+
+    def test_when_the_first_file_was_only_begun(
+        self,
+        built: tuple[Built, Path],
+        build: Build,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(build_dictionary, "component_features", self.die)
+            with pytest.raises(Killed):
+                build()
+        work = tmp_path / "d.safetensors.work"
+        (work / "features_relu2_2_left_eye.npy").write_bytes(b"\x93NUM")
+        build()
+        assert content(tmp_path / "d.safetensors") == content(built[1])
+
+    def test_in_clustering(
+        self,
+        built: tuple[Built, Path],
+        build: Build,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        half, calls = len(KEYS) // 2, []
+        allowed = iter(range(half))
+
+        def cluster_half(*args: object, **options: object) -> clustering.Clusters:
+            if next(allowed, None) is None:
+                raise Killed
+            return cluster(*args, **options)
+
+        def cluster(*args: object, **options: object) -> clustering.Clusters:
+            calls.append(args)
+            return clustering.kmeans(*args, **options)
+
+        monkeypatch.setattr(build_dictionary, "kmeans", cluster_half)
+        with pytest.raises(Killed):
+            build()
+        monkeypatch.setattr(build_dictionary, "kmeans", cluster)
+        encoded = self.count_faces(monkeypatch)
+        result = build()
+        assert encoded == []
+        assert len(calls) == len(KEYS)  # each once, in two runs
+        assert content(tmp_path / "d.safetensors") == content(built[1])
+        for key, clusters in built[0].clusters.items():
+            np.testing.assert_array_equal(result.clusters[key].nearest, clusters.nearest)
+            assert result.clusters[key].inertia == clusters.inertia
+            assert result.clusters[key].revived == clusters.revived
+
+    @pytest.mark.parametrize("change", ["settings", "encoder", "note"])
+    def test_work_of_another_build_is_not_used(
+        self,
+        change: str,
+        build: Build,
+        prepared_faces: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        build(keep_work=True)
+        encoded = self.count_faces(monkeypatch)
+        build(keep_work=True)
+        assert encoded == []
+        out, settings, vgg = tmp_path / "d.safetensors", SETTINGS, encoder()
+        if change == "settings":
+            settings = BuildSettings(**vars(SETTINGS) | {"limit": 10})
+        elif change == "encoder":
+            vgg = VGG19(width=1)
+        else:
+            (tmp_path / "d.safetensors.work" / "build.json").unlink()
+        build_dictionary.build_dictionary(prepared_faces, vgg, out, settings)
+        assert sum(encoded) == settings.limit
+
+    @staticmethod
+    def die(*args: object) -> dict:
+        raise Killed
+
+    @staticmethod
+    def count_faces(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        counted: list[int] = []
+
+        def counting(vgg: VGG19, hr: torch.Tensor, boxes: torch.Tensor) -> dict:
+            counted.append(len(hr))
+            return component_features(vgg, hr, boxes)
+
+        monkeypatch.setattr(build_dictionary, "component_features", counting)
+        return counted
+
+
+class TestRefusals:
+    def test_fewer_faces_than_atoms(self, build: Build, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="at least 25 faces for K = 25, got 24 in the split"):
+            build(settings=BuildSettings(atoms=25))
+        assert not list(tmp_path.iterdir())
+
+    def test_limit_counts(self, build: Build) -> None:
+        with pytest.raises(ConfigError, match="at least 5 faces for K = 5, got 4"):
+            build(settings=BuildSettings(atoms=5, limit=4))
+
+    def test_split_without_faces(self, build: Build) -> None:
+        with pytest.raises(FacesError, match="no face in the split 'extra'"):
+            build(split="extra")
+
+    @pytest.mark.parametrize("name", ["atoms", "batch_size", "iterations", "limit"])
+    def test_numbers_that_cannot_be(self, name: str) -> None:
+        with pytest.raises(ConfigError, match=f"expected {name} of at least 1, got 0"):
+            BuildSettings(**{name: 0})
+        with pytest.raises(ConfigError, match="seed of at least 0"):
+            BuildSettings(seed=-1)
+
+    def test_faces_of_another_size(self, tmp_path: Path) -> None:
+        write_image(tmp_path / "a.png", np.zeros((128, 160, 3), np.uint8))
+        boxes = [[10.0, 10, 40, 40]] * 4
+        write_manifest(tmp_path, [Record("a.jpg", "ok", split="train", face="a.png", boxes=boxes)])
+        with pytest.raises(FacesError, match=r"256x256 px, but a\.png is 160x128"):
+            build_dictionary.build_dictionary(
+                tmp_path, encoder(), tmp_path / "d.safetensors", BuildSettings(atoms=1)
+            )
+
+
+class TestCommand:
+    @pytest.fixture
+    def options(self, prepared_faces: Path, tmp_path: Path) -> list[str]:
+        weights = tmp_path / "encoder.safetensors"
+        save_vgg_weights(encoder(), weights)
+        return [
+            f"faces={prepared_faces}", "encoder=tiny", "encoder.width=1",
+            f"encoder.weights={weights}", f"out={tmp_path}/d.safetensors", "atoms=3", "limit=6",
+            "initialisations=1", "iterations=2", "threads=1",
+        ]  # fmt: skip
+
+    def test_builds_says_how_and_shows(
+        self, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        main.task(compose("dictionary", options))
+        printed = capsys.readouterr().out
+        assert "peak memory" in printed
+        assert "conv5_4/mouth" in printed
+        dictionary = Dictionary.load(tmp_path / "d.safetensors")
+        assert dictionary.provenance["faces"] == 6
+        assert dictionary.encoder == encoder().fingerprint()
+        assert len(list((tmp_path / "d.sheets").glob("*.png"))) == len(KEYS)
+        assert not (tmp_path / "d.safetensors.work").exists()
+
+    def test_random_weights_are_refused(self, options: list[str]) -> None:
+        with pytest.raises(ConfigError, match=r"encoder with weights.*experiment=encoder"):
+            main.task(compose("dictionary", [*options, "encoder.weights=null"]))
+
+    def test_missing_weights_are_a_sentence_on_the_command_line(
+        self,
+        options: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        wrong = [*options, "encoder.weights=/nowhere.safetensors"]
+        with pytest.raises(WeightsError, match="no VGG-19 weights at"):
+            main.task(compose("dictionary", wrong))
+        monkeypatch.setattr("sys.argv", ["dictionary", *wrong])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        printed = capsys.readouterr().err
+        assert "error: no VGG-19 weights at '/nowhere.safetensors'" in printed
+        assert "Traceback" not in printed
