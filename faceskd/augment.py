@@ -125,18 +125,21 @@ class Warp:
     """Another face's shape: a smooth, nearly symmetric displacement of the pixels.
 
     Displacements are drawn at the nodes of a coarse grid, which moves parts of the face and its
-    outline, and of a fine one, which changes the parts themselves; between nodes they are cubic.
+    outline, of a fine one, which changes the parts themselves, and of one for their details, such
+    as lids and nostrils; between nodes they are cubic.
 
     Attributes:
         probability: that it happens.
         coarse: standard deviation at nodes 1/4 of the face apart, pixels of 256.
         fine: the same, at nodes 1/8 of it apart.
+        detail: the same, at nodes 1/16 of it apart.
         asymmetry: share of the variance that is opposite in the two halves of the face.
     """
 
     probability: float = 0.6
     coarse: float = 3.5
     fine: float = 1.2
+    detail: float = 0.0
     asymmetry: float = 0.3
 
     def __call__(
@@ -150,7 +153,11 @@ class Warp:
         if rng.random() >= self.probability:
             return hr, boxes
         side = hr.shape[0]
-        field = self.coarse * self._drawn(rng, side, 4) + self.fine * self._drawn(rng, side, 8)
+        levels = {4: self.coarse, 8: self.fine, 16: self.detail}
+        field = np.zeros((side, side, 2), np.float32)
+        for cells, size in levels.items():
+            if size:
+                field += size * self._drawn(rng, side, cells)
         return displace(hr, boxes, field * (side / 256))
 
     def _drawn(self, rng: np.random.Generator, side: int, cells: int) -> np.ndarray:

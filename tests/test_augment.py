@@ -232,6 +232,28 @@ class TestWarp:
         assert fields[:, 1:, 1].std() == pytest.approx(clipped, rel=0.1)
         assert np.abs(fields).max() < 3
 
+    @pytest.mark.parametrize(
+        ("level", "alike"), [("coarse", 0.9), ("fine", 0.6), ("detail", 0.0)], ids=lambda v: str(v)
+    )
+    def test_each_level_moves_what_is_of_its_size(self, level, alike):
+        """Two points 20 px apart: a coarse displacement moves them alike, details do not."""
+        boxes = np.float32([[90, 90, 100, 100], [90, 110, 100, 120]])
+        face = np.zeros((256, 256, 3), np.uint8)
+        warp = Warp(**{"probability": 1, "coarse": 0, "fine": 0, "asymmetry": 0.5, level: 4})
+        moved = [
+            warp(face, np.vstack((boxes, boxes)), np.random.default_rng(seed))[1][:2, :2]
+            for seed in range(300)
+        ]
+        first, second = np.moveaxis(np.array(moved) - boxes[:, :2], 1, 0)
+        assert np.corrcoef(first[:, 1], second[:, 1])[0, 1] == pytest.approx(alike, abs=0.2)
+        assert first.std() > 1
+
+    def test_without_displacement_the_face_stays(self):
+        warp = Warp(probability=1, coarse=0, fine=0)
+        np.testing.assert_array_equal(
+            warp(painted(), BOXES, np.random.default_rng(0))[0], painted()
+        )
+
     def test_a_field_says_where_pixels_come_from(self):
         face = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
         field = np.broadcast_to(np.float32([3, -2]), (32, 32, 2))
