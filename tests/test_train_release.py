@@ -100,16 +100,24 @@ def test_optional_phases_are_asked_for(plan, plan_file, prepared_faces, tmp_path
         tool.read_plan(plan_file, faces=prepared_faces, out=tmp_path, only=["third"])
 
 
+ENGINES = {
+    "Supervised": {"teacher_start", "teacher", "lite_m_start", "lite_s_start", "lite_m_half_start"},
+    "Distillation": {"lite_m", "lite_s"},
+    "Adversarial": {"teacher_texture", "teacher_finish", "lite_m_texture", "lite_s_texture"},
+    "SoftTargets": {"lite_m_finish", "teacher_taught", "lite_m_taught", "lite_s_finish"},
+}
+
+
 def test_the_plan_of_the_release_composes(tmp_path):
-    students = ["lite_m_start", "lite_m", "lite_s_start", "lite_s", "lite_m_half_start"]
-    names = ["dictionary", "teacher_start", "teacher", *students]
+    names = list(OmegaConf.load(tool.PLAN).phases)
     plan = tool.read_plan(tool.PLAN, faces=tmp_path, out=tmp_path, only=names)
     assert [stage.name for stage in plan.phases] == names
+    engines = {engine: set() for engine in ENGINES}
     for stage in [*plan.phases, *plan.evaluations]:
         cfg = compose(stage.command, list(stage.overrides))
         if stage.command == "train":
             assert cfg.steps % cfg.data.steps_per_epoch == 0
             assert cfg.data.augment._target_.endswith("Steps")
             assert cfg.data.degradation._target_.endswith("Either")
-            distilled = cfg.engine._target_.endswith("Distillation")
-            assert distilled == (stage.name in ("lite_m", "lite_s"))
+            engines[cfg.engine._target_.removeprefix("faceskd.engine.")].add(stage.name)
+    assert engines == ENGINES
