@@ -233,6 +233,16 @@ def test_block_distribution_minds_levels_and_not_their_places(images):
     assert BlockDistribution(block=8)(hr.flip(-1)[..., :8], hr[..., 8:]).item() == 0
 
 
+def test_block_distribution_of_squares_does_not_see_dots():
+    dots = torch.zeros(1, 3, 16, 16)
+    dots[..., ::2, ::2] = dots[..., 1::2, 1::2] = 1
+    grey = torch.full((1, 3, 16, 16), 0.5)
+    assert BlockDistribution(pool=2)(dots, grey).item() == 0
+    assert BlockDistribution()(dots, grey).item() == 0.25
+    with pytest.raises(ConfigError, match="whole squares of 3 px, got 16 px"):
+        BlockDistribution(pool=3)
+
+
 def test_an_image_of_broken_blocks_is_refused():
     with pytest.raises(ConfigError, match="expected blocks of 16 px, got 20x16 pixels"):
         BlockDistribution()(torch.rand(1, 3, 16, 20), torch.rand(1, 3, 16, 20))

@@ -17,14 +17,19 @@ class BlockDistribution(nn.Module):
 
     Args:
         block: side of the blocks, px.
+        pool: side of squares, px, whose means are compared in the place of pixels. Else dark and
+            white can be met by dots one pixel wide, which a network finds.
 
     Raises:
-        ConfigError: an image is no whole number of blocks.
+        ConfigError: a block is no whole number of squares, or an image none of blocks.
     """
 
-    def __init__(self, *, block: int = 16) -> None:
+    def __init__(self, *, block: int = 16, pool: int = 1) -> None:
         super().__init__()
+        if block % pool:
+            raise ConfigError(f"expected blocks of whole squares of {pool} px, got {block} px")
         self.block = block
+        self.pool = pool
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         height, width = hr.shape[-2:]
@@ -33,6 +38,6 @@ class BlockDistribution(nn.Module):
         return F.mse_loss(self._sorted(sr), self._sorted(hr))
 
     def _sorted(self, image: Tensor) -> Tensor:
-        """Levels of each block in ascending order, (..., block * block)."""
-        blocks = image.float().unfold(-2, self.block, self.block).unfold(-2, self.block, self.block)
-        return blocks.flatten(-2).sort().values
+        """Levels of each block in ascending order, one block a row."""
+        means, side = F.avg_pool2d(image.float(), self.pool), self.block // self.pool
+        return means.unfold(-2, side, side).unfold(-2, side, side).flatten(-2).sort().values
