@@ -5,13 +5,11 @@ from tiny_engines import make_teacher
 
 from faceskd.models import VGG19, Ensemble, Student
 
-BOXES = torch.tensor([[8, 12, 24, 28], [40, 12, 56, 28], [24, 28, 40, 44], [20, 40, 44, 64.0]])
 
-
-def test_an_ensemble_makes_the_mean_of_its_faces_and_the_first_ones_features():
+def test_an_ensemble_makes_the_mean_of_its_faces_and_the_first_ones_features(batch):
     torch.manual_seed(0)
     teacher, student = make_teacher().eval(), Student(encoder=VGG19(width=2)).eval()
-    lr, boxes = torch.rand(2, 3, 8, 8), BOXES.expand(2, 4, 4)
+    lr, boxes = batch["lr"], batch["boxes"]
     with torch.no_grad():
         sr, features = Ensemble(networks=[student, teacher]).forward_features(lr, boxes)
         own, own_features = student.forward_features(lr)

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from faceskd.config import conf_dir, fail, instantiate, register_resolvers
 from faceskd.data import FaceDataset
-from faceskd.errors import FaceskdError
+from faceskd.errors import ConfigError, FaceskdError
 from faceskd.losses import InBox
 from faceskd.metrics.identity import Identity
 from faceskd.weights import load_network
@@ -81,8 +81,15 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     given = parser.parse_args()
     register_resolvers()
-    config = OmegaConf.load(Path(__file__).with_suffix(".yaml"))
+    quarter = OmegaConf.load(conf_dir() / "encoder" / "quarter.yaml")
+    probed = OmegaConf.load(Path(__file__).with_suffix(".yaml"))
+    config = OmegaConf.merge({"vgg": quarter}, probed)
     try:
+        if config.vgg.weights is None:
+            raise ConfigError(
+                "expected vgg19_quarter_conv5_1.pth in the folder FACESKD_WEIGHTS: where random "
+                "features lead says nothing"
+            )
         losses = {name: instantiate(loss) for name, loss in config.losses.items()}
         probes = {
             f"{name} in {key}": InBox(box=box, loss=loss)

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceskd.components import mirror_boxes
 from faceskd.engine.adversarial import Adversarial
 from faceskd.engine.base import Batch
 from faceskd.losses import WeightedSum
 from faceskd.models import SuperResolver
+from faceskd.models.ensemble import from_mirror
 
 
 class SoftTargets(Adversarial):
@@ -50,5 +50,4 @@ class SoftTargets(Adversarial):
         target = self.teacher(lr, boxes)
         if not self.mirrored:
             return target
-        other = self.teacher(lr.flip(-1), mirror_boxes(boxes, target.shape[-1]))
-        return (target + other.flip(-1)) / 2
+        return (target + from_mirror(self.teacher, lr, boxes, scale=self.teacher.scale)) / 2

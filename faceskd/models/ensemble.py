@@ -1,11 +1,19 @@
-"""Several networks as one."""
+"""Several SR faces of one LR face: of several networks, and of its mirror image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from faceskd.components import mirror_boxes
 from faceskd.models.base import SuperResolver
+
+
+def from_mirror(
+    forward: Callable[[Tensor, Tensor], Tensor], lr: Tensor, boxes: Tensor, *, scale: int
+) -> Tensor:
+    """The SR faces (B, 3, H, W) that `forward` makes of the mirrored faces, mirrored back."""
+    return forward(lr.flip(-1), mirror_boxes(boxes, scale * lr.shape[-1])).flip(-1)
 
 
 class Ensemble(SuperResolver):

@@ -13,12 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from faceskd.components import COMPONENTS, mirror_boxes
+from faceskd.components import COMPONENTS
 from faceskd.dictionary import Dictionary
 from faceskd.errors import ConfigError, DictionaryError
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import bicubic
 from faceskd.models.decoder import SFTDecoder
+from faceskd.models.ensemble import from_mirror
 from faceskd.models.residual_decoder import ResidualDecoder
 from faceskd.models.transfer import FeatureTransfer
 from faceskd.models.vgg import VGG19
@@ -112,8 +113,8 @@ class Teacher(SuperResolver):
             raise ValueError(f"expected boxes ({len(lr)}, {len(COMPONENTS)}, 4), got {came}")
         sr, features = self._look_up(lr, boxes)
         if self.mirror_share and not self.training:
-            other, _ = self._look_up(lr.flip(-1), mirror_boxes(boxes, self.scale * lr.shape[-1]))
-            sr = torch.lerp(sr, other.flip(-1), self.mirror_share)
+            other = from_mirror(lambda *face: self._look_up(*face)[0], lr, boxes, scale=self.scale)
+            sr = torch.lerp(sr, other, self.mirror_share)
         return sr, features
 
     def _look_up(self, lr: Tensor, boxes: Tensor) -> tuple[Tensor, list[Tensor]]:
