@@ -1,7 +1,8 @@
 """Augmentation of HR faces and their component boxes, seeded by the caller.
 
 `conf/augment/default.yaml` is `Augment` alone; `strong.yaml` is `Steps` of several, some of which
-(`faceskd.mixing`) take parts of other faces. Where a face's pixels go, its boxes go.
+(`faceskd.mixing`, `faceskd.morph`) take something of other faces. Where a face's pixels go, its
+boxes go.
 """
 
 from collections.abc import Callable

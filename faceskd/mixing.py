@@ -1,7 +1,7 @@
 """Augmentation by parts of other faces: what few faces have too little of is their combinations.
 
 Faces of a folder of prepared faces are aligned, so that parts of one fit into another. Boxes stay
-those of the face, whatever it is given.
+those of the face, whatever part it is given; `faceskd.morph` goes further, and moves them.
 """
 
 from abc import ABC, abstractmethod
@@ -37,13 +37,13 @@ class Mixing(ABC):
         """See `faceskd.augment.Augmentation`."""
         if another is None or rng.random() >= self.probability:
             return hr, boxes
-        return self.mix(hr, boxes, rng, another), boxes
+        return self.mix(hr, boxes, rng, another)
 
     @abstractmethod
     def mix(
         self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
-    ) -> np.ndarray:
-        """The face, uint8 (H, W, 3), with what it takes of another."""
+    ) -> BoxedFace:
+        """The face with what it takes of another, and its boxes."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Exchange(Mixing):
 
     def mix(
         self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
-    ) -> np.ndarray:
+    ) -> BoxedFace:
         """The face with a part of another, or as it was."""
         part = PARTS[rng.integers(len(PARTS))]
         other, other_boxes = another()
@@ -75,9 +75,9 @@ class Exchange(Mixing):
             border = weight * (1 - weight)
             shift = (border * (mixed - fitted)).sum((0, 1)) / max(border.sum(), 1e-6)
             if np.abs(shift).max() > self.unlike:
-                return hr
+                return hr, boxes
             mixed += weight * (fitted + shift - mixed)
-        return mixed.clip(0, 255).round().astype(np.uint8)
+        return mixed.clip(0, 255).round().astype(np.uint8), boxes
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ class Background(Mixing):
 
     def mix(
         self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
-    ) -> np.ndarray:
+    ) -> BoxedFace:
         """The face in the surroundings of another, or as it was."""
         other, other_boxes = another()
         if max(_turn(boxes), _turn(other_boxes)) > self.turned:
-            return hr
+            return hr, boxes
         weight = face_window(boxes, hr.shape[0], self.feather)[..., None]
         mixed = weight * hr.astype(np.float32) + (1 - weight) * other
-        return mixed.round().astype(np.uint8)
+        return mixed.round().astype(np.uint8), boxes
 
 
 def box_window(box: np.ndarray, side: int, feather: float) -> np.ndarray:

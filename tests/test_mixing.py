@@ -11,6 +11,7 @@ from faceskd.components import COMPONENTS
 from faceskd.data import FaceDataset
 from faceskd.degradation import Clean
 from faceskd.mixing import PARTS, Background, Exchange, box_window, face_window
+from faceskd.morph import Morph
 
 OTHER_BOXES = BOXES * 0.9 + 10
 
@@ -103,14 +104,14 @@ class TestBackground:
         np.testing.assert_array_equal(face, flat(200))
 
 
-@pytest.mark.parametrize("augment", [Exchange(probability=1), Background(probability=1)])
-def test_without_another_face_nothing_changes(augment):
-    face, boxes = augment(dotted(BOXES), BOXES, np.random.default_rng(0))
+@pytest.mark.parametrize("kind", [Exchange, Background, Morph])
+def test_without_another_face_nothing_changes(kind):
+    face, boxes = kind(probability=1)(dotted(BOXES), BOXES, np.random.default_rng(0))
     np.testing.assert_array_equal(face, dotted(BOXES))
     np.testing.assert_array_equal(boxes, BOXES)
 
 
-@pytest.mark.parametrize("kind", [Exchange, Background])
+@pytest.mark.parametrize("kind", [Exchange, Background, Morph])
 def test_probability_0_draws_no_other_face(kind):
     def refuse():
         raise AssertionError("another face was drawn")

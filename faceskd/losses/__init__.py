@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from faceskd.losses.adversarial import Hinge, LeastSquares
 from faceskd.losses.box import InBox
+from faceskd.losses.detector import DetectorLoss
 from faceskd.losses.distillation import FeatureDistillation
 from faceskd.losses.distribution import BlockDistribution
 from faceskd.losses.perceptual import PerceptualLoss
@@ -15,6 +16,7 @@ from faceskd.losses.reconstruction import Charbonnier, L1Loss, MSELoss
 __all__ = [
     "BlockDistribution",
     "Charbonnier",
+    "DetectorLoss",
     "FeatureDistillation",
     "Hinge",
     "InBox",
