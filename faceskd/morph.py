@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from faceskd.augment import Another, BoxedFace, displace
+from faceskd.errors import ConfigError
 from faceskd.mixing import Mixing, face_window
 
 THUMBNAIL_SIDE = 32
@@ -39,6 +40,9 @@ class Morph(Mixing):
             deviations of their levels; two faces of chance have sqrt(2).
         farthest: largest accepted displacement, pixels of 256.
         feather: width of the soft border, as a share of the face.
+
+    Raises:
+        ConfigError: no candidates to choose from.
     """
 
     probability: float = 0.5
@@ -46,6 +50,10 @@ class Morph(Mixing):
     unlike: float = 0.8
     farthest: float = 34.0
     feather: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ConfigError(f"expected at least 1 candidate of a morph, got {self.candidates}")
 
     def mix(
         self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another

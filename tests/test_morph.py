@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_augment import BOXES
 
+from faceskd.errors import ConfigError
 from faceskd.mixing import face_window
 from faceskd.morph import Morph, distance, flow_between, recolour
 
@@ -120,3 +121,7 @@ class TestMorph:
         rng = np.random.default_rng(0)
         mixed = Morph(probability=1, candidates=3)(face, BOXES, rng, lambda: next(others))[0]
         np.testing.assert_array_equal(mixed, morph(face, near, candidates=3)[0])
+
+    def test_nobody_to_choose_from_is_refused(self):
+        with pytest.raises(ConfigError, match="at least 1 candidate of a morph, got 0"):
+            Morph(candidates=0)
