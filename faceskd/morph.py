@@ -4,6 +4,7 @@ Where an eye of one face lies in the other is found by optical flow, as in Kemel
 and Seitz, "Collection Flow", CVPR 2012. No landmarks but the components' boxes are needed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -62,7 +63,8 @@ class Morph(Mixing):
         window = face_window(boxes, hr.shape[0], self.feather)
         others = [another() for _ in range(self.candidates)]
         shape, texture = rng.random(), np.clip(rng.uniform(-1, 2), 0, 1)
-        distances = [distance(hr, other, window) or np.inf for other, _ in others]  # 0: itself
+        distances = distances_to(hr, [other for other, _ in others], window)
+        distances[distances == 0] = np.inf  # itself
         likest = int(np.argmin(distances))
         if distances[likest] > self.unlike:
             return hr, boxes
@@ -77,11 +79,11 @@ class Morph(Mixing):
         return mixed.clip(0, 255).round().astype(np.uint8), moved_boxes
 
 
-def distance(face: np.ndarray, other: np.ndarray, window: np.ndarray) -> float:
-    """Root mean square of thumbnails' normalised levels in the window (H, W)."""
-    one, two = (_normalised(image, window, THUMBNAIL_SIDE) for image in (face, other))
+def distances_to(face: np.ndarray, others: Sequence[np.ndarray], window: np.ndarray) -> np.ndarray:
+    """Root mean square of thumbnails' normalised levels in the window (H, W), to each other."""
     weights = _resize(window, THUMBNAIL_SIDE)
-    return float(np.average((one - two) ** 2, weights=weights) ** 0.5)
+    one, *rest = (_normalised(_resize(image, THUMBNAIL_SIDE), weights) for image in (face, *others))
+    return np.array([np.average((one - two) ** 2, weights=weights) ** 0.5 for two in rest])
 
 
 def flow_between(face: np.ndarray, other: np.ndarray, window: np.ndarray) -> np.ndarray:
@@ -96,8 +98,9 @@ def flow_between(face: np.ndarray, other: np.ndarray, window: np.ndarray) -> np.
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     method.setFinestScale(0)
     method.setVariationalRefinementAlpha(SMOOTHNESS)
+    weights = _resize(window, FLOW_SIDE)
     one, two = (
-        (128 + 45 * _normalised(image, window, FLOW_SIDE)).clip(0, 255).astype(np.uint8)
+        (128 + 45 * _normalised(_resize(image, FLOW_SIDE), weights)).clip(0, 255).astype(np.uint8)
         for image in (face, other)
     )
     flow = method.calc(one, two, np.zeros((FLOW_SIDE, FLOW_SIDE, 2), np.float32))
@@ -112,10 +115,10 @@ def recolour(image: np.ndarray, like: np.ndarray, window: np.ndarray) -> np.ndar
     return (image - mean) * contrast + wanted
 
 
-def _normalised(image: np.ndarray, window: np.ndarray, side: int) -> np.ndarray:
-    """Luma (side, side) of uint8 (H, W, 3), with mean 0 and deviation 1 in the window (H, W)."""
-    luma = cv2.cvtColor(_resize(image, side), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    mean, deviation = _moments(luma[..., None], _resize(window, side))
+def _normalised(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Luma (H, W) of uint8 (H, W, 3), with mean 0 and deviation 1 in the window (H, W)."""
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mean, deviation = _moments(luma[..., None], weights)
     return (luma - mean) / np.maximum(deviation, LEAST_DEVIATION)
 
 

@@ -25,8 +25,9 @@ from faceskd.engine.checkpoint_io import AtomicCheckpointIO
 from faceskd.errors import ConfigError, MissingExtraError, WeightsError
 from faceskd.files import make_folder
 from faceskd.models import Ensemble, SuperResolver
+from faceskd.models.blocks import unfold
 from faceskd.models.vgg_weights import save_vgg_weights
-from faceskd.weights import build_network, load_network, load_state, save_network
+from faceskd.weights import build_network, load_network, load_state, read_weights, save_network
 
 LAST_CHECKPOINT = "last.ckpt"
 
@@ -151,10 +152,13 @@ def load_teacher(files: str | ListConfig, dictionary: str | None) -> SuperResolv
 def warm_start(network: SuperResolver, path: Path | str) -> None:
     """Start from another network's weights: those of the same name and shape.
 
+    Folded weights, as those that come with the package, become what they were folded from.
+
     Raises:
         WeightsError: nothing matches.
     """
-    given = load_network(path).state_dict()
+    given = read_weights(path).state
+    unfold(network, given)
     own = network.state_dict()
     matching = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     if not matching:

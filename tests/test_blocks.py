@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from faceskd.errors import ConfigError
-from faceskd.models.blocks import fold, random_window, upsampled_conv
+from faceskd.models.blocks import conv_pair, fold, random_window, unfold, upsampled_conv
 from faceskd.models.lite import Lite, ParallelKernels
 
 
@@ -65,6 +65,52 @@ def test_a_folded_light_student_is_the_trained_one(kind, upsampling, activation)
             folded.forward_features(lr)[1], lite.forward_features(lr)[1], strict=True
         ):
             torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-5)
+
+
+def nearly_trained(network):
+    """With parameters that are not what initialisation left, zero or a tenth of an identity."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "detailed", "shuffle"])
+@pytest.mark.parametrize("kind", ["residual", "depthwise"])
+def test_what_is_folded_can_be_unfolded_and_trained(kind, upsampling):
+    torch.manual_seed(0)
+    options = {
+        "width": 8, "blocks": 2, "stage_widths": (8, 4, 4), "kind": kind, "upsampling": upsampling
+    }  # fmt: skip
+    trained, other = (nearly_trained(Lite(**options)) for _ in range(2))
+    folded = fold(trained)
+    unfold(other, folded.state_dict())
+    other.load_state_dict(folded.state_dict(), strict=False)
+    lr = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(other(lr), folded(lr), rtol=1e-4, atol=1e-4)
+    other(lr).mean().backward()
+    assert all(parameter.grad is not None for parameter in other.parameters())
+
+
+def test_unfolding_finds_the_spectral_norm():
+    torch.manual_seed(0)
+    trained, other = (nearly_trained(conv_pair(6, 6, spectral=True)) for _ in range(2))
+    for _ in range(200):
+        trained.train()(torch.rand(1, 6, 4, 4))  # each a power iteration
+    folded = fold(trained)
+    unfold(other, folded.state_dict())
+    for name in ("0", "2"):
+        torch.testing.assert_close(
+            other.get_submodule(name).weight, folded.get_submodule(name).weight, rtol=5e-3, atol=0
+        )
+
+
+def test_weights_of_another_shape_are_left_out():
+    layer, wider = upsampled_conv(3, 2), fold(upsampled_conv(4, 2))
+    weight = layer[0].weight.detach().clone()
+    unfold(layer, wider.state_dict())
+    torch.testing.assert_close(layer[0].weight, weight)
+    torch.testing.assert_close(layer[0].bias, wider[0].bias)
 
 
 @pytest.mark.parametrize("option", ["kind", "upsampling", "activation"])

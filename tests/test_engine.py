@@ -25,7 +25,7 @@ from faceskd.components import mirror_boxes
 from faceskd.engine import Autoencoder
 from faceskd.engine.base import TrainingDivergedError
 from faceskd.losses import LeastSquares
-from faceskd.models import VGG19
+from faceskd.models import VGG19, Teacher
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:You defined a `validation_step`", "ignore:Found .* in eval mode"
@@ -139,6 +139,20 @@ def test_one_step_with_soft_targets_has_two_targets(mirrored, batch):
     for name, value in engine.network.named_parameters():
         expected = twin.network.get_parameter(name)
         torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_a_target_of_a_teacher_that_mirrors_itself_is_not_made_twice(batch, monkeypatch):
+    torch.manual_seed(0)
+    teacher = make_teacher(mirror_share=0.3).eval()
+    with torch.no_grad():
+        own = teacher(batch["lr"], batch["boxes"])
+        mirrored = teacher(batch["lr"].flip(-1), mirror_boxes(batch["boxes"], 64)).flip(-1)
+    engine = make_engine("soft_targets", teacher=teacher, mirrored=True)
+    passes = []
+    looked_up = Teacher._look_up
+    monkeypatch.setattr(Teacher, "_look_up", lambda *faces: passes.append(1) or looked_up(*faces))
+    torch.testing.assert_close(engine.target(batch), (own + mirrored) / 2)
+    assert len(passes) == 2
 
 
 def step(parameters, loss):

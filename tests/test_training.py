@@ -8,14 +8,18 @@ import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 from safetensors.torch import load_file
+from test_augment import BOXES
 from tiny_training import checkpoint
 
 from faceskd.config import compose, compose_model, conf_dir
 from faceskd.curves import plot_curves, read_curves
+from faceskd.dictionary import Dictionary
 from faceskd.engine import Adversarial, Autoencoder, Distillation, SoftTargets, Supervised
 from faceskd.errors import FaceskdError, MissingExtraError, WeightsError
 from faceskd.images import read_image
 from faceskd.models import VGG19, Ensemble
+from faceskd.models.blocks import upsample
+from faceskd.pretrained import load_pretrained, model_path
 from faceskd.training import build_engine, build_trainer, warm_start
 from faceskd.weights import build_network, load_network, read_metadata
 
@@ -122,6 +126,28 @@ def test_warm_start_takes_what_fits(words, materials):
     assert all(torch.equal(student[key], teacher[key]) for key in student)
     with pytest.raises(WeightsError, match=r"no tensor in .* fits"):
         warm_start(build_network(compose_model("bicubic")), materials / "teacher.safetensors")
+
+
+RELEASED = {
+    "lite-s": ("lite_s", []),
+    "lite-m": ("lite_m", []),
+    "teacher": (
+        "teacher_small", ["encoder.weights=null", "dictionary=null", "mirror_share=0.1"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_training_goes_on_from_what_comes_with_the_package(name):
+    network = build_network(compose_model(*RELEASED[name]))
+    warm_start(network, model_path(name))
+    if name == "teacher":
+        network.load_dictionary(Dictionary.load(model_path("faces-k64")))
+    lr = upsample(torch.rand(2, 3, 8, 8), 4)  # on noise a teacher's outputs are in the tens
+    boxes = torch.tensor(BOXES).float().expand(2, -1, -1)
+    with torch.no_grad():
+        expected = load_pretrained(name)(lr, boxes)
+        torch.testing.assert_close(network.eval()(lr, boxes), expected, rtol=0, atol=2e-3)
 
 
 # Configs.

@@ -33,10 +33,10 @@ def batch():
     }
 
 
-def make_teacher(width=2):
+def make_teacher(width=2, **options):
     encoder = VGG19(width=width)
     atoms = Dictionary.random(encoder.taps, encoder.feature_info, atoms=3)
-    return Teacher(encoder=encoder, dictionary=atoms)
+    return Teacher(encoder=encoder, dictionary=atoms, **options)
 
 
 def make_engine(kind, *, network=None, loss=None, **options):
@@ -58,7 +58,7 @@ def make_engine(kind, *, network=None, loss=None, **options):
         return Adversarial(**common)
     if kind == "soft_targets":
         taught = WeightedSum(terms={"l2": {"weight": 7.0, "loss": MSELoss()}})
-        return SoftTargets(teacher=make_teacher(3), taught=taught, **common)
+        return SoftTargets(**{"teacher": make_teacher(3), "taught": taught} | common)
     return Distillation(teacher=make_teacher(3), discriminator_width=2, **common)
 
 

@@ -10,6 +10,7 @@ from faceskd.engine.base import Batch
 from faceskd.losses import WeightedSum
 from faceskd.models import SuperResolver
 from faceskd.models.ensemble import from_mirror
+from faceskd.models.teacher import Teacher
 
 
 class SoftTargets(Adversarial):
@@ -31,6 +32,9 @@ class SoftTargets(Adversarial):
     ) -> None:
         super().__init__(**options)
         self.teacher = teacher.requires_grad_(False).eval()
+        for network in teacher.modules() if mirrored else ():
+            if isinstance(network, Teacher):  # the mean of two is the same at half the time
+                network.mirror_share = 0.0
         self.taught = taught
         self.mirrored = mirrored
 

@@ -1,6 +1,7 @@
 """Pieces that several networks are made of."""
 
 import copy
+from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
@@ -11,6 +12,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 SLOPE = 0.2
 """Negative slope of every LeakyReLU in DFDNet and here."""
+
+POWER_ITERATIONS = 100
+"""From chance to within 0.3 % of the norm, for the kernels of the teacher that is released."""
 
 
 def conv3x3(channels: int, out: int, *, dilation: int = 1, spectral: bool = False) -> nn.Conv2d:
@@ -147,9 +151,29 @@ class UpsampledKernel(nn.Module):
             kernels = kernels + self.detail - self.detail.mean(dim=(-2, -1), keepdim=True)
         return kernels
 
+    @torch.no_grad()
     def right_inverse(self, kernels: Tensor) -> Tensor:
-        """An initial kernel from initial kernels: those of each cell's first pixel."""
-        return kernels[::4].clone()
+        """The kernel of the enlarged map that is nearest to these, with their difference as detail.
+
+        Made again of both, kernels come out as they were if those of a cell have equal sums, or
+        equal ones up to `detail`. Sets `detail`.
+        """
+        out, taps = len(kernels) // 4, self._matrix()
+        channels = kernels.shape[1]
+        cells = kernels.unflatten(0, (out, 4)).permute(0, 2, 1, 3, 4).flatten(2)
+        kernel = cells @ torch.linalg.pinv(taps).T
+        if self.detail is not None:  # has no mean: the sum of a kernel is the enlarged map's
+            kernel += (cells.sum(-1, keepdim=True) / 4 - kernel.sum(-1, keepdim=True)) / 9
+            rest = (cells - kernel @ taps.T).view(out, channels, 4, 3, 3)
+            self.detail.copy_(rest.permute(0, 2, 1, 3, 4).flatten(0, 1))
+        kernel = kernel.view(out, channels, 3, 3)
+        inverse = getattr(self.inner, "right_inverse", nn.Identity())
+        return inverse(kernel)
+
+    def _matrix(self) -> Tensor:
+        """What the taps of the enlarged map's kernel add to those of a cell's four, (36, 9)."""
+        matrix = torch.einsum("pta,qsb->pqabts", self.rows, self.rows)
+        return matrix.reshape(36, 9)
 
 
 class SharedBias(nn.Module):
@@ -159,7 +183,7 @@ class SharedBias(nn.Module):
         return bias.repeat_interleave(4)
 
     def right_inverse(self, biases: Tensor) -> Tensor:
-        """An initial bias from initial biases."""
+        """The bias of four equal ones."""
         return biases[::4].clone()
 
 
@@ -172,6 +196,8 @@ def upsampled_conv(
     """
     conv = nn.Conv2d(channels, 4 * out, 3, padding=1, padding_mode="replicate")
     kernel = UpsampledKernel(channels, out, inner=inner, detail=detail)
+    with torch.no_grad():  # starts without detail
+        conv.weight.copy_(kernel(conv.weight[::4]))
     parametrize.register_parametrization(conv, "weight", kernel, unsafe=True)
     parametrize.register_parametrization(conv, "bias", SharedBias(), unsafe=True)
     return nn.Sequential(conv, nn.PixelShuffle(2))
@@ -191,6 +217,36 @@ def fold(network: Network) -> Network:
         if parametrize.is_parametrized(module):
             _fold_module(module)
     return network.requires_grad_(False)
+
+
+@torch.no_grad()
+def unfold(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Set parametrised weights to those of a folded network; what `fold` is undone with.
+
+    Many parameters make the same weight; each parametrisation's `right_inverse` says which are
+    taken.
+
+    Args:
+        network: with parametrisations, as it is trained; changed in place.
+        state: of the same network, folded; weights of other names or shapes are left out.
+    """
+    for prefix, module in network.named_modules():
+        if not parametrize.is_parametrized(module):
+            continue
+        for name in module.parametrizations:
+            weight = state.get(f"{prefix}.{name}")
+            if weight is not None and weight.shape == getattr(module, name).shape:
+                setattr(module, name, weight.float())
+                _settle(module, name)
+
+
+def _settle(module: nn.Module, name: str) -> None:
+    """Let a spectral norm find its new weight's: in training each access is a power iteration."""
+    training = module.training
+    module.train()
+    for _ in range(POWER_ITERATIONS):
+        getattr(module, name)
+    module.train(training)
 
 
 def _fold_module(module: nn.Module) -> None:

@@ -51,6 +51,10 @@ class ParallelKernels(nn.Module):
         chained = torch.einsum("om,mihw->oihw", self.after, self.before)
         return weight + chained + F.pad(self.point[:, :, None, None], (1, 1, 1, 1))
 
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """The plain kernel, where the sum is to be this one and the others stay as they are."""
+        return weight - self(torch.zeros_like(weight))
+
 
 def _conv(channels: int, out: int, *, reparameterised: bool) -> nn.Conv2d:
     conv = nn.Conv2d(channels, out, 3, padding=1)
