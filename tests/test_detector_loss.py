@@ -19,7 +19,7 @@ def faces():
 def test_features_are_the_detector_s_own(network, own, faces):
     """The last maps, through the dense layers, are what the package makes of the same faces."""
     side, detector = OWN_SIDE[network], own()
-    found = DetectorLoss(network=network, side=side).features(faces)[-1]
+    found = DetectorLoss(network=network).features(faces, side)[-1]
     crops = F.interpolate(faces, (side, side), mode="bilinear", antialias=True)
     box, *_, score = detector((crops * 255 - 127.5) / 128)
     flat = found.permute(0, 3, 2, 1).flatten(1)
@@ -38,7 +38,7 @@ def test_the_loss_is_the_mean_unit_distance_of_its_maps(network, faces):
     loss = DetectorLoss(network=network)
     other = faces.flip(-1)
     distances = []
-    for one, two in zip(loss.features(faces), loss.features(other), strict=True):
+    for one, two in zip(loss.features(faces, 96), loss.features(other, 96), strict=True):
         one, two = (map / map.norm(dim=1, keepdim=True).clamp(min=1e-9) for map in (one, two))
         distances.append((one - two).square().sum(1).mean())
     torch.testing.assert_close(
@@ -48,8 +48,19 @@ def test_the_loss_is_the_mean_unit_distance_of_its_maps(network, faces):
 
 
 def test_maps_grow_with_the_side(faces):
-    shapes = [tuple(map.shape[1:]) for map in DetectorLoss(side=96).features(faces)]
+    shapes = [tuple(map.shape[1:]) for map in DetectorLoss().features(faces, 96)]
     assert shapes == [(32, 94, 94), (64, 45, 45), (64, 20, 20), (128, 9, 9)]
+
+
+def test_sides_are_drawn_between_two(faces, monkeypatch):
+    loss, drawn = DetectorLoss(network="refine", side=(24, 27)), []
+    monkeypatch.setattr(
+        loss, "features", lambda images, side: drawn.append(side) or [images + side]
+    )
+    for _ in range(64):
+        loss(faces, faces)
+    assert drawn[::2] == drawn[1::2]  # one for both
+    assert set(drawn) == {24, 25, 26, 27}
 
 
 def test_only_the_sr_face_learns(faces):
@@ -64,7 +75,8 @@ def test_only_the_sr_face_learns(faces):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"side": 47}, "at least 48 px for 'output', got 47"),
+        ({"side": 47}, "at least 48 px for 'output'.*, got 47"),
+        ({"side": (96, 72)}, r"the least and the largest, got \(96, 72\)"),
         ({"network": "proposal"}, "of refine, output, got 'proposal'"),
     ],
 )

@@ -12,10 +12,12 @@ from faceskd.losses.distillation import FeatureDistillation
 from faceskd.losses.distribution import BlockDistribution
 from faceskd.losses.perceptual import PerceptualLoss
 from faceskd.losses.reconstruction import Charbonnier, L1Loss, MSELoss
+from faceskd.losses.targets import Darkening, Softening
 
 __all__ = [
     "BlockDistribution",
     "Charbonnier",
+    "Darkening",
     "DetectorLoss",
     "FeatureDistillation",
     "Hinge",
@@ -24,6 +26,7 @@ __all__ = [
     "LeastSquares",
     "MSELoss",
     "PerceptualLoss",
+    "Softening",
     "WeightedSum",
 ]
 
@@ -40,6 +43,8 @@ class WeightedSum(nn.Module):
 
     Args:
         terms: name -> {weight, loss}; a term of weight 0 or None is left out and costs nothing.
+        targets: name -> what is done to HR faces before any term sees them, in this order; None is
+            left out.
 
     Example:
         >>> import torch
@@ -49,14 +54,21 @@ class WeightedSum(nn.Module):
         (1.0, 0.01)
     """
 
-    def __init__(self, *, terms: Mapping[str, Term | None]) -> None:
+    def __init__(
+        self,
+        *,
+        terms: Mapping[str, Term | None],
+        targets: Mapping[str, nn.Module | None] | None = None,
+    ) -> None:
         super().__init__()
+        self.targets = nn.Sequential(*[step for step in (targets or {}).values() if step])
         kept = {name: term for name, term in terms.items() if term and term["weight"]}
         self.weights = {name: float(term["weight"]) for name, term in kept.items()}
         self.losses = nn.ModuleDict({name: term["loss"] for name, term in kept.items()})
 
     def forward(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Images (B, 3, H, W) -> the sum, and each term before its weight."""
-        parts = {name: loss(sr, hr) for name, loss in self.losses.items()}
+        target = self.targets(hr)
+        parts = {name: loss(sr, target) for name, loss in self.losses.items()}
         total = sum((self.weights[name] * part for name, part in parts.items()), sr.new_zeros(()))
         return total, parts

@@ -27,37 +27,42 @@ class DetectorLoss(nn.Module):
         network: "refine", MTCNN's second, of 28, 48 and 64 channels, or "output", its third, of
             32, 64, 64 and 128.
         side: what faces are resized to, px; two or three times the network's own input, so that
-            the first maps see the lids.
+            the first maps see the lids. The least and the largest of two: each batch has its own,
+            so that what is right at one size alone is of no use.
 
     Raises:
-        ConfigError: another network, or a side below its own.
+        ConfigError: another network, a side below its own, or two in the wrong order.
     """
 
-    def __init__(self, *, network: Network = "output", side: int = 96) -> None:
+    def __init__(self, *, network: Network = "output", side: int | tuple[int, int] = 96) -> None:
         super().__init__()
         if network not in CONVOLUTIONS:
             raise ConfigError(f"expected a network of {', '.join(CONVOLUTIONS)}, got {network!r}")
-        if side < OWN_SIDE[network]:
+        least, largest = (side, side) if isinstance(side, int) else side
+        if not OWN_SIDE[network] <= least <= largest:
             raise ConfigError(
-                f"expected a side of at least {OWN_SIDE[network]} px for {network!r}, got {side}"
+                f"expected a side of at least {OWN_SIDE[network]} px for {network!r}, or the least "
+                f"and the largest, got {side}"
             )
         from facenet_pytorch.models.mtcnn import ONet, RNet  # 0.2 s that few commands need
 
-        self.side = side
+        self.sides = least, largest
         self.convolutions = CONVOLUTIONS[network]
         self.network = (RNet if network == "refine" else ONet)().requires_grad_(False).eval()
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Faces (B, 3, H, W) in [0, 1], cut as a detector would: see `InBox`."""
+        least, largest = self.sides
+        side = int(torch.randint(least, largest + 1, ()))
         with torch.no_grad():
-            targets = self.features(hr)
-        distances = [unit_distance(*pair) for pair in zip(self.features(sr), targets, strict=True)]
+            targets = self.features(hr, side)
+        found = self.features(sr, side)
+        distances = [unit_distance(*pair) for pair in zip(found, targets, strict=True)]
         return torch.stack(distances).mean()
 
-    def features(self, faces: Tensor) -> list[Tensor]:
-        """Maps after each convolution; from one to the next the stride doubles."""
-        size = (self.side, self.side)
-        resized = F.interpolate(faces.float(), size, mode="bilinear", antialias=True)
+    def features(self, faces: Tensor, side: int) -> list[Tensor]:
+        """Maps after each convolution, of faces resized to this side; each stride doubles."""
+        resized = F.interpolate(faces.float(), (side, side), mode="bilinear", antialias=True)
         x = (resized * 255 - 127.5) / 128
         maps: list[Tensor] = []
         for number in range(1, self.convolutions + 1):

@@ -1,0 +1,133 @@
+"""What is done to HR faces before networks are held to them, so that they are right on average."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from faceskd.errors import ConfigError
+
+
+class Softening(nn.Module):
+    """Less contrast in a band of scales, in a box: x - share w (G_fine - G_coarse) x.
+
+    Texture has to be invented, and whoever invents it learns to draw shapes with as much contrast
+    as there is, though 32x32 pixels do not say where they lie. Of shapes a few pixels wide in the
+    inner face, a share is right on average: less is nearer to the person, and to the pixels. w is
+    1 in the box and 0 around it and in the spared box, G convolves with a Gaussian.
+
+    Args:
+        box: left, top, right, bottom, px of an aligned face.
+        spared: a box that is left as it is: eyes, for irises are dark; or None.
+        share: of the band's contrast, that is taken away.
+        fine, coarse: the Gaussians' standard deviations, px.
+        feather: width of the borders of the box, px; of the spared one, half.
+        side: of the faces, px.
+
+    Raises:
+        ConfigError: a share outside [0, 1], deviations in the wrong order, an empty box, or images
+            of another side.
+    """
+
+    window: Tensor
+    fine: Tensor
+    coarse: Tensor
+
+    def __init__(
+        self,
+        *,
+        box: Sequence[int],
+        spared: Sequence[int] | None = None,
+        share: float = 0.4,
+        fine: float = 1.0,
+        coarse: float = 3.0,
+        feather: float = 20.0,
+        side: int = 256,
+    ) -> None:
+        super().__init__()
+        if not 0 <= share <= 1:
+            raise ConfigError(f"expected a share in [0, 1], got {share}")
+        if not 0 < fine < coarse:
+            raise ConfigError(f"expected deviations 0 < fine < coarse, got {fine} and {coarse}")
+        window = _window(box, side, feather)
+        if spared is not None:
+            window = window * (1 - _window(spared, side, feather / 2))
+        self.side = side
+        self.share = share
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("fine", _gaussian(side, fine), persistent=False)
+        self.register_buffer("coarse", _gaussian(side, coarse), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Targets (B, 3, H, W) in, targets out; no gradient."""
+        _check_side(images, self.side)
+        with torch.autocast(images.device.type, enabled=False):
+            x = images.float()
+            band = self.fine @ x @ self.fine.T - self.coarse @ x @ self.coarse.T
+        return x - self.share * self.window * band
+
+
+class Darkening(nn.Module):
+    """The same levels less in boxes: irises, that every loss of pixels leaves too light.
+
+    Args:
+        boxes: each left, top, right, bottom, px of an aligned face; none touches another.
+        levels: how much darker, of 1.
+        feather: width of their borders, px.
+        side: of the faces, px.
+
+    Raises:
+        ConfigError: an empty box, or images of another side.
+    """
+
+    window: Tensor
+
+    def __init__(
+        self,
+        *,
+        boxes: Sequence[Sequence[int]],
+        levels: float,
+        feather: float = 6.0,
+        side: int = 256,
+    ) -> None:
+        super().__init__()
+        windows = torch.stack([_window(box, side, feather) for box in boxes])
+        self.side = side
+        self.levels = levels
+        self.register_buffer("window", windows.amax(0), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Targets (B, 3, H, W) in, targets out."""
+        _check_side(images, self.side)
+        return images - self.levels * self.window
+
+
+def _check_side(images: Tensor, side: int) -> None:
+    height, width = images.shape[-2:]
+    if (height, width) != (side, side):
+        raise ConfigError(f"expected faces of {side} px, got {width}x{height} pixels")
+
+
+def _window(box: Sequence[int], side: int, feather: float) -> Tensor:
+    """1 in the box and 0 around it, (side, side); half a cosine between, centred on the border."""
+    left, top, right, bottom = box
+    if not (left < right and top < bottom):
+        raise ConfigError(f"expected a box left, top, right, bottom, got {list(box)}")
+    centres = torch.arange(side) + 0.5
+    ramps = [
+        (torch.minimum(centres - low, high - centres) / feather + 0.5).clamp(0, 1)
+        for low, high in ((top, bottom), (left, right))
+    ]
+    rows, columns = (0.5 - 0.5 * torch.cos(torch.pi * ramp) for ramp in ramps)
+    return rows[:, None] * columns
+
+
+def _gaussian(side: int, deviation: float) -> Tensor:
+    """The matrix (side, side) that convolves with a Gaussian; at borders its rows still sum to 1.
+
+    At these sizes two products of matrices are faster than two convolutions with long kernels.
+    """
+    places = torch.arange(side)
+    kernel = torch.exp(-(((places[:, None] - places) / deviation) ** 2) / 2)
+    return kernel / kernel.sum(1, keepdim=True)
