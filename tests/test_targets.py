@@ -59,6 +59,8 @@ def test_boxes_become_darker_by_as_much(faces):
         assert (border.diff() > 0).all()
     assert not darker[..., :8, :].any() and not darker[..., 28:, :].any()
     assert not darker[..., 26:38].any()
+    rgb = Darkening(boxes=two, levels=[0.1, 0.0, -0.1], feather=4.0, side=SIDE)(faces)
+    torch.testing.assert_close(rgb, faces - darker * torch.tensor([1, 0, -1])[:, None, None])
 
 
 def test_every_term_of_a_sum_sees_what_was_done_to_the_target(faces):
@@ -75,6 +77,12 @@ def test_every_term_of_a_sum_sees_what_was_done_to_the_target(faces):
     torch.testing.assert_close(parts["a"], expected)
     torch.testing.assert_close(total, 2 * expected)
     torch.testing.assert_close(loss(target, faces)[0], torch.tensor(0.0))
+
+
+def test_a_sum_of_no_terms_is_zero(faces):
+    total, parts = WeightedSum(terms=None)(faces, faces.flip(-1))
+    assert total == 0
+    assert parts == {}
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,10 @@ ENGINES = {
     "Supervised": {"teacher_start", "teacher", "lite_m_start", "lite_s_start", "lite_m_half_start"},
     "Distillation": {"lite_m", "lite_s"},
     "Adversarial": {"teacher_texture", "teacher_finish", "lite_m_texture", "lite_s_texture"},
-    "SoftTargets": {"lite_m_finish", "teacher_taught", "lite_m_taught", "lite_s_finish"},
-}
+    "SoftTargets": {
+        "lite_m_finish", "teacher_taught", "teacher_softened", "lite_m_taught", "lite_s_finish",
+    },
+}  # fmt: skip
 
 
 def test_the_plan_of_the_release_composes(tmp_path):

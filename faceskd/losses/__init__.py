@@ -43,6 +43,7 @@ class WeightedSum(nn.Module):
 
     Args:
         terms: name -> {weight, loss}; a term of weight 0 or None is left out and costs nothing.
+            None for no terms at all: zero.
         targets: name -> what is done to HR faces before any term sees them, in this order; None is
             left out.
 
@@ -57,12 +58,12 @@ class WeightedSum(nn.Module):
     def __init__(
         self,
         *,
-        terms: Mapping[str, Term | None],
+        terms: Mapping[str, Term | None] | None,
         targets: Mapping[str, nn.Module | None] | None = None,
     ) -> None:
         super().__init__()
         self.targets = nn.Sequential(*[step for step in (targets or {}).values() if step])
-        kept = {name: term for name, term in terms.items() if term and term["weight"]}
+        kept = {name: term for name, term in (terms or {}).items() if term and term["weight"]}
         self.weights = {name: float(term["weight"]) for name, term in kept.items()}
         self.losses = nn.ModuleDict({name: term["loss"] for name, term in kept.items()})
 

@@ -73,7 +73,7 @@ class Darkening(nn.Module):
 
     Args:
         boxes: each left, top, right, bottom, px of an aligned face; none touches another.
-        levels: how much darker, of 1.
+        levels: how much darker, of 1; of three, red, green and blue, for colours that are off.
         feather: width of their borders, px.
         side: of the faces, px.
 
@@ -81,26 +81,27 @@ class Darkening(nn.Module):
         ConfigError: an empty box, or images of another side.
     """
 
-    window: Tensor
+    shift: Tensor
 
     def __init__(
         self,
         *,
         boxes: Sequence[Sequence[int]],
-        levels: float,
+        levels: float | Sequence[float],
         feather: float = 6.0,
         side: int = 256,
     ) -> None:
         super().__init__()
         windows = torch.stack([_window(box, side, feather) for box in boxes])
         self.side = side
-        self.levels = levels
-        self.register_buffer("window", windows.amax(0), persistent=False)
+        rgb = [levels] * 3 if isinstance(levels, float) else levels
+        shift = torch.tensor([*rgb])[:, None, None] * windows.amax(0)
+        self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Targets (B, 3, H, W) in, targets out."""
         _check_side(images, self.side)
-        return images - self.levels * self.window
+        return images - self.shift
 
 
 def _check_side(images: Tensor, side: int) -> None:
