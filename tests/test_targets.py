@@ -59,6 +59,7 @@ def test_boxes_become_darker_by_as_much(faces):
         assert (border.diff() > 0).all()
     assert not darker[..., :8, :].any() and not darker[..., 28:, :].any()
     assert not darker[..., 26:38].any()
+    torch.testing.assert_close(Darkening(boxes=two, levels=0, side=SIDE)(faces), faces)
     rgb = Darkening(boxes=two, levels=[0.1, 0.0, -0.1], feather=4.0, side=SIDE)(faces)
     torch.testing.assert_close(rgb, faces - darker * torch.tensor([1, 0, -1])[:, None, None])
 

@@ -94,8 +94,8 @@ class Darkening(nn.Module):
         super().__init__()
         windows = torch.stack([_window(box, side, feather) for box in boxes])
         self.side = side
-        rgb = [levels] * 3 if isinstance(levels, float) else levels
-        shift = torch.tensor([*rgb])[:, None, None] * windows.amax(0)
+        rgb = [levels] * 3 if isinstance(levels, int | float) else levels
+        shift = torch.tensor([*rgb], dtype=torch.float)[:, None, None] * windows.amax(0)
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
