@@ -69,7 +69,7 @@ def folder_name(text: str) -> str:
         >>> folder_name("seed=0"), folder_name("init=a/b.safetensors")
         ('seed=0', 'init=a_b.safetensors-dc44ee44')
     """
-    safe = re.sub(r"[^\w.,=+\[\]-]", "_", text)[:LONGEST_NAME]
+    safe = re.sub(r"[^\w.,=+\[\]-]|^\.", "_", text)[:LONGEST_NAME]  # "." and ".." are no names
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return text if safe == text else f"{safe}-{digest}"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
@@ -205,6 +205,8 @@ def test_a_quoted_value_comes_back(text):
 
 
 @given(text=texts.filter(lambda text: len(text) < 400), other=texts)
+@example(text=".", other="..")
+@example(text="..", other=".")
 def test_folder_names_are_names_and_tell_texts_apart(text, other):
     name = folder_name(text)
     assert len(name) <= 130
