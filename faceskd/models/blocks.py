@@ -242,6 +242,8 @@ def unfold(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 def _settle(module: nn.Module, name: str) -> None:
     """Let a spectral norm find its new weight's: in training each access is a power iteration."""
+    if not list(module.get_submodule(f"parametrizations.{name}").buffers()):
+        return  # nothing is remembered between accesses
     training = module.training
     module.train()
     for _ in range(POWER_ITERATIONS):
