@@ -22,7 +22,9 @@ def soften(faces, **options):
     return Softening(**({"box": BOX, "side": SIDE, "feather": 4.0} | options))(faces)
 
 
-@pytest.mark.parametrize(("share", "fine", "coarse"), [(0.4, 1.0, 3.0), (1.0, 0.7, 2.0)])
+@pytest.mark.parametrize(
+    ("share", "fine", "coarse"), [(0.4, 1.0, 3.0), (1.0, 0.7, 2.0), (-0.15, 1.4, 5.6)]
+)
 def test_a_share_of_the_band_is_taken_away(faces, share, fine, coarse):
     softened = soften(faces, share=share, fine=fine, coarse=coarse)
     inside = (..., slice(26, 38), slice(22, 42))
@@ -89,7 +91,7 @@ def test_a_sum_of_no_terms_is_zero(faces):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"share": 1.5}, r"share in \[0, 1\], got 1.5"),
+        ({"share": 1.5}, r"share in \[-1, 1\], got 1.5"),
         ({"fine": 3.0, "coarse": 1.0}, "fine < coarse, got 3.0 and 1.0"),
         ({"box": [9, 9, 9, 12]}, "left, top, right, bottom"),
         ({"spared": [9, 9, 12, 9]}, "left, top, right, bottom"),

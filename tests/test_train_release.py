@@ -105,7 +105,8 @@ ENGINES = {
     "Distillation": {"lite_m", "lite_s"},
     "Adversarial": {"teacher_texture", "teacher_finish", "lite_m_texture", "lite_s_texture"},
     "SoftTargets": {
-        "lite_m_finish", "teacher_taught", "teacher_softened", "lite_m_taught", "lite_s_finish",
+        "lite_m_finish", "teacher_taught", "teacher_softened", "lite_m_taught", "lite_m_refined",
+        "lite_s_finish",
     },
 }  # fmt: skip
 

@@ -189,14 +189,16 @@ def test_every_experiment_builds(experiment, engine, materials, monkeypatch):
         assert built.distillation.scales == ((3,) if experiment == "student_sskd" else (0, 1, 2, 3))
 
 
-def test_a_finish_with_soft_targets_builds(materials):
-    overrides = ["experiment=finish", "engine=soft_targets", "name=test", "out=out"]
+@pytest.mark.parametrize("losses", ["losses=faithful", "losses.terms=null"])
+def test_a_finish_with_soft_targets_builds(losses, materials):
+    overrides = ["experiment=finish", "engine=soft_targets", "name=test", "out=out", losses]
     overrides.append(f"engine.teacher={materials}/teacher.safetensors")
     built = build_engine(compose("train", overrides))
     assert type(built) is SoftTargets
     assert built.adversarial_weight == 0.15
     assert built.mirrored
-    assert set(built.taught.weights) == {"reconstruction", "colour"}
+    detectors = {} if losses == "losses.terms=null" else {"detector_refine", "detector_output"}
+    assert set(built.taught.weights) == {"reconstruction", "colour", *detectors}
 
 
 def test_several_teachers_are_one(materials):

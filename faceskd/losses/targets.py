@@ -19,13 +19,13 @@ class Softening(nn.Module):
     Args:
         box: left, top, right, bottom, px of an aligned face.
         spared: a box that is left as it is: eyes, for irises are dark; or None.
-        share: of the band's contrast, that is taken away.
+        share: of the band's contrast, that is taken away; a negative one is added.
         fine, coarse: the Gaussians' standard deviations, px.
         feather: width of the borders of the box, px; of the spared one, half.
         side: of the faces, px.
 
     Raises:
-        ConfigError: a share outside [0, 1], deviations in the wrong order, an empty box, or images
+        ConfigError: a share outside [-1, 1], deviations in the wrong order, an empty box, or images
             of another side.
     """
 
@@ -45,8 +45,8 @@ class Softening(nn.Module):
         side: int = 256,
     ) -> None:
         super().__init__()
-        if not 0 <= share <= 1:
-            raise ConfigError(f"expected a share in [0, 1], got {share}")
+        if not -1 <= share <= 1:
+            raise ConfigError(f"expected a share in [-1, 1], got {share}")
         if not 0 < fine < coarse:
             raise ConfigError(f"expected deviations 0 < fine < coarse, got {fine} and {coarse}")
         window = _window(box, side, feather)
