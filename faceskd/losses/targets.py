@@ -52,7 +52,6 @@ class Softening(nn.Module):
         window = _window(box, side, feather)
         if spared is not None:
             window = window * (1 - _window(spared, side, feather / 2))
-        self.side = side
         self.share = share
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("fine", _gaussian(side, fine), persistent=False)
@@ -61,7 +60,7 @@ class Softening(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Targets (B, 3, H, W) in, targets out; no gradient."""
-        _check_side(images, self.side)
+        _check_side(images, self.window)
         with torch.autocast(images.device.type, enabled=False):
             x = images.float()
             band = self.fine @ x @ self.fine.T - self.coarse @ x @ self.coarse.T
@@ -93,19 +92,18 @@ class Darkening(nn.Module):
     ) -> None:
         super().__init__()
         windows = torch.stack([_window(box, side, feather) for box in boxes])
-        self.side = side
         rgb = [levels] * 3 if isinstance(levels, int | float) else levels
         shift = torch.tensor([*rgb], dtype=torch.float)[:, None, None] * windows.amax(0)
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Targets (B, 3, H, W) in, targets out."""
-        _check_side(images, self.side)
+        _check_side(images, self.shift)
         return images - self.shift
 
 
-def _check_side(images: Tensor, side: int) -> None:
-    height, width = images.shape[-2:]
+def _check_side(images: Tensor, window: Tensor) -> None:
+    side, (height, width) = window.shape[-1], images.shape[-2:]
     if (height, width) != (side, side):
         raise ConfigError(f"expected faces of {side} px, got {width}x{height} pixels")
 
