@@ -108,3 +108,5 @@ def test_darkening_refuses_the_same(faces):
         Darkening(boxes=[BOX, [9, 9, 9, 12]], levels=0.1)
     with pytest.raises(ConfigError, match="faces of 256 px, got 64x64"):
         Darkening(boxes=[BOX], levels=0.1)(faces)
+    with pytest.raises(ConfigError, match=r"red, green and blue, or one, got \[0.1, 0.2\]"):
+        Darkening(boxes=[BOX], levels=[0.1, 0.2])

@@ -77,7 +77,7 @@ class Darkening(nn.Module):
         side: of the faces, px.
 
     Raises:
-        ConfigError: an empty box, or images of another side.
+        ConfigError: neither one nor three levels, an empty box, or images of another side.
     """
 
     shift: Tensor
@@ -91,9 +91,11 @@ class Darkening(nn.Module):
         side: int = 256,
     ) -> None:
         super().__init__()
+        rgb = [levels] * 3 if isinstance(levels, int | float) else [*levels]
+        if len(rgb) != 3:
+            raise ConfigError(f"expected levels of red, green and blue, or one, got {rgb}")
         windows = torch.stack([_window(box, side, feather) for box in boxes])
-        rgb = [levels] * 3 if isinstance(levels, int | float) else levels
-        shift = torch.tensor([*rgb], dtype=torch.float)[:, None, None] * windows.amax(0)
+        shift = torch.tensor(rgb, dtype=torch.float)[:, None, None] * windows.amax(0)
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
