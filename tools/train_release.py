@@ -11,7 +11,7 @@ learning curves, OUT/<phase>/<split>/ the evaluation, and OUT/summary.md the fig
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -72,7 +72,7 @@ def read_plan(
     for name, phase in phases.items():
         if name not in only if only else phase.get("optional", False):
             continue
-        overrides = list(phase["overrides"])
+        overrides = [*_flat(phase["overrides"])]
         if phase["command"] == "train":
             own = [f"name={name}", f"out={quoted(str(out / name))}"]
             overrides = [overrides[0], *own, *content["shared"], *overrides[1:]]
@@ -80,6 +80,12 @@ def read_plan(
             evaluations += [_evaluation(name, split, out, content) for split in splits]
         stages.append(Stage(name, phase["command"], tuple(overrides)))
     return Plan(out, stages, evaluations)
+
+
+def _flat(overrides: Iterable[str | list[str]]) -> Iterator[str]:
+    """A list in a list is one that several phases have, by a YAML anchor."""
+    for override in overrides:
+        yield from [override] if isinstance(override, str) else override
 
 
 def _evaluation(name: str, split: str, out: Path, content: dict[str, Any]) -> Stage:
