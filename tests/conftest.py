@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from fakes import onnx_file, restorer
 from hypothesis import settings
-from tiny_dictionary import built
+from tiny_dictionary import build, built
 from tiny_engines import batch
+from tiny_faces import student
 from tiny_training import materials, run, words
 
 from faceskd.align import similarity_crop, transform_points
@@ -16,7 +18,17 @@ from faceskd.images import write_image
 from faceskd.manifest import OK, Record, write_manifest
 from faceskd.portraits import render_portrait
 
-__all__ = ["batch", "built", "materials", "run", "words"]
+__all__ = [
+    "batch",
+    "build",
+    "built",
+    "materials",
+    "onnx_file",
+    "restorer",
+    "run",
+    "student",
+    "words",
+]
 
 settings.register_profile("faceskd", deadline=None)  # a slow machine is no failure
 settings.load_profile("faceskd")

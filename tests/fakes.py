@@ -1,6 +1,7 @@
-"""A network and a detector of which it is known what they do."""
+"""A network, a restorer with it, and a detector, of which it is known what they do."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -9,6 +10,7 @@ from faceskd.detection import Face
 from faceskd.export import export_network
 from faceskd.export.onnx import Onnx
 from faceskd.models.base import SuperResolver
+from faceskd.restore import Restorer
 
 
 class Nearest(SuperResolver):
@@ -27,6 +29,16 @@ def write_nearest(folder):
     path = folder / "nearest.onnx"
     export_network(Nearest(), path, backend=Onnx(), model_config={})
     return path
+
+
+@pytest.fixture
+def restorer():
+    return Restorer(Nearest(), precision="fp32", batch_size=2)
+
+
+@pytest.fixture(scope="session")
+def onnx_file(tmp_path_factory):
+    return write_nearest(tmp_path_factory.mktemp("weights"))
 
 
 class Known:

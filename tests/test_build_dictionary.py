@@ -1,47 +1,24 @@
-"""The build of a dictionary, which survives being killed."""
+"""A dictionary's atoms are means over faces, with their provenance; what cannot be built."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from tiny_dictionary import KEYS, SETTINGS, K, encoder
+from tiny_dictionary import KEYS, SETTINGS, Build, K, content, encoder
 from torchvision.ops import roi_align
 
-from faceskd import __version__, build_dictionary, clustering
+from faceskd import __version__, build_dictionary
 from faceskd.build_dictionary import BuildSettings, Built, component_features
-from faceskd.commands.dictionary import main
 from faceskd.components import COMPONENTS
-from faceskd.config import compose
-from faceskd.dictionary import Dictionary, atom_shape
-from faceskd.errors import ConfigError, DictionaryError, FacesError, WeightsError
+from faceskd.dictionary import atom_shape
+from faceskd.errors import ConfigError, DictionaryError, FacesError
 from faceskd.files import sha256
 from faceskd.images import read_image, to_tensor, write_image
 from faceskd.manifest import Record, read_manifest, write_manifest
 from faceskd.models import VGG19
 from faceskd.models.vgg import DICTIONARY_TAPS
-from faceskd.models.vgg_weights import save_vgg_weights
-
-Build = Callable[..., Built]
-
-
-@pytest.fixture
-def build(prepared_faces: Path, tmp_path: Path) -> Build:
-    def run(name: str = "d", settings: BuildSettings = SETTINGS, **options: object) -> Built:
-        out = tmp_path / f"{name}.safetensors"
-        return build_dictionary.build_dictionary(
-            prepared_faces, encoder(), out, settings, **options
-        )
-
-    return run
-
-
-def content(path: Path) -> bytes:
-    """Of all atoms: the metadata holds the memory that a run took."""
-    return b"".join(value.numpy().tobytes() for _, value in sorted(load_file(path).items()))
 
 
 class TestBuild:
@@ -137,129 +114,6 @@ class TestBuild:
         assert vgg.convs["1_1"].weight.requires_grad
 
 
-class Killed(Exception):
-    pass
-
-
-class TestInterruption:
-    """A killed build that is started again ends with the same atoms."""
-
-    @pytest.mark.parametrize("batches", [0, 1, 2])
-    def test_in_extraction(
-        self,
-        batches: int,
-        built: tuple[Built, Path],
-        build: Build,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        """Killed in the middle of a batch, when some of its files are written."""
-        writes, opened = [], build_dictionary._open_features
-
-        def open_or_die(*args: object) -> np.memmap:
-            writes.append(args)
-            if len(writes) > batches * len(KEYS) + 7:
-                raise Killed
-            return opened(*args)
-
-        monkeypatch.setattr(build_dictionary, "_open_features", open_or_die)
-        with pytest.raises(Killed):
-            build()
-        assert not (tmp_path / "d.safetensors").exists()
-        monkeypatch.setattr(build_dictionary, "_open_features", opened)
-        encoded = self.count_faces(monkeypatch)
-        build()
-        assert sum(encoded) == 12 - 5 * batches
-        assert content(tmp_path / "d.safetensors") == content(built[1])
-
-    def test_when_the_first_file_was_only_begun(
-        self,
-        built: tuple[Built, Path],
-        build: Build,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(build_dictionary, "component_features", self.die)
-            with pytest.raises(Killed):
-                build()
-        work = tmp_path / "d.safetensors.work"
-        (work / "features_relu2_2_left_eye.npy").write_bytes(b"\x93NUM")
-        build()
-        assert content(tmp_path / "d.safetensors") == content(built[1])
-
-    def test_in_clustering(
-        self,
-        built: tuple[Built, Path],
-        build: Build,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        half, calls = len(KEYS) // 2, []
-        allowed = iter(range(half))
-
-        def cluster_half(*args: object, **options: object) -> clustering.Clusters:
-            if next(allowed, None) is None:
-                raise Killed
-            return cluster(*args, **options)
-
-        def cluster(*args: object, **options: object) -> clustering.Clusters:
-            calls.append(args)
-            return clustering.kmeans(*args, **options)
-
-        monkeypatch.setattr(build_dictionary, "kmeans", cluster_half)
-        with pytest.raises(Killed):
-            build()
-        monkeypatch.setattr(build_dictionary, "kmeans", cluster)
-        encoded = self.count_faces(monkeypatch)
-        result = build()
-        assert encoded == []
-        assert len(calls) == len(KEYS)  # each once, in two runs
-        assert content(tmp_path / "d.safetensors") == content(built[1])
-        for key, clusters in built[0].clusters.items():
-            np.testing.assert_array_equal(result.clusters[key].nearest, clusters.nearest)
-            assert result.clusters[key].inertia == clusters.inertia
-            assert result.clusters[key].revived == clusters.revived
-
-    @pytest.mark.parametrize("change", ["settings", "encoder", "note"])
-    def test_work_of_another_build_is_not_used(
-        self,
-        change: str,
-        build: Build,
-        prepared_faces: Path,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        build(keep_work=True)
-        encoded = self.count_faces(monkeypatch)
-        build(keep_work=True)
-        assert encoded == []
-        out, settings, vgg = tmp_path / "d.safetensors", SETTINGS, encoder()
-        if change == "settings":
-            settings = BuildSettings(**vars(SETTINGS) | {"limit": 10})
-        elif change == "encoder":
-            vgg = VGG19(width=1)
-        else:
-            (tmp_path / "d.safetensors.work" / "build.json").unlink()
-        build_dictionary.build_dictionary(prepared_faces, vgg, out, settings)
-        assert sum(encoded) == settings.limit
-
-    @staticmethod
-    def die(*args: object) -> dict:
-        raise Killed
-
-    @staticmethod
-    def count_faces(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        counted: list[int] = []
-
-        def counting(vgg: VGG19, hr: torch.Tensor, boxes: torch.Tensor) -> dict:
-            counted.append(len(hr))
-            return component_features(vgg, hr, boxes)
-
-        monkeypatch.setattr(build_dictionary, "component_features", counting)
-        return counted
-
-
 class TestRefusals:
     def test_fewer_faces_than_atoms(self, build: Build, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="at least 25 faces for K = 25, got 24 in the split"):
@@ -289,49 +143,3 @@ class TestRefusals:
             build_dictionary.build_dictionary(
                 tmp_path, encoder(), tmp_path / "d.safetensors", BuildSettings(atoms=1)
             )
-
-
-class TestCommand:
-    @pytest.fixture
-    def options(self, prepared_faces: Path, tmp_path: Path) -> list[str]:
-        weights = tmp_path / "encoder.safetensors"
-        save_vgg_weights(encoder(), weights)
-        return [
-            f"faces={prepared_faces}", "encoder=tiny", "encoder.width=1",
-            f"encoder.weights={weights}", f"out={tmp_path}/d.safetensors", "atoms=3", "limit=6",
-            "initialisations=1", "iterations=2", "threads=1",
-        ]  # fmt: skip
-
-    def test_builds_says_how_and_shows(
-        self, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        main.task(compose("dictionary", options))
-        printed = capsys.readouterr().out
-        assert "peak memory" in printed
-        assert "conv5_4/mouth" in printed
-        dictionary = Dictionary.load(tmp_path / "d.safetensors")
-        assert dictionary.provenance["faces"] == 6
-        assert dictionary.encoder == encoder().fingerprint()
-        assert len(list((tmp_path / "d.sheets").glob("*.png"))) == len(KEYS)
-        assert not (tmp_path / "d.safetensors.work").exists()
-
-    def test_random_weights_are_refused(self, options: list[str]) -> None:
-        with pytest.raises(ConfigError, match=r"encoder with weights.*experiment=encoder"):
-            main.task(compose("dictionary", [*options, "encoder.weights=null"]))
-
-    def test_missing_weights_are_a_sentence_on_the_command_line(
-        self,
-        options: list[str],
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        wrong = [*options, "encoder.weights=/nowhere.safetensors"]
-        with pytest.raises(WeightsError, match="no VGG-19 weights at"):
-            main.task(compose("dictionary", wrong))
-        monkeypatch.setattr("sys.argv", ["dictionary", *wrong])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 2
-        printed = capsys.readouterr().err
-        assert "error: no VGG-19 weights at '/nowhere.safetensors'" in printed
-        assert "Traceback" not in printed

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fakes import Known, Nearest, noise, write_nearest
+from fakes import Known, Nearest, noise
 from PIL import Image
 
 from faceskd.commands.restore import main
@@ -24,11 +24,6 @@ from faceskd.restore_plan import plan_jobs
 @pytest.fixture(scope="module")
 def portrait():
     return cv2.GaussianBlur(render_portrait(3, size=256).image, (0, 0), 3)
-
-
-@pytest.fixture(scope="module")
-def onnx_file(tmp_path_factory):
-    return write_nearest(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture

@@ -1,13 +1,48 @@
-"""Faces and dictionaries for tiny networks."""
+"""Tiny networks, and faces and dictionaries for them."""
 
+from typing import Any
+
+import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceskd.dictionary import Dictionary
-from faceskd.models import VGG19
+from faceskd.models import VGG19, Student, SuperResolver
+from faceskd.weights import build_network
 
 SIZE = 16
 """Side of LR faces: a component is still more than a cell at stride 16."""
+VGG = "faceskd.models.vgg.VGG19"
+STUDENT: dict[str, Any] = {
+    "_target_": "faceskd.models.student.Student",
+    "encoder": {"_target_": VGG, "width": 1, "weights": None},
+}
+TEACHER = STUDENT | {"_target_": "faceskd.models.teacher.Teacher", "dictionary": None}
+BOXES = torch.tensor([[[8.0, 12, 24, 28], [40, 12, 56, 28], [24, 28, 40, 44], [20, 40, 44, 62]]])
+"""Component boxes of one face of 64 px."""
+
+
+@pytest.fixture
+def student() -> Student:
+    torch.manual_seed(0)
+    network = build_network(STUDENT)
+    assert isinstance(network, Student)
+    network(torch.rand(1, 3, 8, 8))  # moves spectral norms
+    return network
+
+
+def faces_of(network: SuperResolver) -> Tensor:
+    """What it makes of one LR face of 8 px, always the same."""
+    lr = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return network.eval()(lr, BOXES)
+
+
+def randomise(module: nn.Module) -> nn.Module:
+    """Give every parameter a value that a wrong place or order would show."""
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return module
 
 
 def random_dictionary(encoder: VGG19) -> Dictionary:
