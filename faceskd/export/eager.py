@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from faceskd.errors import ConfigError, WeightsError
+from faceskd.export.packing import pack
 from faceskd.machine import checked_device
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
@@ -62,7 +63,9 @@ def eager(
         raise ConfigError(
             f"fp16 runs on a GPU only, as device=cuda, got {device!r}; bf16 is what processors like"
         )
-    run = torch.inference_mode()(Served(network, precision, place))
+    served = Served(network, precision, place)
+    pack(served.network)
+    run = torch.inference_mode()(served)
     return CudaGraphs(run, device) if precision == "fp16" else run
 
 
