@@ -132,7 +132,7 @@ RELEASED = {
     "lite-s": ("lite_s", []),
     "lite-m": ("lite_m", []),
     "teacher": (
-        "teacher_small", ["encoder.weights=null", "dictionary=null", "mirror_share=0.05"],
+        "teacher_small", ["encoder.weights=null", "dictionary=null", "mirror_share=0.1"],
     ),
 }  # fmt: skip
 
