@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from faceskd.export.eager import Served, eager
-from faceskd.export.packing import PackedConv2d, pack
+from faceskd.export.packing import PackedConv2d, can_pack, pack
 from faceskd.models.blocks import fold
 from faceskd.models.lite import Lite
 
-BF16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-needs_bf16 = pytest.mark.skipif(not BF16, reason="oneDNN has no bf16 on this processor")
+needs_bf16 = pytest.mark.skipif(not can_pack(), reason="oneDNN has no bf16 on this processor")
 
 
 @needs_bf16

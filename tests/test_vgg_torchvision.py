@@ -1,5 +1,6 @@
 """VGG-19 is torchvision's network, layer by layer, and takes its weights from torch hub's cache."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.error import URLError
 
@@ -36,31 +37,26 @@ def reference_maps(reference: nn.Sequential, image: Tensor) -> dict[str, Tensor]
     return maps
 
 
-def fill_from(vgg: VGG19, reference: nn.Sequential) -> None:
+def check_taps(taps: Sequence[str], reference: nn.Sequential, image: Tensor) -> list[Tensor]:
+    """Ours with torchvision's weights makes its maps, which are given back."""
+    vgg = VGG19(taps=taps).eval()
     convs = [layer for layer in reference if isinstance(layer, nn.Conv2d)]
     for ours, theirs in zip(vgg.convs.values(), convs, strict=False):
         ours.load_state_dict(theirs.state_dict())
+    with torch.no_grad():
+        expected, found = reference_maps(reference, image), vgg(image)
+    for tap, ours in zip(taps, found, strict=True):
+        torch.testing.assert_close(ours, expected[tap], rtol=1e-4, atol=1e-5, msg=tap)
+    return found
 
 
 def test_every_layer_is_torchvisions(reference: nn.Sequential) -> None:
-    vgg = VGG19(taps=EVERY_TAP).eval()
-    fill_from(vgg, reference)
-    image = torch.rand(2, 3, 33, 48)
-    with torch.no_grad():
-        maps = reference_maps(reference, image)
-        for tap, ours in zip(vgg.taps, vgg(image), strict=True):
-            torch.testing.assert_close(ours, maps[tap], rtol=1e-4, atol=1e-5, msg=tap)
+    check_taps(EVERY_TAP, reference, torch.rand(2, 3, 33, 48))
 
 
 def test_taps_of_the_dictionary(reference: nn.Sequential) -> None:
-    vgg = VGG19(taps=DICTIONARY_TAPS).eval()
-    fill_from(vgg, reference)
-    image = torch.rand(1, 3, 32, 32)
-    with torch.no_grad():
-        maps = reference_maps(reference, image)
-        for tap, ours in zip(DICTIONARY_TAPS, vgg(image), strict=True):
-            torch.testing.assert_close(ours, maps[tap], rtol=1e-4, atol=1e-5)
-    assert vgg(image)[3].min() < 0  # conv5_4, before its ReLU
+    maps = check_taps(DICTIONARY_TAPS, reference, torch.rand(1, 3, 32, 32))
+    assert maps[3].min() < 0  # conv5_4, before its ReLU
 
 
 class TestTorchvision:

@@ -1,6 +1,6 @@
 """Convolutions whose weights lie as oneDNN's kernels read them, before the first face comes."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -41,21 +41,26 @@ class PackedConv2d(nn.Module):
         )
 
 
+def can_pack() -> bool:
+    """Whether oneDNN is there and has bf16 on this processor."""
+    return bool(
+        torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
 def pack(network: nn.Module) -> nn.Module:
     """Pack what convolutions in bf16 it has, in place; where oneDNN cannot, it stays as it is."""
-    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        return network
-    for module in list(network.modules()):
+    for module in list(network.modules()) if can_pack() else ():
         for name, child in module.named_children():
-            if type(child) is nn.Conv2d and _packs(child):
+            if _packs(child):
                 setattr(module, name, PackedConv2d(child))
     return network
 
 
-def _packs(conv: nn.Conv2d) -> bool:
-    weight = conv.weight
+def _packs(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     return (
-        weight.dtype == torch.bfloat16
-        and weight.device.type == "cpu"
-        and not isinstance(conv.padding, str)
+        type(module) is nn.Conv2d
+        and module.weight.dtype == torch.bfloat16
+        and module.weight.device.type == "cpu"
+        and not isinstance(module.padding, str)
     )
