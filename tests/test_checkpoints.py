@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from tiny_engines import ADAM, fit, make_engine, make_teacher
 from torch.utils.data import DataLoader
 
+from faceskd.config import compose, instantiate
 from faceskd.engine import Autoencoder
 from faceskd.engine.random_state import random_state, set_random_state
 from faceskd.errors import WeightsError
@@ -45,6 +46,16 @@ def test_checkpoints_hold_plain_values_and_no_frozen_part(checkpoint):
     assert len(content["optimizer_states"]) == 2
     assert content["hyper_parameters"]["metadata"] == {"steps": 2, "engine": "Distillation"}
     assert content["hyper_parameters"]["model"] == engine.model_config
+
+
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "RAdam", "Adamax"])
+def test_checkpoints_of_any_optimiser_can_be_read_again(name, batch, tmp_path):
+    settings = [f"engine.optimizer._target_=torch.optim.{name}", "data.faces=F", "out=O"]
+    optimizer = instantiate(compose("train", settings).engine.optimizer)
+    saver = ModelCheckpoint(dirpath=tmp_path, filename="last")
+    engine = make_engine("supervised", optimizer=optimizer)
+    fit(engine, batch, 1, enable_checkpointing=True, callbacks=[saver])
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["optimizer_states"]
 
 
 def test_a_checkpoint_of_another_training_is_refused(checkpoint, batch):
