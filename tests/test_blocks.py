@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from faceskd.errors import ConfigError
-from faceskd.models.blocks import conv_pair, fold, random_window, unfold, upsampled_conv
+from faceskd.models.blocks import (
+    LUMA,
+    back_projected,
+    conv_pair,
+    fold,
+    random_window,
+    unfold,
+    upsample,
+    upsampled_conv,
+)
 from faceskd.models.lite import Lite, ParallelKernels
 
 
@@ -117,6 +126,49 @@ def test_weights_of_another_shape_are_left_out():
 def test_an_unknown_option_of_a_light_student_is_refused(option):
     with pytest.raises(ConfigError, match=f"expected {option} of .*got 'none'"):
         Lite(**{option: "none"})
+
+
+class TestBackProjection:
+    @staticmethod
+    def lacking(lr, sr):
+        """Luminance of the LR face less that of the SR face's blocks, (B, 1, H, W)."""
+        (height, width), scale = lr.shape[-2:], sr.shape[-1] // lr.shape[-1]
+        blocks = sr.reshape(-1, 3, height, scale, width, scale).mean((3, 5))
+        return torch.einsum("bchw,c->bhw", lr - blocks, torch.tensor(LUMA).to(lr))[:, None]
+
+    @settings(max_examples=20, deadline=None)
+    @given(
+        height=st.integers(1, 6), width=st.integers(1, 6), scale=st.sampled_from([2, 3, 4, 8]),
+        share=st.floats(0, 2), seed=st.integers(0, 1000),
+    )  # fmt: skip
+    def test_is_its_equation(self, height, width, scale, share, seed):
+        torch.manual_seed(seed)
+        lr = torch.rand(2, 3, height, width, dtype=torch.double)
+        residual = torch.randn(2, 3, scale * height, scale * width, dtype=torch.double)
+        sr = upsample(lr, scale) + residual
+        literal = sr + share * upsample(self.lacking(lr, sr), scale)
+        found = upsample(back_projected(lr, residual, share), scale) + residual
+        torch.testing.assert_close(found, literal)
+
+    def test_a_student_with_it_keeps_the_light_of_the_lr_face_and_its_own_colours(self):
+        torch.manual_seed(0)
+        options = {"width": 8, "blocks": 1, "stage_widths": (8, 4, 4)}
+        plain = nearly_trained(Lite(**options)).double()
+        student = Lite(**options, back_projection=1.0).double()
+        student.load_state_dict(plain.state_dict())
+        lr = torch.rand(2, 3, 16, 16, dtype=torch.double)
+        with torch.no_grad():
+            before, after = plain(lr), student(lr)
+        lost, left = self.lacking(lr, before), self.lacking(lr, after)
+        assert lost.mean().abs() > 1e-3
+        torch.testing.assert_close(left.mean((2, 3)), torch.zeros(2, 1, dtype=torch.double))
+        assert left.square().sum() < 0.75**2 * lost.square().sum()  # the least that one step takes
+        change = after - before
+        torch.testing.assert_close(change, change[:, :1].expand_as(change))
+
+    def test_a_negative_share_is_refused(self):
+        with pytest.raises(ConfigError, match="back_projection of 0 or more, got -1"):
+            Lite(back_projection=-1)
 
 
 class TestRandomWindow:

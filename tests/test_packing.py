@@ -47,7 +47,7 @@ def count(network, kind):
 @needs_bf16
 def test_a_network_is_packed_whole_and_gives_the_same_faces():
     torch.manual_seed(0)
-    lite = Lite(width=16, blocks=2, stage_widths=(16, 16, 16)).eval()
+    lite = Lite(width=16, blocks=2, stage_widths=(16, 16, 16), back_projection=1.0).eval()
     lr = torch.rand(2, 3, 32, 32)
     packed = fold(lite).to(torch.bfloat16)
     convolutions = count(packed, nn.Conv2d)

@@ -13,6 +13,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 SLOPE = 0.2
 """Negative slope of every LeakyReLU in DFDNet and here."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luminance, ITU-R BT.601."""
+
 POWER_ITERATIONS = 300
 """From chance to within 0.4 % of the norm, for the kernels of the teacher that is released."""
 
@@ -81,6 +84,31 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
 def bicubic(lr: Tensor, scale: int) -> Tensor:
     """Bicubic enlargement (a = -0.75, as OpenCV), (B, C, H, W) -> (B, C, scale H, scale W)."""
     return F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
+
+
+def back_projected(lr: Tensor, residual: Tensor, share: float) -> Tensor:
+    """LR images such that upsample(lr, n) + residual, made small again, is nearer to what lr was.
+
+    sr + share * upsample(Y(lr - down(sr)), n) with sr = upsample(lr, n) + residual, Y for luminance
+    and down for means of n x n blocks: one step of iterative back-projection (Irani and Peleg,
+    "Improving Resolution by Image Registration", CVGIP 1991). Everything in it is linear, so that
+    it is done at the size of lr: what is added there is enlarged with it.
+
+    Args:
+        lr: (B, 3, H, W).
+        residual: (B, 3, nH, nW), as its network made it of lr.
+        share: 0 leaves lr as it is.
+    """
+    scale = residual.shape[-1] // lr.shape[-1]
+    luminance = _luminance(lr)
+    kept = F.avg_pool2d(upsample(luminance, scale), scale)
+    kept = kept + _luminance(F.avg_pool2d(residual, scale))
+    return lr + share * (luminance - kept)
+
+
+def _luminance(images: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 1, H, W)."""
+    return (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
 
 
 def random_window(side: int | None, *images: Tensor, step: int = 1) -> list[Tensor]:

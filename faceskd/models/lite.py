@@ -26,7 +26,7 @@ from torch.nn.utils import parametrize
 
 from faceskd.errors import ConfigError
 from faceskd.models.base import FeatureInfo, SuperResolver
-from faceskd.models.blocks import SLOPE, shrink, upsample, upsampled_conv
+from faceskd.models.blocks import SLOPE, back_projected, shrink, upsample, upsampled_conv
 
 BLOCKS = ("residual", "depthwise")
 UPSAMPLING = ("bilinear", "detailed", "shuffle")
@@ -126,9 +126,11 @@ class Lite(SuperResolver):
             convolution, Shi et al., CVPR 2016).
         activation: "relu", "leaky_relu" or "silu".
         reparameterised: over-parametrise the 3x3 convolutions in training.
+        back_projection: share of what the SR face has lost of the LR face's light and dark, that
+            is given back; see `faceskd.models.blocks.back_projected`.
 
     Raises:
-        ConfigError: an unknown name, or not three stages.
+        ConfigError: an unknown name, not three stages, or a negative share.
 
     Example:
         >>> lite = Lite(width=16, blocks=1, stage_widths=(16, 16, 16))
@@ -147,12 +149,16 @@ class Lite(SuperResolver):
         upsampling: str = "detailed",
         activation: str = "relu",
         reparameterised: bool = True,
+        back_projection: float = 0.0,
     ) -> None:
         super().__init__()
         _check(kind=(kind, BLOCKS), upsampling=(upsampling, UPSAMPLING))
         _check(activation=(activation, ACTIVATIONS))
         if len(stage_widths) != 3:
             raise ConfigError(f"expected three stage widths, got {list(stage_widths)}")
+        if back_projection < 0:
+            raise ConfigError(f"expected a back_projection of 0 or more, got {back_projection}")
+        self.back_projection = back_projection
         options: dict[str, Any] = {"activation": activation, "reparameterised": reparameterised}
         self.entry = _conv(3, width, reparameterised=False)
         self.body = nn.Sequential(*[LiteBlock(width, kind=kind, **options) for _ in range(blocks)])
@@ -189,6 +195,8 @@ class Lite(SuperResolver):
         # Contiguous: three channels last are four times slower to enlarge, and half as fast to add.
         lr, residual = lr.contiguous(), self.head(maps[-1])
         residual = residual.to(lr.dtype, memory_format=torch.contiguous_format)
+        if self.back_projection:
+            lr = back_projected(lr, residual, self.back_projection)
         return upsample(lr, self.scale) + residual, maps
 
 
