@@ -23,6 +23,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 MAX_PIXELS = 150_000_000  # 100-megapixel photographs pass; decompression bombs do not
 WHITE = (255, 255, 255)
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in luminance, ITU-R BT.601
 
 
 def list_images(folder: Path | str) -> list[Path]:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from faceskd.errors import ConfigError
+from faceskd.images import LUMA
 from faceskd.models.blocks import (
-    LUMA,
     back_projected,
     conv_pair,
     fold,

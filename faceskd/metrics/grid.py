@@ -3,17 +3,17 @@
 import torch
 from torch import Tensor
 
+from faceskd.images import LUMA
 from faceskd.metrics.base import Accumulator, MetricUnavailable, SetMetric
 
 PERIOD = 8
 _RADIUS = 4  # of the neighbourhood: 9x9 bins
 _INNER = 1  # of its hole: 3x3 bins
-_GREY = (0.299, 0.587, 0.114)
 
 
 def power_spectrum(images: Tensor) -> Tensor:
     """Summed 2-D power spectrum of the images' grey (BT.601), (B, 3, H, W) -> (H, W), float64."""
-    grey = (images * images.new_tensor(_GREY).view(1, 3, 1, 1)).sum(1)
+    grey = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1)
     return torch.fft.fft2(grey.double()).abs().square().sum(0)
 
 

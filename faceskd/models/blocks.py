@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from faceskd.images import LUMA
+
 SLOPE = 0.2
 """Negative slope of every LeakyReLU in DFDNet and here."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in luminance, ITU-R BT.601."""
 
 POWER_ITERATIONS = 300
 """From chance to within 0.4 % of the norm, for the kernels of the teacher that is released."""
