@@ -154,3 +154,8 @@ def to_uint8(image: Tensor) -> np.ndarray:
     """
     scaled = image.detach().float().clamp(0, 1).mul(255).add(0.5)
     return scaled.to(torch.uint8).movedim(-3, -1).contiguous().cpu().numpy()
+
+
+def luminance(images: Tensor) -> Tensor:
+    """Grey (BT.601) of RGB images in their own range, (B, 3, H, W) -> (B, 1, H, W)."""
+    return (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from faceskd.images import LUMA
+from faceskd.images import luminance
 from faceskd.metrics.base import Accumulator, MetricUnavailable, SetMetric
 
 PERIOD = 8
@@ -13,8 +13,7 @@ _INNER = 1  # of its hole: 3x3 bins
 
 def power_spectrum(images: Tensor) -> Tensor:
     """Summed 2-D power spectrum of the images' grey (BT.601), (B, 3, H, W) -> (H, W), float64."""
-    grey = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1)
-    return torch.fft.fft2(grey.double()).abs().square().sum(0)
+    return torch.fft.fft2(luminance(images).double()).abs().square().sum((0, 1))
 
 
 def grid_index(spectrum: Tensor) -> float:

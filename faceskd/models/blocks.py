@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from faceskd.images import LUMA
+from faceskd.images import luminance
 
 SLOPE = 0.2
 """Negative slope of every LeakyReLU in DFDNet and here."""
@@ -99,15 +99,9 @@ def back_projected(lr: Tensor, residual: Tensor, share: float) -> Tensor:
         share: 0 leaves lr as it is.
     """
     scale = residual.shape[-1] // lr.shape[-1]
-    luminance = _luminance(lr)
-    kept = F.avg_pool2d(upsample(luminance, scale), scale)
-    kept = kept + _luminance(F.avg_pool2d(residual, scale))
-    return lr + share * (luminance - kept)
-
-
-def _luminance(images: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, 1, H, W)."""
-    return (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    grey = luminance(lr)
+    kept = F.avg_pool2d(upsample(grey, scale), scale) + luminance(F.avg_pool2d(residual, scale))
+    return lr + share * (grey - kept)
 
 
 def random_window(side: int | None, *images: Tensor, step: int = 1) -> list[Tensor]:
