@@ -9,18 +9,18 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from faceskd.importing import without_collection
+from faceskd.common.importing import without_collection
 
 if TYPE_CHECKING:
     from faceskd.pretrained import available_models as available_models
-    from faceskd.restore import Restorer as Restorer
+    from faceskd.restore.restorer import Restorer as Restorer
 
 try:
     __version__ = version("faceskd")
 except PackageNotFoundError:  # a plain clone, not installed
     __version__ = "0.0.0+unknown"
 
-_HOMES = {"Restorer": "faceskd.restore", "available_models": "faceskd.pretrained"}
+_HOMES = {"Restorer": "faceskd.restore.restorer", "available_models": "faceskd.pretrained"}
 
 __all__ = ["Restorer", "__version__", "available_models"]
 

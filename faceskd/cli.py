@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from faceskd.importing import without_collection
+from faceskd.common.importing import without_collection
 
 HYDRA_COMMANDS = {
     "portraits": "draw synthetic portraits whose landmarks are known",

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import onnx_file, restorer
+from helpers.fakes import onnx_file, restorer
+from helpers.tiny_dictionary import build, built
+from helpers.tiny_engines import batch
+from helpers.tiny_faces import student
+from helpers.tiny_training import materials, run, words
 from hypothesis import settings
-from tiny_dictionary import build, built
-from tiny_engines import batch
-from tiny_faces import student
-from tiny_training import materials, run, words
 
-from faceskd.align import similarity_crop, transform_points
-from faceskd.components import boxes_from_landmarks, five_points
-from faceskd.images import write_image
-from faceskd.manifest import OK, Record, write_manifest
+from faceskd.common.images import write_image
+from faceskd.data.manifest import OK, Record, write_manifest
+from faceskd.faces.align import similarity_crop, transform_points
+from faceskd.faces.components import boxes_from_landmarks, five_points
 from faceskd.portraits import render_portrait
 
 __all__ = [

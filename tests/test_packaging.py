@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml"))
-REPORT = "import faceskd.config as c; print(c.__file__, c.conf_dir(), sep='\\n')"
+REPORT = "import faceskd.common.config as c; print(c.__file__, c.conf_dir(), sep='\\n')"
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("hatchling") is None,
@@ -131,6 +131,6 @@ for module in pkgutil.walk_packages(faceskd.__path__, "faceskd."):
 def test_importing_every_module_downloads_nothing(installed, tmp_path):
     hub = tmp_path / "hub"
     shown = python("-c", EVERY_MODULE, cwd=tmp_path, path=installed, TORCH_HOME=str(hub))
-    assert "faceskd.training" in shown
+    assert "faceskd.engine.training" in shown
     assert "faceskd.metrics.lpips" in shown
     assert not hub.exists() or not list(hub.rglob("*.*"))

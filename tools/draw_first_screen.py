@@ -18,13 +18,13 @@ import skimage.data
 from torch import Tensor
 
 from faceskd import Restorer
-from faceskd.align import SimilarityCrop
-from faceskd.degradation import Eq8
-from faceskd.detection import MTCNNDetector
-from faceskd.images import list_images, read_image, to_tensor, write_image
-from faceskd.pictures import image_grid
+from faceskd.common.images import list_images, read_image, to_tensor, write_image
+from faceskd.data.degradation import Eq8
+from faceskd.faces.align import SimilarityCrop
+from faceskd.faces.detection import MTCNNDetector
 from faceskd.portraits import write_portraits
 from faceskd.pretrained import DEFAULT_STUDENT
+from faceskd.reporting.pictures import image_grid
 
 SIZE = 256
 SMALL_FACE = 36.0

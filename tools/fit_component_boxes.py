@@ -11,7 +11,7 @@ well the result agrees face by face is tested on synthetic portraits in tests/te
 
 import numpy as np
 
-from faceskd.components import COMPONENTS, FITTED, LANDMARKS_68, face_frame, five_points
+from faceskd.faces.components import COMPONENTS, FITTED, LANDMARKS_68, face_frame, five_points
 
 DLIB = [
     (0.0002, 0.1065),

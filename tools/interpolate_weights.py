@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from faceskd.config import fail
-from faceskd.errors import ConfigError, FaceskdError, WeightsError
+from faceskd.common.config import fail
+from faceskd.common.errors import ConfigError, FaceskdError, WeightsError
 from faceskd.models.teacher import Teacher
-from faceskd.weights import (
+from faceskd.models.weights import (
     build_network,
     check_state,
     load_state,

@@ -1,4 +1,4 @@
-"""Measure `faceskd.detail.SHARP`: the octaves of sharp faces.
+"""Measure `faceskd.restore.detail.SHARP`: the octaves of sharp faces.
 
     python tools/measure_sharp_faces.py FACES/train
 
@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 
-from faceskd.detail import OCTAVES, octave_amplitudes
-from faceskd.images import list_images, read_image
+from faceskd.common.images import list_images, read_image
+from faceskd.restore.detail import OCTAVES, octave_amplitudes
 
 PERCENTILES = (1, 5, 50, 95, 99)
 

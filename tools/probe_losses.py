@@ -21,12 +21,12 @@ from rich.table import Column, Table
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from faceskd.config import conf_dir, fail, instantiate, register_resolvers
-from faceskd.data import FaceDataset
-from faceskd.errors import ConfigError, FaceskdError
+from faceskd.common.config import conf_dir, fail, instantiate, register_resolvers
+from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.data.dataset import FaceDataset
 from faceskd.losses import InBox
 from faceskd.metrics.identity import Identity
-from faceskd.weights import load_network
+from faceskd.models.weights import load_network
 
 STEPS = 4
 STEP = 0.6 / 255

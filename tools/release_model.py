@@ -27,19 +27,19 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import faceskd
-from faceskd.align import template
-from faceskd.components import boxes_from_landmarks
-from faceskd.config import fail, to_plain
-from faceskd.dictionary import Dictionary
-from faceskd.errors import ConfigError, FaceskdError
-from faceskd.evaluate import BICUBIC, HR
-from faceskd.files import atomic_path, sha256, write_text
-from faceskd.lr_faces import sample_lr_faces
+from faceskd.common.config import fail, to_plain
+from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.files import atomic_path, sha256, write_text
+from faceskd.evaluation.evaluate import BICUBIC, HR
+from faceskd.faces.align import template
+from faceskd.faces.components import boxes_from_landmarks
+from faceskd.faces.lr_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
+from faceskd.models.dictionary import Dictionary
 from faceskd.models.teacher import Teacher
+from faceskd.models.weights import load_network, read_weights, save_network, without_files
 from faceskd.pretrained import FOLDER, FORMAT, MANIFEST, ROLES, PretrainedModel, available_models
-from faceskd.weights import load_network, read_weights, save_network, without_files
 
 FACTS = ("licence", "task", "data", "starts_from", "limits", "bias")
 MOST_BYTES = {"student": 60e6, "teacher": 60e6, "dictionary": 60e6}

@@ -21,15 +21,15 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from faceskd.config import compose, fail, quoted, to_plain
-from faceskd.curves import read_curves
-from faceskd.errors import ConfigError, FaceskdError
-from faceskd.evaluate import BICUBIC
-from faceskd.files import make_folder, sha256, write_text
-from faceskd.machine import git_revision, machine_summary
-from faceskd.pipeline import Stage, run_stage
-from faceskd.tables import markdown_table
-from faceskd.weights import read_metadata
+from faceskd.common.config import compose, fail, quoted, to_plain
+from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.files import make_folder, sha256, write_text
+from faceskd.common.machine import git_revision, machine_summary
+from faceskd.evaluation.evaluate import BICUBIC
+from faceskd.jobs.stages import Stage, run_stage
+from faceskd.models.weights import read_metadata
+from faceskd.reporting.curves import read_curves
+from faceskd.reporting.tables import markdown_table
 
 PLAN = Path(__file__).with_name("release.yaml")
 MORE_TO_DO = 75

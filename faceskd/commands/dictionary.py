@@ -6,8 +6,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from faceskd.config import hydra_main, instantiate, to_plain
-from faceskd.errors import ConfigError
+from faceskd.common.config import hydra_main, instantiate, to_plain
+from faceskd.common.errors import ConfigError
 
 
 @hydra_main("dictionary")
@@ -15,8 +15,8 @@ def main(cfg: DictConfig) -> None:
     """Build a dictionary and say how its atoms are peopled."""
     import torch
 
-    from faceskd.build_dictionary import BuildSettings, build_dictionary, peak_memory_mib
-    from faceskd.contact_sheet import write_contact_sheets
+    from faceskd.dictionary.build import BuildSettings, build_dictionary, peak_memory_mib
+    from faceskd.dictionary.contact_sheet import write_contact_sheets
 
     if cfg.encoder.weights is None:
         raise ConfigError(

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from faceskd.config import hydra_main, instantiate, to_plain
-from faceskd.errors import ConfigError, DictionaryError, WeightsError
-from faceskd.files import make_folder, sha256
-from faceskd.manifest import read_manifest
+from faceskd.common.config import hydra_main, instantiate, to_plain
+from faceskd.common.errors import ConfigError, DictionaryError, WeightsError
+from faceskd.common.files import make_folder, sha256
+from faceskd.data.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from faceskd.evaluate import Evaluation, Precision
+    from faceskd.evaluation.evaluate import Evaluation, Precision
 
 
 def evaluate_files(
@@ -57,12 +57,12 @@ def evaluate_files(
 
     import torch
 
-    from faceskd.data import FaceDataset
-    from faceskd.evaluate import evaluate
+    from faceskd.data.dataset import FaceDataset
+    from faceskd.evaluation.evaluate import evaluate
+    from faceskd.evaluation.report import write_report
+    from faceskd.evaluation.skin_tones import compare_skin_tones
     from faceskd.metrics import COLOUR_NAMES, MetricSuite
-    from faceskd.report import write_report
-    from faceskd.skin_tones import compare_skin_tones
-    from faceskd.weights import load_network
+    from faceskd.models.weights import load_network
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -95,7 +95,7 @@ def main(cfg: DictConfig) -> None:
     """Measure networks on prepared faces; write tables and pictures."""
     from rich.console import Console
 
-    from faceskd.report import evaluation_table
+    from faceskd.evaluation.report import evaluation_table
 
     options = to_plain(cfg)
     evaluation = evaluate_files(**options | {"degradation": instantiate(options["degradation"])})

@@ -3,14 +3,14 @@
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.config import hydra_main, to_plain
+from faceskd.common.config import hydra_main, to_plain
 
 
 @hydra_main("experiment")
 def main(cfg: DictConfig) -> None:
     """Run what is missing; say where the tables are, and what failed."""
-    from faceskd.pipeline import EXIT_SOME_FAILED
-    from faceskd.run_experiment import run_experiment
+    from faceskd.jobs.stages import EXIT_SOME_FAILED
+    from faceskd.reproduce.run import run_experiment
 
     console = Console()
     failures = run_experiment(to_plain(cfg), console)

@@ -5,10 +5,10 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.config import hydra_main, instantiate
-from faceskd.data import FaceDataset
+from faceskd.common.config import hydra_main, instantiate
+from faceskd.data.dataset import FaceDataset
 from faceskd.export import export_network
-from faceskd.weights import load_network, read_weights
+from faceskd.models.weights import load_network, read_weights
 
 
 @hydra_main("export")

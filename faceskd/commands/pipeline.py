@@ -3,15 +3,15 @@
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.config import hydra_main, to_plain
-from faceskd.files import make_folder
+from faceskd.common.config import hydra_main, to_plain
+from faceskd.common.files import make_folder
 
 
 @hydra_main("pipeline")
 def main(cfg: DictConfig) -> None:
     """Run all stages; end with the table and the path of the report."""
-    from faceskd.pipeline import read_stages, run_pipeline
-    from faceskd.quickstart_report import show_quickstart, write_quickstart_report
+    from faceskd.jobs.stages import read_stages, run_pipeline
+    from faceskd.reproduce.quickstart import show_quickstart, write_quickstart_report
 
     make_folder(cfg.out)
     console = Console()

@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.config import hydra_main, to_plain
+from faceskd.common.config import hydra_main, to_plain
 
 
 @hydra_main("portraits")

@@ -6,9 +6,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from faceskd.config import hydra_main, instantiate, to_plain
-from faceskd.prepare import Summary, prepare
-from faceskd.recipe import UNREADABLE
+from faceskd.common.config import hydra_main, instantiate, to_plain
+from faceskd.data.picture import UNREADABLE
+from faceskd.data.prepare import Summary, prepare
 
 EXIT_SOME_FAILED = 1
 
@@ -28,7 +28,7 @@ def show(summary: Summary, console: Console) -> None:
 
 @hydra_main("prepare")
 def main(cfg: DictConfig) -> None:
-    """Run `faceskd.prepare.prepare`; the status is 1 if a file was unreadable or no face came."""
+    """Prepare faces; the status is 1 if a file was unreadable or no face was found."""
     settings = to_plain(cfg)
     detector = instantiate(settings.pop("landmarks"))
     crop = instantiate(settings.pop("crop"))

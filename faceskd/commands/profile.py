@@ -7,11 +7,11 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.config import hydra_main, to_plain
-from faceskd.files import make_folder
-from faceskd.profile import profile_models
+from faceskd.common.config import hydra_main, to_plain
+from faceskd.common.files import make_folder
 from faceskd.profiling.named import Exports, named_subjects
 from faceskd.profiling.presentation import left_out_lines, profile_table, write_profile
+from faceskd.profiling.profile import profile_models
 from faceskd.profiling.quality import read_quality, with_quality
 
 

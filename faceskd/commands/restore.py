@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from faceskd.config import fail
-from faceskd.errors import ConfigError, FaceskdError
+from faceskd.common.config import fail
+from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.export.eager import DTYPES
-from faceskd.photo import MIN_FACE, PhotoSettings, photo_detector
-from faceskd.photo_files import EXTENSIONS
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
-from faceskd.restore import BATCH_SIZE, Restorer
-from faceskd.restore_files import FAILURES, RESULTS, AlignedFaces, Result, Task, restore_jobs
-from faceskd.restore_photos import WholePhotos
-from faceskd.restore_plan import plan_jobs
-from faceskd.video import is_video, passes, restore_video
+from faceskd.restore.aligned import FAILURES, RESULTS, AlignedFaces, Result, Task, restore_jobs
+from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
+from faceskd.restore.photo_files import EXTENSIONS
+from faceskd.restore.photos import WholePhotos
+from faceskd.restore.plan import plan_jobs
+from faceskd.restore.restorer import BATCH_SIZE, Restorer
+from faceskd.restore.video import is_video, passes, restore_video
 
 SHOWN_FAILURES = 10
 

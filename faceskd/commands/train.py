@@ -3,13 +3,13 @@
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.config import hydra_main
+from faceskd.common.config import hydra_main
 
 
 @hydra_main("train")
 def main(cfg: DictConfig) -> float | None:
     """Train a network; returns the metric that a sweep optimises."""
-    from faceskd.training import train
+    from faceskd.engine.training import train
 
     trained = train(cfg)
     console = Console()

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from faceskd.common.errors import FaceskdError, WeightsError
 from faceskd.engine.averaging import WeightAverage
 from faceskd.engine.resumable import OTHER_TRAINING, Resumable
-from faceskd.errors import FaceskdError, WeightsError
 from faceskd.losses import WeightedSum
 from faceskd.metrics import MetricSuite
 from faceskd.models import SuperResolver

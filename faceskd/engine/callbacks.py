@@ -8,10 +8,10 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from faceskd.common.images import write_image
 from faceskd.engine.base import Engine
-from faceskd.images import write_image
 from faceskd.models.blocks import bicubic
-from faceskd.pictures import image_grid
+from faceskd.reporting.pictures import image_grid
 
 
 class PictureGrid(pl.Callback):

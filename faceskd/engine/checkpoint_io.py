@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from faceskd.files import atomic_path
+from faceskd.common.files import atomic_path
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

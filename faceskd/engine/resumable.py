@@ -5,7 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from faceskd.engine.random_state import random_state, set_random_state
-from faceskd.weights import check_state
+from faceskd.models.weights import check_state
 
 OTHER_TRAINING = "the checkpoint is of another training (resume=false starts anew)"
 

@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 from rich.console import Console
 from torch.profiler import ProfilerActivity, profile
 
-from faceskd.files import write_text
-from faceskd.machine import machine_summary
-from faceskd.tables import rich_table
+from faceskd.common.files import write_text
+from faceskd.common.machine import machine_summary
+from faceskd.reporting.tables import rich_table
 
 KINDS = {
     "convolution backward": ("convolution_backward",),

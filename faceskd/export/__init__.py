@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import faceskd
-from faceskd.errors import ExportError
+from faceskd.common.errors import ExportError
+from faceskd.common.files import atomic_path, sha256, write_text
 from faceskd.export.base import Backend, Limits
 from faceskd.export.loading import Exported, load_exported
 from faceskd.export.parity import BATCH_SIZES, Parity, check_parity
-from faceskd.files import atomic_path, sha256, write_text
 from faceskd.models.base import SuperResolver
 
 if TYPE_CHECKING:
-    from faceskd.evaluate import FacePairs
+    from faceskd.evaluation.evaluate import FacePairs
 
 __all__ = ["Backend", "Exported", "Limits", "card_path", "export_network", "load_exported"]
 

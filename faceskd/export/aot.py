@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceskd.errors import ConfigError, ExportError, WeightsError
+from faceskd.common.errors import ConfigError, ExportError, WeightsError
+from faceskd.common.machine import checked_device
 from faceskd.export.base import Backend
 from faceskd.export.eager import Served
 from faceskd.export.safetensors import ARITHMETIC
-from faceskd.lr_faces import LR_SIZE
-from faceskd.machine import checked_device
+from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 
 EXAMPLE_BATCH = 2  # torch.export bakes a batch of one into the graph

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from faceskd.errors import ConfigError, WeightsError
+from faceskd.common.errors import ConfigError, WeightsError
+from faceskd.common.machine import checked_device
 from faceskd.export.packing import pack
-from faceskd.machine import checked_device
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
 

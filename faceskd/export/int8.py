@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from faceskd.data import FaceDataset
-from faceskd.degradation import Degradation
-from faceskd.errors import ConfigError, MissingExtraError
+from faceskd.common.errors import ConfigError, MissingExtraError
+from faceskd.data.dataset import FaceDataset
+from faceskd.data.degradation import Degradation
 from faceskd.export.base import Limits
 from faceskd.export.onnx import Onnx, quiet, seal
 from faceskd.models.base import SuperResolver

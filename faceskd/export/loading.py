@@ -6,9 +6,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from faceskd.errors import ConfigError, WeightsError
+from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.export.eager import eager
-from faceskd.weights import load_network, read_metadata
+from faceskd.models.weights import load_network, read_metadata
 
 
 @dataclass(frozen=True)

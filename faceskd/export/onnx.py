@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceskd.errors import MissingExtraError, WeightsError
+from faceskd.common.errors import MissingExtraError, WeightsError
+from faceskd.common.machine import checked_device
 from faceskd.export.base import Backend
-from faceskd.lr_faces import LR_SIZE
-from faceskd.machine import checked_device
+from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
 

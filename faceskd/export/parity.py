@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from faceskd.errors import ExportError
-from faceskd.lr_faces import sample_lr_faces
+from faceskd.common.errors import ExportError
+from faceskd.faces.lr_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
 
 if TYPE_CHECKING:
-    from faceskd.evaluate import FacePairs
+    from faceskd.evaluation.evaluate import FacePairs
 
 BATCH_SIZES = (1, 2, 5)
 

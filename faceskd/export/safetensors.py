@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.export.base import Backend
 from faceskd.export.eager import DTYPES
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
-from faceskd.weights import save_network
+from faceskd.models.weights import save_network
 
 ARITHMETIC = {
     "fp32": "all in fp32",

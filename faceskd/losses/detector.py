@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.losses.perceptual import unit_distance
 
 Network = Literal["refine", "output"]

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 
 
 class BlockDistribution(nn.Module):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.models.blocks import random_window, unit_pixels
 from faceskd.models.vgg import VGG19
 

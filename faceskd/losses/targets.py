@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 
 
 class Softening(nn.Module):

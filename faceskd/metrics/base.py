@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from faceskd.errors import ConfigError, FaceskdError
+from faceskd.common.errors import ConfigError, FaceskdError
 
 Direction = Literal["higher", "lower", "reference"]
 """What is better: more, less, or the nearest to what the HR images have."""

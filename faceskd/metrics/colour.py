@@ -14,8 +14,8 @@ from typing import Literal, get_args
 import numpy as np
 from torch import Tensor
 
-from faceskd.errors import ConfigError
-from faceskd.images import to_uint8
+from faceskd.common.errors import ConfigError
+from faceskd.common.images import to_uint8
 from faceskd.metrics.base import ImageMetric, check_landmarks
 
 Region = Literal["skin", "iris"]
@@ -56,7 +56,7 @@ def region_mask(region: Region, image: np.ndarray, landmarks: np.ndarray) -> np.
 
     Args:
         image: uint8 (H, W, 3).
-        landmarks: `faceskd.components.FIVE_POINTS` of the face, (5, 2), in its pixels.
+        landmarks: `faceskd.faces.components.FIVE_POINTS` of the face, (5, 2), in its pixels.
 
     Returns:
         bool (H, W), true somewhere.

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from faceskd.images import luminance
+from faceskd.common.images import luminance
 from faceskd.metrics.base import Accumulator, MetricUnavailable, SetMetric
 
 PERIOD = 8

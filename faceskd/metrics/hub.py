@@ -9,8 +9,8 @@ from urllib.request import urlopen
 
 import torch
 
-from faceskd.errors import FaceskdError
-from faceskd.files import atomic_path
+from faceskd.common.errors import FaceskdError
+from faceskd.common.files import atomic_path
 from faceskd.metrics.base import MetricUnavailable
 
 _TIMEOUT = 10.0  # seconds without an answer

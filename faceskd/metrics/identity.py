@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from faceskd.align import fit_similarity, warp
-from faceskd.images import to_uint8
+from faceskd.common.images import to_uint8
+from faceskd.faces.align import fit_similarity, warp
 from faceskd.metrics.base import ImageMetric, MetricUnavailable, check_landmarks
 
 IDENTITY = "identity"

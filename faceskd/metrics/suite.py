@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.metrics.base import (
     Accumulator,
     Direction,

@@ -29,7 +29,7 @@ class SuperResolver(nn.Module):
         scale: SR pixels for one LR pixel, along each side.
         feature_info: one entry for each feature map of `forward_features`, in its order.
         needs_boxes: whether `boxes`, the component boxes (B, 4, 4), xyxy in SR pixels, in the
-            order of `faceskd.components.COMPONENTS`, must be given.
+            order of `faceskd.faces.components.COMPONENTS`, must be given.
     """
 
     scale: int = 8

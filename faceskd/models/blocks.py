@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from faceskd.images import luminance
+from faceskd.common.images import luminance
 
 SLOPE = 0.2
 """Negative slope of every LeakyReLU in DFDNet and here."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.models.base import FeatureInfo
 from faceskd.models.blocks import (
     SLOPE,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from faceskd.components import mirror_boxes
+from faceskd.faces.components import mirror_boxes
 from faceskd.models.base import SuperResolver
 
 

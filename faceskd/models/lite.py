@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.models.base import FeatureInfo, SuperResolver
 from faceskd.models.blocks import SLOPE, back_projected, shrink, upsample, upsampled_conv
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from faceskd.components import COMPONENTS
-from faceskd.dictionary import Dictionary
-from faceskd.errors import ConfigError, DictionaryError
+from faceskd.common.errors import ConfigError, DictionaryError
+from faceskd.faces.components import COMPONENTS
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import bicubic
 from faceskd.models.decoder import SFTDecoder
+from faceskd.models.dictionary import Dictionary
 from faceskd.models.ensemble import from_mirror
 from faceskd.models.residual_decoder import ResidualDecoder
 from faceskd.models.transfer import FeatureTransfer

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.components import COMPONENTS
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
+from faceskd.faces.components import COMPONENTS
 from faceskd.models.blocks import conv_pair
 
 EPS = 1e-5

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.models.gan_discriminators import SRFeatFeatureDiscriminator, SRGANDiscriminator
 from faceskd.models.vgg import VGG19
 

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.models.base import FeatureInfo
 
 CONVS_PER_BLOCK = (2, 2, 4, 4, 4)

@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from faceskd.errors import WeightsError
-from faceskd.files import atomic_path
-from faceskd.pickles import read_pickle
+from faceskd.common.errors import WeightsError
+from faceskd.common.files import atomic_path
+from faceskd.common.pickles import read_pickle
 
 if TYPE_CHECKING:
     from faceskd.models.vgg import VGG19

@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image
 from rich.progress import track
 
-from faceskd.errors import ConfigError, FaceskdError
-from faceskd.files import atomic_path, make_folder
+from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.files import atomic_path, make_folder
 from faceskd.portraits.render import identity_name, portrait_landmarks, render_portrait
 
 LANDMARKS = "landmarks.csv"
@@ -150,5 +150,5 @@ def _run(jobs: Sequence[tuple[Path, int, int]], size: int, workers: int) -> Iter
 def _draw_file(job: tuple[Path, int, int], *, size: int) -> None:
     path, identity, photo = job
     image = Image.fromarray(render_portrait(identity, photo, size=size).image)
-    with atomic_path(path) as temporary:  # not by `faceskd.images`: workers need no PyTorch
+    with atomic_path(path) as temporary:  # not by `faceskd.common.images`: workers need no PyTorch
         image.save(temporary, compress_level=3)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.portraits import body, eyes, mouth, scene
 from faceskd.portraits.beard import draw_beard
 from faceskd.portraits.canvas import Canvas

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faceskd.errors import WeightsError
-from faceskd.files import sha256
+from faceskd.common.errors import WeightsError
+from faceskd.common.files import sha256
 
 if TYPE_CHECKING:
     from faceskd.models.base import SuperResolver
@@ -144,7 +144,7 @@ def load_pretrained(
         WeightsError: as `model_path`, or what is asked for is a dictionary.
         DictionaryError: the dictionary is not the one that the teacher was trained with.
     """
-    from faceskd.weights import load_network
+    from faceskd.models.weights import load_network
 
     model = find_model(name, folder)
     if model.role == "dictionary":

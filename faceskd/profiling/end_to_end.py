@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from faceskd.files import make_folder
-from faceskd.images import read_image, to_tensor, to_uint8, write_image
-from faceskd.lr_faces import to_lr
+from faceskd.common.files import make_folder
+from faceskd.common.images import read_image, to_tensor, to_uint8, write_image
+from faceskd.faces.lr_faces import to_lr
 
 
 class FileStore:

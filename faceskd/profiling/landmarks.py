@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faceskd.align import template
-from faceskd.components import boxes_from_landmarks
-from faceskd.detection import MTCNNDetector
-from faceskd.images import to_uint8
+from faceskd.common.images import to_uint8
+from faceskd.faces.align import template
+from faceskd.faces.components import boxes_from_landmarks
+from faceskd.faces.detection import MTCNNDetector
 
 HR_SIZE = 256
 

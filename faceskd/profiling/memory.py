@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from faceskd.errors import reason
+from faceskd.common.errors import reason
 from faceskd.export.eager import DTYPES
 from faceskd.profiling.subjects import Subject
 

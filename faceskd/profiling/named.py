@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 import torch
 
-from faceskd.config import compose, compose_model, conf_dir, instantiate, quoted
-from faceskd.dictionary import Dictionary
-from faceskd.errors import ConfigError, ExportError, WeightsError, reason
+from faceskd.common.config import compose, compose_model, conf_dir, instantiate, quoted
+from faceskd.common.errors import ConfigError, ExportError, WeightsError, reason
 from faceskd.export import card_path, export_network, load_exported
 from faceskd.export.eager import DTYPES
 from faceskd.models.base import SuperResolver
+from faceskd.models.dictionary import Dictionary
 from faceskd.models.teacher import Teacher
+from faceskd.models.weights import build_network, load_network, read_weights, without_files
 from faceskd.profiling.landmarks import MTCNNBoxes
 from faceskd.profiling.subjects import RUNTIMES, Subject
-from faceskd.weights import build_network, load_network, read_weights, without_files
 
 WEIGHTS_SUFFIXES = (".safetensors", ".ckpt")
 LANDMARKS = {"given", "mtcnn"}

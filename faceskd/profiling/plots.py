@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceskd.files import atomic_path
+from faceskd.common.files import atomic_path
 from faceskd.profiling.quality import direction, pareto_front
 from faceskd.profiling.results import Profile, ProfileRow
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.table import Table
 
-from faceskd.files import make_folder, write_text
+from faceskd.common.files import make_folder, write_text
 from faceskd.metrics import Direction
 from faceskd.profiling.ceilings import Ceiling
 from faceskd.profiling.plots import plot_cost, plot_quality
 from faceskd.profiling.quality import direction
 from faceskd.profiling.results import Profile, ProfileRow
-from faceskd.tables import column_names, markdown_table, rich_table, write_csv
+from faceskd.reporting.tables import column_names, markdown_table, rich_table, write_csv
 
 NOTES = """Median and 90th percentile of {repeats} turns; the models take turns, so compare within
 this table only. Every form takes fp32 LR faces and gives fp32 SR faces. `x faster` is against

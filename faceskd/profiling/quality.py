@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
 from faceskd.metrics import Direction
 from faceskd.profiling.results import Profile, ProfileRow
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from faceskd.errors import ConfigError
+from faceskd.common.errors import ConfigError
+from faceskd.common.machine import checked_device
 from faceskd.export.eager import DTYPES, eager
 from faceskd.export.loading import load_exported
-from faceskd.machine import checked_device
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
 from faceskd.profiling.landmarks import enlarge, typical_boxes

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from faceskd.errors import reason
+from faceskd.common.errors import reason
 
 Key = TypeVar("Key")
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from faceskd.errors import reason
-from faceskd.lr_faces import LR_SIZE
+from faceskd.common.errors import reason
+from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fold
 from faceskd.profiling.landmarks import typical_boxes

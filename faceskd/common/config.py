@@ -1,0 +1,174 @@
+"""Where the configuration lives, and how a command becomes a Hydra application."""
+
+import functools
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import hydra.utils
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+from rich.console import Console
+
+from faceskd.common.errors import ConfigError, FaceskdError
+
+EXIT_BAD_INPUT = 2
+LONGEST_NAME = 120
+
+
+def conf_dir() -> Path:
+    """The folder of configs: inside the package (a wheel) or beside it (a clone)."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if folder.is_dir():
+            return folder
+    raise ConfigError(f"no folder conf/ in {package} or beside it: the installation is incomplete")
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().absolute())
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _weights_file(name: str) -> str | None:
+    """Path of a file in the folder FACESKD_WEIGHTS, or None where there is no such file."""
+    folder = os.environ.get("FACESKD_WEIGHTS")
+    path = Path(folder, name).expanduser().absolute() if folder else None
+    return str(path) if path and path.is_file() else None
+
+
+def quoted(value: str) -> str:
+    """A text as Hydra's override grammar wants it: in quotes, but for plain paths.
+
+    Example:
+        >>> quoted("faces/a.png"), quoted("my faces"), quoted("null")
+        ('faces/a.png', "'my faces'", "'null'")
+    """
+    text = str(value)
+    if re.fullmatch(r"[\w.-]*(/[\w.-]+)+", text, re.ASCII):
+        return text
+    # Backslashes stand for themselves, but before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def folder_name(text: str) -> str:
+    """A text as the name of one folder: without separators, short, and another for another text.
+
+    Example:
+        >>> folder_name("seed=0"), folder_name("init=a/b.safetensors")
+        ('seed=0', 'init=a_b.safetensors-dc44ee44')
+    """
+    safe = re.sub(r"[^\w.,=+\[\]-]|^\.", "_", text)[:LONGEST_NAME]  # "." and ".." are no names
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return text if safe == text else f"{safe}-{digest}"
+
+
+def register_resolvers() -> None:
+    """Register the functions that configs may call: `${absolute:PATH}` and so on."""
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    OmegaConf.register_new_resolver("first", _first, replace=True)
+    OmegaConf.register_new_resolver("quoted", quoted, replace=True)
+    OmegaConf.register_new_resolver("absolute", _absolute, replace=True)
+    OmegaConf.register_new_resolver("weights_file", _weights_file, replace=True)
+
+
+register_resolvers()
+
+
+def fail(error: FaceskdError) -> SystemExit:
+    """Print the sentence of an error to stderr; return the exit to raise."""
+    Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="bold red", markup=False)
+    return SystemExit(EXIT_BAD_INPUT)
+
+
+def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Make a function of a config a Hydra application of `conf/<config_name>.yaml`.
+
+    A `FaceskdError` ends it with its sentence and status 2; other errors keep their traceback.
+    The function itself stays within reach as `.task`, for the pipeline.
+    """
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        @functools.wraps(task)
+        def guarded(cfg: DictConfig) -> Any:
+            try:
+                return task(cfg)
+            except FaceskdError as error:
+                raise fail(error) from None
+            except MissingMandatoryValue as error:
+                raise fail(ConfigError(f"a value is missing: {error}".splitlines()[0])) from None
+
+        application = hydra.main(
+            version_base="1.3", config_path=str(conf_dir()), config_name=config_name
+        )(guarded)
+
+        @functools.wraps(application)
+        def entry() -> Any:
+            try:
+                return application()
+            except FaceskdError as error:  # raised while the config was composed
+                sys.exit(fail(error).code)
+
+        entry.task = task  # type: ignore[attr-defined]
+        return entry
+
+    return decorate
+
+
+def compose(config_name: str, overrides: list[str] | tuple[str, ...] = ()) -> DictConfig:
+    """Compose a config by name, inside or outside a running Hydra application.
+
+    Example:
+        >>> compose("model/bicubic")["model"]["_target_"]
+        'faceskd.models.baselines.interpolation.Interpolation'
+    """
+    if GlobalHydra.instance().is_initialized():
+        return hydra.compose(config_name, overrides=list(overrides))
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose(config_name, overrides=list(overrides))
+
+
+def compose_model(name: str, overrides: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
+    """The plain config of `conf/model/<name>.yaml`; overrides are relative to the network.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    known = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
+    if name not in known:
+        raise ConfigError(f"no network named {name!r} in conf/model; there are {known}")
+    prefixed = [f"model.{override}" for override in overrides]
+    return to_plain(compose(f"model/{name}", prefixed)["model"])
+
+
+def instantiate(config: Any, **arguments: Any) -> Any:
+    """Hydra's `instantiate`, but a `FaceskdError` of what is built comes out as it is."""
+    try:
+        return hydra.utils.instantiate(config, **arguments)
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, FaceskdError):
+                raise cause from None
+            cause = cause.__cause__
+        raise
+
+
+def to_plain(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
+    """A config as plain dictionaries and lists, interpolations resolved."""
+    if isinstance(config, DictConfig):
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        assert isinstance(plain, dict)
+        return {str(key): value for key, value in plain.items()}
+    return config

@@ -1,0 +1,117 @@
+"""The machine: what a device is called, and on what a figure was measured.
+
+A time or a score without its machine cannot be compared; every report carries this summary.
+"""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from faceskd.common.errors import ConfigError
+
+
+def machine_summary() -> dict[str, str | int]:
+    """Processor, cores, threads of torch, accelerator and versions, fit for JSON and tables.
+
+    `cores` are those this process may run on. `gpu` and `gpu_memory_gib` are there only where
+    there is one.
+
+    Example:
+        >>> machine_summary()["threads"] == torch.get_num_threads()
+        True
+    """
+    summary: dict[str, str | int] = {
+        "cpu": _cpu_model(),
+        "cores": _usable_cores(),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "faceskd": _package_version("faceskd"),
+    }
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        summary["gpu"] = properties.name
+        summary["gpu_memory_gib"] = round(properties.total_memory / 2**30)
+        summary["cuda"] = str(torch.version.cuda or torch.version.hip)
+    return summary
+
+
+def checked_device(name: str) -> torch.device:
+    """A device by its name.
+
+    Raises:
+        ConfigError: it is no name of a device, or PyTorch does not see the device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"expected a device such as cpu or cuda, got {name!r}") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"the device {name!r} is not there: PyTorch sees {torch.cuda.device_count()} GPUs"
+        )
+    return device
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16, so that networks run faster in it.
+
+    PyTorch before 2.9 does not tell, and False is returned.
+    """
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def git_revision(folder: Path | str | None = None) -> str | None:
+    """The commit of the checkout that holds `folder` (by default this package's source).
+
+    "+changes" is added when tracked files differ from it. None outside a checkout, where git is
+    missing, or when this package is installed below somebody else's checkout.
+    """
+    package = Path(__file__).resolve().parents[1]
+    folder = package if folder is None else Path(folder)
+    if folder == package and not (package.parent / ".git").exists():
+        return None
+    revision = _git(folder, "rev-parse", "--short=12", "HEAD")
+    if revision is None:
+        return None
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return f"{revision}+changes" if changes else revision
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _package_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,1 @@
+"""From photos to batches: preparing faces, degrading them, data sets."""

@@ -1,0 +1,101 @@
+"""The manifest of a folder of prepared faces: one row for every input file, whatever came of it.
+
+A folder of prepared faces is what `faceskd prepare` and the synthetic portraits write, and what
+everything after them reads:
+
+    FACES/manifest.csv      one `Record` a row; landmarks and boxes as JSON in their cells
+    FACES/<split>/*.png     the 256x256 crops
+"""
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from faceskd.common.errors import FacesError
+from faceskd.common.files import atomic_path
+
+MANIFEST = "manifest.csv"
+OK = "ok"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one input file.
+
+    Attributes:
+        source: path of the input, relative to the source folder, with forward slashes.
+        status: "ok", or why there is no face ("no_face", "too_small", "unreadable", ...).
+        detail: a sentence for the user; empty when all is well.
+        split: "train", "val" or "test".
+        identity: who it is, as far as splits are concerned.
+        face: path of the crop, relative to the folder of prepared faces.
+        landmarks: 5 or 68 points [x, y] in pixels of the crop.
+        boxes: the component boxes [x1, y1, x2, y2] in pixels of the crop, in the order of
+            `faceskd.faces.components.COMPONENTS`.
+    """
+
+    source: str
+    status: str
+    detail: str = ""
+    split: str = ""
+    identity: str = ""
+    face: str = ""
+    landmarks: list[list[float]] = field(default_factory=list)
+    boxes: list[list[float]] = field(default_factory=list)
+
+
+COLUMNS = [column.name for column in fields(Record)]
+_JSON_COLUMNS = ("landmarks", "boxes")
+
+
+def _to_row(record: Record) -> dict[str, str]:
+    row = asdict(record)
+    for name in _JSON_COLUMNS:
+        points = [[round(float(value), 3) for value in point] for point in row[name]]
+        row[name] = json.dumps(points) if points else ""
+    return row
+
+
+def _from_row(row: dict[str, str]) -> Record:
+    values: dict = dict(row)
+    for name in _JSON_COLUMNS:
+        values[name] = json.loads(row[name]) if row[name] else []
+    return Record(**values)
+
+
+def read_manifest(folder: Path | str, split: str | None = None) -> list[Record]:
+    """The records of a folder of prepared faces; with `split`, its usable faces only.
+
+    Raises:
+        FacesError: there is no manifest, it is damaged, or the split has no face.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise FacesError(
+            f"no {MANIFEST} in {str(folder)!r}: expected a folder that `faceskd prepare` wrote"
+        )
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            records = [_from_row(row) for row in csv.DictReader(file)]
+    except (TypeError, ValueError, KeyError) as error:
+        raise FacesError(f"{str(path)!r} is damaged: {error}") from error
+    if split is None:
+        return records
+    faces = [record for record in records if record.status == OK and record.split == split]
+    if not faces:
+        found = sorted({record.split for record in records if record.status == OK})
+        raise FacesError(f"no face in the split {split!r} of {str(folder)!r}; it has {found}")
+    return faces
+
+
+def write_manifest(folder: Path | str, records: Iterable[Record]) -> None:
+    """Write the manifest atomically, sorted by source."""
+    with (
+        atomic_path(Path(folder) / MANIFEST) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(_to_row(record) for record in sorted(records, key=lambda r: r.source))

@@ -1,0 +1,139 @@
+"""From one photograph to its prepared faces: read, detect, choose, cut out, write, report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from faceskd.common.errors import ConfigError, FaceskdError, ImageError
+from faceskd.common.images import read_image, write_image
+from faceskd.data.manifest import OK, Record
+from faceskd.data.splits import Place
+from faceskd.faces.align import AlignedCrop, Crop, SimilarityCrop, template, transform_points
+from faceskd.faces.components import boxes_from_landmarks
+from faceskd.faces.detection import Detector, Face
+
+NO_FACE, TOO_SMALL, UNREADABLE = "no_face", "too_small", "unreadable"
+SIMILAR_SIZE = 0.9
+"""Among faces at least this high, relative to the highest, the most central one is taken."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides how a crop looks; a change of it makes old crops useless."""
+
+    detector: Detector
+    crop: Crop
+    min_face: int = 256
+    size: int = 256
+    faces: Literal["largest", "all"] = "largest"
+
+    def check(self) -> None:
+        """Raise ConfigError for settings that make no sense."""
+        if self.faces not in ("largest", "all"):
+            raise ConfigError(f"faces is 'largest' or 'all', got {self.faces!r}")
+        if self.min_face < 1 or self.size < 32:
+            raise ConfigError(
+                f"min_face is at least 1 and size at least 32, got {self.min_face} and {self.size}"
+            )
+        if self.detector.min_face > self.min_face:
+            raise ConfigError(
+                f"the least face looked for (landmarks.min_face, {self.detector.min_face} px) "
+                f"must not exceed min_face, {self.min_face}"
+            )
+        if isinstance(self.crop, SimilarityCrop | AlignedCrop):
+            template(self.size, self.crop.template_scale)
+
+    def settings(self) -> dict[str, str]:
+        """Every setting as text, to tell whether crops were made by the same recipe."""
+        return {field.name: repr(getattr(self, field.name)) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input file: where it is, what its crop is called, where it belongs."""
+
+    path: Path
+    source: str
+    name: str
+    place: Place
+
+
+def prepare_image(job: Job, recipe: Recipe, dst: Path) -> list[Record]:
+    """Write the crops of one image; return a record for each, or one that says why there is none.
+
+    Raises:
+        FaceskdError: a crop cannot be written.
+    """
+    blank = Record(job.source, OK, split=job.place.split, identity=job.place.identity)
+    try:
+        image = read_image(job.path)
+    except (ImageError, MemoryError) as error:
+        return [replace(blank, status=UNREADABLE, detail=str(error) or "not enough memory")]
+    if recipe.crop.aligned:
+        return [_aligned_face(image, blank, job, recipe, dst)]
+    found = recipe.detector.detect(image)
+    if not found:
+        detail = f"no face of {recipe.detector.min_face:g} px or more was found"
+        return [replace(blank, status=NO_FACE, detail=detail)]
+    if recipe.faces == "largest":
+        if len(found) > 1:
+            blank = replace(blank, detail=f"{len(found)} faces; the largest was taken")
+        return [_photo_face(image, main_face(found, image), blank, job.name, recipe, dst)]
+    return [
+        _photo_face(image, face, blank, f"{job.name}_{number}", recipe, dst)
+        for number, face in enumerate(found)
+    ]
+
+
+def main_face(faces: Sequence[Face], image: np.ndarray) -> Face:
+    """The largest face; of several that are about as large, the one nearest to the centre."""
+    centre = np.array(image.shape[1::-1]) / 2
+    least = SIMILAR_SIZE * max(face.height for face in faces)
+    return min(
+        (face for face in faces if face.height >= least),
+        key=lambda face: float(np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - centre)),
+    )
+
+
+def _photo_face(
+    image: np.ndarray, face: Face, blank: Record, name: str, recipe: Recipe, dst: Path
+) -> Record:
+    if face.height < recipe.min_face:
+        detail = f"the face is {face.height:.0f} px high, expected at least {recipe.min_face}"
+        return replace(blank, status=TOO_SMALL, detail=detail)
+    crop, matrix = recipe.crop(image, face, recipe.size)
+    return _write(crop, transform_points(face.landmarks, matrix), blank, name, dst)
+
+
+def _aligned_face(image: np.ndarray, blank: Record, job: Job, recipe: Recipe, dst: Path) -> Record:
+    """A picture that is a face already: no search for it, but its landmarks are wanted."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    if side < recipe.min_face:
+        detail = f"the picture is {width}x{height}, expected at least {recipe.min_face} px a side"
+        return replace(blank, status=TOO_SMALL, detail=detail)
+    left, top = (width - side) / 2, (height - side) / 2
+    square = np.array([left, top, left + side, top + side], dtype=np.float32)
+    crop, _ = recipe.crop(image, Face(square, np.zeros((5, 2), np.float32), 1.0), recipe.size)
+    notes = [] if height == width else [f"{width}x{height}: the central square was taken"]
+    found = recipe.detector.detect(crop)
+    if found:
+        landmarks = main_face(found, crop).landmarks
+    else:
+        scale = getattr(recipe.crop, "template_scale", 1.0)
+        landmarks = template(recipe.size, scale).astype(np.float32)
+        notes.append("no landmarks were found; the template's five points are taken")
+    return _write(crop, landmarks, replace(blank, detail="; ".join(notes)), job.name, dst)
+
+
+def _write(crop: np.ndarray, landmarks: np.ndarray, blank: Record, name: str, dst: Path) -> Record:
+    face = PurePosixPath(blank.split, f"{name}.png").as_posix()
+    try:
+        write_image(dst / face, crop)
+    except OSError as error:
+        raise FaceskdError(f"cannot write {face!r} in {str(dst)!r}: {error}") from error
+    boxes = boxes_from_landmarks(landmarks, len(crop))
+    return replace(blank, face=face, landmarks=landmarks.tolist(), boxes=boxes.tolist())

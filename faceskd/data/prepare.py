@@ -1,0 +1,227 @@
+"""Photographs to prepared faces: 256x256 crops, landmarks and component boxes, in a manifest.
+
+Every input file gets at least one row, whatever came of it. The work is done by several processes
+and can be broken off: what is finished stands in a journal, and the next call goes on from there.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import cv2
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.files import make_folder
+from faceskd.common.images import list_images
+from faceskd.data.journal import Journal
+from faceskd.data.manifest import OK, Record, write_manifest
+from faceskd.data.picture import UNREADABLE, Job, Recipe, prepare_image
+from faceskd.data.splits import FRACTIONS, IdentityBy, Place, assign, check_fractions
+from faceskd.faces.align import Crop, SimilarityCrop
+from faceskd.faces.detection import Detector, MTCNNDetector
+
+IMAGES_A_PROCESS = 16
+"""Fewer are not worth starting a process, which imports PyTorch, for."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a folder.
+
+    Attributes:
+        records: a row for every face written and every file without one, sorted by source.
+        resumed: how many files were finished before this call.
+    """
+
+    records: list[Record]
+    resumed: int = 0
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """How many rows have each status."""
+        return Counter(record.status for record in self.records)
+
+    @property
+    def splits(self) -> Counter[str]:
+        """How many faces each split has."""
+        return Counter(record.split for record in self.records if record.status == OK)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a file could not be read, or no face came out at all."""
+        return bool(self.statuses[UNREADABLE]) or not self.statuses[OK]
+
+
+def prepare(
+    src: Path | str,
+    dst: Path | str,
+    *,
+    detector: Detector | None = None,
+    crop: Crop | None = None,
+    min_face: int = 256,
+    size: int = 256,
+    faces: Literal["largest", "all"] = "largest",
+    splits: Mapping[str, float] = FRACTIONS,
+    split_file: Path | str | None = None,
+    identity_by: IdentityBy = "auto",
+    processes: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Summary:
+    """Find, align and cut out the face of every image below `src`; write `dst` with its manifest.
+
+    Args:
+        src: folder of images, searched with its sub-folders.
+        dst: folder of prepared faces; finished files of an earlier call are kept.
+        detector: finds faces and landmarks; MTCNN by default.
+        crop: how a face is cut out; a similarity warp by default.
+        min_face: faces whose box is lower than this many pixels of the photo are left out.
+        size: side of the crops in pixels.
+        faces: "largest": one face an image; "all": every one that is large enough.
+        splits, split_file, identity_by: see `faceskd.data.splits.assign`.
+        processes: None for one a CPU.
+        overwrite: do everything again, also where settings changed.
+        progress: show a progress bar.
+
+    Returns:
+        Summary of what came of every file.
+
+    Raises:
+        FaceskdError: no images, settings that make no sense or differ from those that `dst` was
+            made with, weights that are missing, or a folder that cannot be written.
+    """
+    recipe = Recipe(detector or MTCNNDetector(), crop or SimilarityCrop(), min_face, size, faces)
+    recipe.check()
+    check_fractions(splits)
+    if processes is not None and processes < 1:
+        raise ConfigError(f"processes is at least 1, got {processes}")
+    src, dst = Path(src), Path(dst)
+    jobs = _jobs(src, split_file, splits, identity_by)
+    make_folder(dst)
+    recipe.detector.fetch()
+    with Journal(dst, recipe.settings(), overwrite=overwrite) as journal:
+        done = {job.source: found for job in jobs if (found := _finished(job, journal, dst))}
+        todo = [job for job in jobs if job.source not in done]
+        resumed = len(done)
+        for job, records in _run(todo, recipe, dst, processes, progress):
+            journal.append(job.source, _stamp(job.path), records)
+            done[job.source] = records
+    records = [record for job in jobs for record in done[job.source]]
+    write_manifest(dst, records)
+    return Summary(records, resumed)
+
+
+def _jobs(
+    src: Path,
+    split_file: Path | str | None,
+    splits: Mapping[str, float],
+    identity_by: IdentityBy,
+) -> list[Job]:
+    paths = {path.relative_to(src).as_posix(): path for path in list_images(src)}
+    places = assign(list(paths), split_file=split_file, fractions=splits, identity_by=identity_by)
+    names = crop_names(places)
+    return [Job(path, source, names[source], places[source]) for source, path in paths.items()]
+
+
+def crop_names(places: Mapping[str, Place]) -> dict[str, str]:
+    """A file name without suffix for every source, none twice in any split.
+
+    Folders and stem are joined by "-"; names that would be the same (a.jpg and a.png, or a file
+    system that ignores case) get some digits of a hash of their source.
+
+    Example:
+        >>> crop_names({"ann/1.jpg": Place("train", "ann")})
+        {'ann/1.jpg': 'ann-1'}
+    """
+    plain = {}
+    for source, place in places.items():
+        parts = PurePosixPath(source).with_suffix("").parts
+        plain[source] = "-".join(parts[1:] if len(parts) > 1 and parts[0] == place.split else parts)
+    uses = Counter(name.casefold() for name in plain.values())
+    return {
+        source: name if uses[name.casefold()] == 1 else f"{name}-{_digest(source)[:8]}"
+        for source, name in plain.items()
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _finished(job: Job, journal: Journal, dst: Path) -> list[Record] | None:
+    """What an earlier call made of a file, if it still holds; what was unreadable is tried anew."""
+    records = journal.find(job.source, _stamp(job.path))
+    if not records:
+        return None
+    holds = all(
+        (record.split, record.identity) == (job.place.split, job.place.identity)
+        and record.status != UNREADABLE
+        and (not record.face or (dst / record.face).is_file())
+        for record in records
+    )
+    return records if holds else None
+
+
+def _run(
+    jobs: Sequence[Job], recipe: Recipe, dst: Path, processes: int | None, progress: bool
+) -> Iterator[tuple[Job, list[Record]]]:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = processes or max(min(cpus, len(jobs) // IMAGES_A_PROCESS), 1)
+    columns = (*Progress.get_default_columns()[:1], BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
+        results = _inline(jobs, recipe, dst) if workers == 1 else _spawn(jobs, recipe, dst, workers)
+        yield from bar.track(results, total=len(jobs), description="preparing faces")
+
+
+def _inline(jobs: Sequence[Job], recipe: Recipe, dst: Path) -> Iterator[tuple[Job, list[Record]]]:
+    for job in jobs:
+        yield job, prepare_image(job, recipe, dst)
+
+
+def _spawn(
+    jobs: Sequence[Job], recipe: Recipe, dst: Path, workers: int
+) -> Iterator[tuple[Job, list[Record]]]:
+    """Spread over spawned processes; each works with one thread, so that they do not fight."""
+    pool = ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_start_worker, initargs=(recipe, dst)
+    )
+    try:
+        futures = {pool.submit(_work, job): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise FaceskdError(
+            "a process of prepare died, most often for want of memory; finished files are kept: "
+            "run again with fewer processes (a script that calls prepare must do so under "
+            "if __name__ == '__main__', or with processes=1)"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker: tuple[Recipe, Path]
+
+
+def _start_worker(recipe: Recipe, dst: Path) -> None:
+    global _worker
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _worker = recipe, dst
+
+
+def _work(job: Job) -> list[Record]:
+    return prepare_image(job, *_worker)

@@ -1,0 +1,146 @@
+"""Who is in which split: no identity is ever in two.
+
+Splits are given by folders (train/, val/ and test/ below the source), by a CSV file, or drawn by
+a hash of the identity, so that a picture added later moves no other.
+"""
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from faceskd.common.errors import ConfigError, FacesError
+
+SPLITS = ("train", "val", "test")
+FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
+IdentityBy = Literal["auto", "folder", "file"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Split ("train", "val" or "test") and identity of one picture."""
+
+    split: str
+    identity: str
+
+
+def assign(
+    sources: Sequence[str],
+    *,
+    split_file: Path | str | None = None,
+    fractions: Mapping[str, float] = FRACTIONS,
+    identity_by: IdentityBy = "auto",
+) -> dict[str, Place]:
+    """The split and identity of every picture.
+
+    Args:
+        sources: paths relative to the source folder, with forward slashes.
+        split_file: CSV with a column `source` and `split`, `identity` or both.
+        fractions: share of the identities in each split, where splits are drawn; they add up to 1.
+        identity_by: "folder": pictures of a person share a folder; "file": each is a person;
+            "auto": by folder where there is more than one, else by file.
+
+    Raises:
+        ConfigError: the fractions do not add up to 1.
+        FacesError: an identity is in two given splits, only some splits are given, or the CSV
+            lacks a column, a row or a valid split.
+    """
+    rows = _read_split_file(split_file, sources) if split_file else {}
+    given = _splits_by_folder(sources) if not rows else {}
+    identities = _identities(sources, identity_by, inside_split=bool(given))
+    check_fractions(fractions)
+    places = {}
+    for source in sources:
+        row = rows.get(source, {})
+        identity = row.get("identity") or identities[source]
+        split = row.get("split") or given.get(source) or draw(identity, fractions)
+        places[source] = Place(split, identity)
+    _refuse_shared_identities(places)
+    return places
+
+
+def draw(identity: str, fractions: Mapping[str, float] = FRACTIONS) -> str:
+    """The split of an identity, by its SHA-256: the same on every machine, in every order.
+
+    Example:
+        >>> draw("somebody") == draw("somebody")
+        True
+    """
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    for split in SPLITS:
+        position -= fractions.get(split, 0)
+        if position < 0:
+            return split
+    return max(SPLITS, key=lambda split: fractions.get(split, 0))
+
+
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Raise ConfigError unless `fractions` are shares of train, val and test that add up to 1."""
+    total = sum(fractions.values())
+    if set(fractions) - set(SPLITS) or min(fractions.values()) < 0 or abs(total - 1) > 1e-6:
+        raise ConfigError(
+            f"splits are fractions of {', '.join(SPLITS)} that add up to 1, got {dict(fractions)}"
+        )
+
+
+def _splits_by_folder(sources: Sequence[str]) -> dict[str, str]:
+    tops = {source: PurePosixPath(source).parts[0] for source in sources}
+    inside = {source: top for source, top in tops.items() if top in SPLITS}
+    if inside and len(inside) < len(sources):
+        other = next(source for source in sources if source not in inside)
+        raise FacesError(
+            f"expected all pictures in train/, val/ or test/ or none, but {other!r} is in none"
+        )
+    return inside
+
+
+def _identities(sources: Sequence[str], by: IdentityBy, inside_split: bool) -> dict[str, str]:
+    paths = {source: PurePosixPath(source) for source in sources}
+    folders = {
+        source: PurePosixPath(*path.parent.parts[1 if inside_split else 0 :]).as_posix()
+        for source, path in paths.items()
+    }
+    by_folder = by == "folder" or (by == "auto" and len(set(folders.values())) > 1)
+    return {
+        source: folders[source] if by_folder and folders[source] != "." else path.stem
+        for source, path in paths.items()
+    }
+
+
+def _read_split_file(path: Path | str, sources: Iterable[str]) -> dict[str, dict[str, str]]:
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            rows = {row.get("source") or "": row for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FacesError(f"cannot read split_file {str(path)!r}: {error}") from error
+    if "source" not in columns or not {"split", "identity"} & set(columns):
+        raise FacesError(
+            f"split_file {str(path)!r} needs a column source and split or identity, has {columns}"
+        )
+    wrong = {row["split"] for row in rows.values() if row.get("split")} - set(SPLITS)
+    if wrong:
+        raise FacesError(f"split_file {str(path)!r}: splits are {SPLITS}, got {sorted(wrong)}")
+    missing = [source for source in sources if source not in rows]
+    if missing:
+        raise FacesError(
+            f"split_file {str(path)!r} has no row for {missing[0]!r} and {len(missing) - 1} others"
+        )
+    return rows
+
+
+def _refuse_shared_identities(places: Mapping[str, Place]) -> None:
+    splits_of = defaultdict(set)
+    for place in places.values():
+        splits_of[place.identity].add(place.split)
+    for identity, splits in sorted(splits_of.items()):
+        if len(splits) > 1:
+            raise FacesError(
+                f"the identity {identity!r} is in the splits {sorted(splits)}: a person may be in "
+                "one only; rename, or set identity_by (folder or file) or a split_file"
+            )

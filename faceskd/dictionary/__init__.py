@@ -1,0 +1,1 @@
+"""Building dictionaries of facial components."""

@@ -1,0 +1,271 @@
+"""Building a dictionary: faces -> component features on disk -> K-means -> one safetensors file.
+
+Eq. 1 of Jo et al. 2021; Li et al., ECCV 2020. Memory is bounded: features of every component and
+scale go to a float16 file of their own, one batch of faces at a time, and one of these files at a
+time is clustered in chunks. A build that was broken off goes on where it stopped: extraction at
+its last flushed batch, clustering at the first file that has no centres yet.
+"""
+
+import hashlib
+import json
+import resource
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sklearn
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from faceskd import __version__
+from faceskd.common.errors import ConfigError, FacesError
+from faceskd.common.files import atomic_path, make_folder, write_text
+from faceskd.common.images import read_image, to_tensor
+from faceskd.data.manifest import Record, read_manifest
+from faceskd.dictionary.kmeans import Clusters, Rows, kmeans
+from faceskd.faces.components import COMPONENTS
+from faceskd.models.blocks import fold
+from faceskd.models.dictionary import Dictionary, atom_shape
+from faceskd.models.vgg import VGG19
+
+HR_SIZE = 256
+FLOAT16_MAX = 65504.0
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What a dictionary is made of.
+
+    Attributes:
+        atoms: K, of each component and scale.
+        seed: of K-means.
+        initialisations, passes, iterations: see `faceskd.dictionary.kmeans.kmeans`.
+        batch_size: faces encoded at once.
+        limit: use the first faces only.
+    """
+
+    atoms: int = 512
+    seed: int = 0
+    initialisations: int = 3
+    passes: int = 3
+    iterations: int = 20
+    batch_size: int = 8
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = 0 if name == "seed" else 1
+            if value is not None and value < least:
+                raise ConfigError(f"expected {name} of at least {least}, got {value}")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build: the dictionary, and for each "tap/component" its clusters."""
+
+    dictionary: Dictionary
+    clusters: dict[str, Clusters]
+    records: list[Record]
+
+
+def build_dictionary(
+    faces: Path | str,
+    encoder: VGG19,
+    out: Path | str,
+    settings: BuildSettings,
+    *,
+    split: str = "train",
+    keep_work: bool = False,
+) -> Built:
+    """Build a dictionary of the faces of one split and write it to `out`.
+
+    Beside it go its card, with the suffix .json, and while it is built `<out>.work/`.
+
+    Raises:
+        FacesError: there is no face in the split, or one is not 256x256.
+        ConfigError: there are fewer faces than atoms.
+    """
+    records = read_manifest(faces, split)[: settings.limit]
+    if len(records) < settings.atoms:
+        raise ConfigError(
+            f"expected at least {settings.atoms} faces for K = {settings.atoms}, "
+            f"got {len(records)} in the split {split!r}"
+        )
+    out = Path(out)
+    work = _work_folder(out, encoder, records, settings)
+    encoder = fold(encoder).to(memory_format=torch.channels_last)
+    keys = [f"{tap}/{component}" for tap in encoder.taps for component in COMPONENTS]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn()) as progress:
+        task = progress.add_task("encoding faces", total=len(records))
+        extract(
+            Path(faces), records, encoder, work, settings.batch_size,
+            on_faces=lambda done: progress.update(task, completed=done),
+        )  # fmt: skip
+        task = progress.add_task("clustering", total=len(keys))
+        clusters = {}
+        for key in keys:
+            progress.update(task, description=f"clustering {key}")
+            clusters[key] = _cluster(work, key, settings)
+            progress.advance(task)
+    dictionary = _assemble(encoder, clusters, records, settings, out)
+    if not keep_work:
+        shutil.rmtree(work)
+    return Built(dictionary, clusters, records)
+
+
+def component_features(encoder: VGG19, hr: Tensor, boxes: Tensor) -> dict[str, Tensor]:
+    """Components cut out of every feature map: "tap/component" -> (B, C, S, S).
+
+    Args:
+        hr: faces (B, 3, 256, 256) in [0, 1].
+        boxes: component boxes (B, 4, 4), xyxy in pixels.
+    """
+    cuts = {}
+    index = torch.arange(len(hr), dtype=torch.float32)[:, None]
+    for tap, info, features in zip(encoder.taps, encoder.feature_info, encoder(hr), strict=True):
+        for i, component in enumerate(COMPONENTS):
+            rois = torch.cat((index, boxes[:, i] / info.stride), dim=1)
+            size = atom_shape(component, info)[1]
+            cuts[f"{tap}/{component}"] = roi_align(
+                features.float(), rois, size, sampling_ratio=2, aligned=True
+            )
+    return cuts
+
+
+@torch.inference_mode()
+def extract(
+    faces: Path,
+    records: Sequence[Record],
+    encoder: VGG19,
+    work: Path,
+    batch_size: int,
+    on_faces: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write the component features of every face to `work`, from where it stopped."""
+    progress = work / "extracted.json"
+    done = json.loads(progress.read_text())["faces"] if progress.is_file() else 0
+    on_faces(done)
+    for start in range(done, len(records), batch_size):
+        batch = records[start : start + batch_size]
+        hr = to_tensor(np.stack([_read_face(faces / record.face) for record in batch]))
+        boxes = torch.tensor([record.boxes for record in batch])
+        for key, cut in component_features(encoder, hr, boxes).items():
+            values = cut.flatten(1).clamp(-FLOAT16_MAX, FLOAT16_MAX).numpy().astype(np.float16)
+            shape = (len(records), values.shape[1]) if start == 0 else None
+            file = _open_features(work, key, shape)
+            file[start : start + len(batch)] = values
+            file.flush()
+        write_text(progress, json.dumps({"faces": start + len(batch)}))
+        on_faces(start + len(batch))
+
+
+def _read_face(path: Path) -> np.ndarray:
+    face = read_image(path)
+    if face.shape != (HR_SIZE, HR_SIZE, 3):
+        size = f"{face.shape[1]}x{face.shape[0]}"
+        raise FacesError(f"expected faces of {HR_SIZE}x{HR_SIZE} px, but {path.name} is {size}")
+    return face
+
+
+def _features_path(work: Path, key: str) -> Path:
+    return work / f"features_{key.replace('/', '_')}.npy"
+
+
+def _open_features(work: Path, key: str, shape: tuple[int, int] | None) -> np.memmap:
+    """A file of features; with `shape` a new one, whatever an interrupted start left of it."""
+    path = _features_path(work, key)
+    if shape is None:
+        return np.lib.format.open_memmap(path, "r+")
+    return np.lib.format.open_memmap(path, "w+", np.float16, shape)
+
+
+def _cluster(work: Path, key: str, settings: BuildSettings) -> Clusters:
+    """The clusters of one feature file, or what an earlier run left of them."""
+    path = work / f"clusters_{key.replace('/', '_')}.npz"
+    if path.is_file():
+        with np.load(path) as saved:
+            arrays = {name: saved[name] for name in ("centres", "counts", "nearest")}
+            return Clusters(
+                **arrays,
+                inertia=float(saved["inertia"]),
+                iterations=int(saved["iterations"]),
+                revived=int(saved["revived"]),
+            )
+    clusters = kmeans(
+        Rows(_features_path(work, key), minimum=settings.atoms),
+        clusters=settings.atoms,
+        seed=settings.seed,
+        initialisations=settings.initialisations,
+        passes=settings.passes,
+        iterations=settings.iterations,
+    )
+    with atomic_path(path) as temporary:
+        np.savez(temporary, **vars(clusters))
+    return clusters
+
+
+def _work_folder(
+    out: Path, encoder: VGG19, records: Sequence[Record], settings: BuildSettings
+) -> Path:
+    """`<out>.work/`, emptied where it belongs to another build."""
+    names = [(record.face, record.boxes) for record in records]
+    build = {
+        "encoder": encoder.fingerprint(),
+        "faces": hashlib.sha256(json.dumps(names).encode()).hexdigest(),
+        "settings": {k: v for k, v in vars(settings).items() if k != "batch_size"},
+    }
+    work = out.with_name(out.name + ".work")
+    note = work / "build.json"
+    if work.is_dir() and (not note.is_file() or json.loads(note.read_text()) != build):
+        shutil.rmtree(work)
+    make_folder(work)
+    write_text(note, json.dumps(build))
+    return work
+
+
+def _assemble(
+    encoder: VGG19,
+    clusters: dict[str, Clusters],
+    records: Sequence[Record],
+    settings: BuildSettings,
+    out: Path,
+) -> Dictionary:
+    atoms = {}
+    for tap, info in zip(encoder.taps, encoder.feature_info, strict=True):
+        for component in COMPONENTS:
+            key = f"{tap}/{component}"
+            shape = (-1, *atom_shape(component, info))
+            atoms[key] = torch.from_numpy(clusters[key].centres).half().view(shape)
+    provenance = {
+        "faces": len(records),
+        "taps": list(encoder.taps),
+        "width": encoder.width,
+        "encoder": encoder.fingerprint(),
+        "atoms": settings.atoms,
+        "seed": settings.seed,
+        "inertia": {key: found.inertia for key, found in clusters.items()},
+        "revived": {key: found.revived for key, found in clusters.items()},
+        "counts": {key: found.counts.tolist() for key, found in clusters.items()},
+        "peak_memory_mib": round(peak_memory_mib()),
+        "versions": {
+            "faceskd": __version__,
+            "torch": torch.__version__,
+            "scikit-learn": sklearn.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    Dictionary(atoms, encoder.fingerprint(), provenance).save(out)
+    write_text(out.with_suffix(".json"), json.dumps(provenance, indent=2))
+    return Dictionary.load(out)
+
+
+def peak_memory_mib() -> float:
+    """The process's largest resident set so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,0 +1,209 @@
+"""K-means over more rows than memory holds.
+
+Rows lie in a float16 .npy file and are read in chunks. `MiniBatchKMeans` (Sculley, WWW 2010;
+scikit-learn) finds centres from several initialisations; exact Lloyd iterations over all chunks
+then refine the best, and give a new place to every cluster that lost its members.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.cluster import MiniBatchKMeans
+
+from faceskd.common.errors import ConfigError
+
+CHUNK_BYTES = 192 * 2**20
+"""Float32 bytes of one chunk; scikit-learn holds two or three of them."""
+NEAREST = 8
+"""Members nearest to its centre that are remembered of each cluster."""
+LAST_ROUNDS = 10
+
+
+class Rows:
+    """Rows of a float16 .npy file, read as float32 in chunks.
+
+    The file is mapped for one chunk at a time, so that pages read do not add up in memory.
+    """
+
+    def __init__(self, path: Path | str, *, minimum: int = 1) -> None:
+        self.path = Path(path)
+        mapped = np.load(self.path, mmap_mode="r")
+        self.count, self.width = mapped.shape
+        self.chunk = max(minimum, CHUNK_BYTES // (4 * self.width))
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop, float32 (n, width)."""
+        mapped = np.load(self.path, mmap_mode="r")
+        return mapped[start:stop].astype(np.float32)
+
+    def chunks(self, order: np.random.Generator | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """(first row, rows) of every chunk; in random order where a generator is given."""
+        starts = np.arange(0, self.count, self.chunk)
+        for start in starts if order is None else order.permutation(starts):
+            yield int(start), self.read(int(start), min(int(start) + self.chunk, self.count))
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What `kmeans` found.
+
+    Attributes:
+        centres: (K, width), float32.
+        counts: members of each, (K,); none is zero.
+        nearest: rows of the members nearest to each centre, (K, NEAREST), -1 where there are fewer.
+        inertia: sum of squared distances of rows to their centres.
+        iterations: exact iterations done.
+        revived: clusters that had lost all members and were given a new place, in all iterations.
+    """
+
+    centres: np.ndarray
+    counts: np.ndarray
+    nearest: np.ndarray
+    inertia: float
+    iterations: int
+    revived: int
+
+
+@dataclass(frozen=True)
+class _Assignment:
+    labels: np.ndarray
+    distances: np.ndarray  # squared
+    sums: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def inertia(self) -> float:
+        return float(self.distances.sum())
+
+    def means(self) -> np.ndarray:
+        return (self.sums / self.counts[:, None]).astype(np.float32)
+
+
+def kmeans(
+    rows: Rows,
+    *,
+    clusters: int,
+    seed: int = 0,
+    initialisations: int = 3,
+    passes: int = 3,
+    iterations: int = 20,
+    tolerance: float = 1e-4,
+    on_step: Callable[[], None] = lambda: None,
+) -> Clusters:
+    """Cluster all rows.
+
+    Args:
+        initialisations: mini-batch runs from different k-means++ centres; the best goes on.
+        passes: of each mini-batch run over all rows.
+        iterations: at most, of exact refinement.
+        tolerance: relative fall of the inertia below which refinement stops.
+        on_step: called after every initialisation and iteration.
+
+    Raises:
+        ConfigError: there are fewer rows than clusters, or a number is not positive.
+    """
+    if min(clusters, initialisations, passes, iterations) < 1:
+        raise ConfigError(
+            f"expected positive numbers, got {clusters} clusters, {initialisations} "
+            f"initialisations, {passes} passes and {iterations} iterations"
+        )
+    if rows.count < clusters:
+        raise ConfigError(
+            f"expected at least {clusters} faces for K = {clusters}, got {rows.count}"
+        )
+    candidates = []
+    for index in range(initialisations):
+        centres = _mini_batch(rows, clusters, seed + index, passes)
+        candidates.append((_assign(rows, centres).inertia, index, centres))
+        on_step()
+    centres = min(candidates)[2]
+    inertia, revived, done = np.inf, 0, 0
+    while done < iterations:
+        assignment = _assign(rows, centres)
+        dead = _revive(rows, assignment)
+        centres = assignment.means()
+        revived, done = revived + dead, done + 1
+        on_step()
+        previous, inertia = inertia, assignment.inertia
+        if dead == 0 and previous - inertia <= tolerance * inertia:
+            break
+    return _finish(rows, centres, done, revived)
+
+
+def _mini_batch(rows: Rows, clusters: int, seed: int, passes: int) -> np.ndarray:
+    model = MiniBatchKMeans(
+        clusters, init="k-means++", n_init=1, random_state=seed, reassignment_ratio=0.01
+    )
+    order = np.random.default_rng(seed)
+    pending: np.ndarray | None = None
+    for _ in range(passes):
+        for _, chunk in rows.chunks(order):
+            # The first centres are drawn from one chunk, which must hold enough rows.
+            chunk = chunk if pending is None else np.concatenate((pending, chunk))
+            pending = chunk if len(chunk) < clusters else None
+            if pending is None:
+                model.partial_fit(chunk)
+    return model.cluster_centers_.astype(np.float32)
+
+
+def _assign(rows: Rows, centres: np.ndarray) -> _Assignment:
+    """Nearest centre of every row, and the sum of the rows of each centre."""
+    labels = np.empty(rows.count, np.int64)
+    distances = np.empty(rows.count, np.float64)
+    sums = np.zeros(centres.shape, np.float64 if len(centres) == 1 else np.float32)
+    counts = np.zeros(len(centres), np.int64)
+    norms = np.einsum("kd,kd->k", centres, centres)
+    for start, chunk in rows.chunks():
+        stop = start + len(chunk)
+        squared = norms - 2 * chunk @ centres.T + np.einsum("nd,nd->n", chunk, chunk)[:, None]
+        nearest = squared.argmin(1)
+        labels[start:stop] = nearest
+        distances[start:stop] = np.maximum(squared[np.arange(len(chunk)), nearest], 0)
+        for label in np.unique(nearest):
+            sums[label] += chunk[nearest == label].sum(0)
+        counts += np.bincount(nearest, minlength=len(centres))
+    return _Assignment(labels, distances, sums, counts)
+
+
+def _revive(rows: Rows, assignment: _Assignment) -> int:
+    """Give each cluster without members the row that is farthest from its centre; how many.
+
+    The row leaves its old cluster, and never as its last member, so that no cluster dies of it.
+    """
+    labels, counts = assignment.labels, assignment.counts
+    dead = np.flatnonzero(counts == 0)
+    farthest = iter(np.argsort(-assignment.distances, kind="stable"))
+    for label in dead:
+        row = next(r for r in farthest if counts[labels[r]] > 1)
+        values = rows.read(row, row + 1)[0]
+        assignment.sums[labels[row]] -= values
+        counts[labels[row]] -= 1
+        assignment.sums[label] = values
+        counts[label] = 1
+        labels[row] = label
+        assignment.distances[row] = 0
+    return len(dead)
+
+
+def _finish(rows: Rows, centres: np.ndarray, iterations: int, revived: int) -> Clusters:
+    """Count members; revive what the last iteration emptied until every cluster has one.
+
+    Where rows repeat, equal centres stay and all members go to the first of them; then the rows
+    that were moved stay where they are.
+    """
+    for _ in range(LAST_ROUNDS):
+        assignment = _assign(rows, centres)
+        dead = _revive(rows, assignment)
+        if dead == 0:
+            break
+        centres = assignment.means()
+        revived += dead
+    nearest = np.full((len(centres), NEAREST), -1)
+    for row in np.argsort(assignment.distances, kind="stable"):
+        places = nearest[assignment.labels[row]]
+        free = np.flatnonzero(places < 0)
+        if len(free):
+            places[free[0]] = row
+    return Clusters(centres, assignment.counts, nearest, assignment.inertia, iterations, revived)

@@ -1,0 +1,242 @@
+"""Methods against each other: the same faces, the same degradation, the same metrics."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from scipy.stats import bootstrap
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from faceskd.common.errors import ConfigError
+from faceskd.common.machine import checked_device
+from faceskd.metrics import Direction, MetricSuite, Scores
+from faceskd.models.baselines.interpolation import Interpolation
+
+Method = Callable[[Tensor, Tensor], Tensor]
+"""From LR faces (B, 3, H, W) and component boxes (B, 4, 4) to SR faces; networks are some."""
+Precision = Literal["fp32", "bf16"]
+
+BICUBIC = "bicubic"
+HR = "hr"
+LR = "lr"
+_HR_METRICS = ("grid_index", "ita")  # what says something of the HR faces alone
+
+
+class FacePairs(Protocol):
+    """A data set of {"lr", "hr", "boxes", "landmarks", "name"} by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of it.
+
+    Attributes:
+        scores: for each method what was measured: bicubic first, then the methods as given, then
+            "hr", which has only what HR faces alone have.
+        better: for each metric which way is better.
+        unavailable: for each metric that could not be measured, why.
+        pictures: the first faces, as "lr", each method, "hr": (B, 3, H, W), SR as
+            it came, not clamped.
+        boxes: component boxes of these faces, (B, 4, 4).
+        settings: precision, batch size, device.
+    """
+
+    scores: dict[str, Scores]
+    better: dict[str, Direction]
+    unavailable: dict[str, str]
+    pictures: dict[str, Tensor]
+    boxes: Tensor
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def faces(self) -> list[str]:
+        """Names of the faces, in order."""
+        return self.scores[BICUBIC].faces
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that were measured."""
+        return [name for name in self.better if name not in self.unavailable]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table: one row a method, means over faces and figures of the set."""
+        summaries = {method: scores.summary() for method, scores in self.scores.items()}
+        return [
+            {"method": method} | {name: values[name] for name in self.metrics if name in values}
+            for method, values in summaries.items()
+        ]
+
+    def per_image_rows(self) -> list[dict[str, Any]]:
+        """One row for each face and method."""
+        return [
+            {"name": face, "method": method, **{k: v[i] for k, v in scores.per_image.items()}}
+            for method, scores in self.scores.items()
+            for i, face in enumerate(scores.faces)
+            if scores.per_image
+        ]
+
+    def intervals(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """95 % bootstrap intervals of the means, by method and metric."""
+        return {
+            method: {name: bootstrap_interval(v) for name, v in scores.per_image.items()}
+            for method, scores in self.scores.items()
+            if scores.per_image and len(scores.faces) > 1
+        }
+
+
+def bootstrap_interval(values: Sequence[float], resamples: int = 2000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of a mean, with a fixed seed.
+
+    Raises:
+        ConfigError: there are fewer than two values.
+    """
+    if len(values) < 2:
+        raise ConfigError(f"an interval expects at least 2 values, got {len(values)}")
+    sample = np.asarray(values, np.float64)
+    interval = bootstrap(
+        (sample,), np.mean, n_resamples=resamples, batch=200, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return float(interval.low), float(interval.high)
+
+
+def evaluate(
+    methods: Mapping[str, Method],
+    dataset: FacePairs,
+    metrics: MetricSuite,
+    *,
+    batch_size: int = 8,
+    precision: Precision = "fp32",
+    device: str = "cpu",
+    show: int = 6,
+    progress: bool = True,
+) -> Evaluation:
+    """Measure methods, and bicubic beside them, on every face of a data set.
+
+    Args:
+        methods: by the name they get in tables; networks are put into eval mode meanwhile.
+        dataset: yields {"lr" (3, h, w), "hr" (3, 8h, 8w), "boxes" (4, 4), "landmarks" (5, 2),
+            "name"}; every method gets the same LR faces.
+        metrics: names and settings; it is left empty.
+        precision: fp32, or bf16 by autocast with channels_last, for networks.
+        show: how many faces, from the first, to keep for pictures.
+        progress: whether to show a bar.
+
+    Raises:
+        ConfigError: a method's name is taken, the data set is empty, a setting is impossible, or
+            a method gives images of another size or values that are not finite.
+    """
+    _check(methods, dataset, batch_size, precision, device)
+    rows: dict[str, Method] = {BICUBIC: Interpolation(mode="bicubic"), **methods}
+    suites = {name: metrics.fresh() for name in rows} | {HR: metrics.fresh(_HR_METRICS)}
+    metrics.load()
+    kept: dict[str, list[Tensor]] = {}
+    with _ready(rows, device), _bar(progress) as bar:
+        task = bar.add_task("evaluating", total=len(dataset))
+        for batch in DataLoader(dataset, batch_size):  # type: ignore[arg-type]
+            pictures = _restore(rows, batch, precision, device)
+            hr = pictures[HR]
+            for name, suite in suites.items():
+                suite.update(pictures[name], hr, batch["landmarks"], batch["name"])
+            wanted = show - sum(map(len, kept.get(HR, [])))
+            for name, images in [*pictures.items(), ("boxes", batch["boxes"])]:
+                kept.setdefault(name, []).append(images[: max(wanted, 0)].float().cpu())
+            bar.advance(task, len(hr))
+    columns = {name: torch.cat(images) for name, images in kept.items()}
+    return Evaluation(
+        scores={name: suite.compute() for name, suite in suites.items()},
+        better=metrics.better,
+        unavailable=dict(metrics.unavailable),
+        boxes=columns.pop("boxes"),
+        pictures=columns,
+        settings={"precision": precision, "batch_size": batch_size, "device": device},
+    )
+
+
+def show_faces(
+    methods: Mapping[str, Method],
+    dataset: FacePairs,
+    indices: Sequence[int],
+    *,
+    precision: Precision = "fp32",
+    device: str = "cpu",
+) -> dict[str, Tensor]:
+    """What `Evaluation.pictures` holds, of chosen faces; one at a time, whatever their number."""
+    rows: dict[str, Method] = {BICUBIC: Interpolation(mode="bicubic"), **methods}
+    with _ready(rows, device):
+        pictures = [
+            _restore(rows, batch, precision, device)
+            for batch in DataLoader(dataset, 1, sampler=indices)  # type: ignore[arg-type]
+        ]
+    names = [LR, *rows, HR]
+    return {name: torch.cat([each[name].float().cpu() for each in pictures]) for name in names}
+
+
+def _check(
+    methods: Mapping[str, Method], dataset: FacePairs, batch_size: int, precision: str, device: str
+) -> None:
+    taken = sorted({BICUBIC, LR, HR, "boxes"} & set(methods))
+    if taken:
+        raise ConfigError(f"a method cannot be named {taken[0]!r}: that name is taken")
+    if len(dataset) == 0:
+        raise ConfigError("expected at least one face to evaluate, got none")
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is expected to be at least 1, got {batch_size}")
+    if precision not in ("fp32", "bf16"):
+        raise ConfigError(f"precision is expected to be fp32 or bf16, got {precision!r}")
+    checked_device(device)
+
+
+@torch.inference_mode()
+def _restore(
+    rows: Mapping[str, Method], batch: Mapping[str, Any], precision: str, device: str
+) -> dict[str, Tensor]:
+    """A batch as "lr", every method, "hr", each (B, 3, H, W), on the device."""
+    lr, hr, boxes = (batch[key].to(device) for key in (LR, HR, "boxes"))
+    pictures = {LR: lr}
+    for name, method in rows.items():
+        bf16 = precision == "bf16" and isinstance(method, nn.Module) and name != BICUBIC
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+            layout = torch.channels_last if bf16 else torch.contiguous_format
+            sr = method(lr.contiguous(memory_format=layout), boxes).float().contiguous()
+        if sr.shape != hr.shape:
+            raise ConfigError(
+                f"the method {name!r} gave images {tuple(sr.shape)}, expected {tuple(hr.shape)}"
+            )
+        if not torch.isfinite(sr).all():
+            raise ConfigError(f"the method {name!r} gave values that are not finite")
+        pictures[name] = sr
+    return pictures | {HR: hr}
+
+
+@contextmanager
+def _ready(methods: Mapping[str, Method], device: str) -> Iterator[None]:
+    """Networks on the device and in eval mode; their modes are given back."""
+    networks = [method for method in methods.values() if isinstance(method, nn.Module)]
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    try:
+        for network in networks:
+            network.to(device).eval()
+        yield
+    finally:
+        for module, training in modes:  # one by one: a part may be frozen
+            module.training = training
+
+
+def _bar(shown: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        disable=not shown,
+    )

@@ -1,0 +1,161 @@
+"""What an evaluation leaves behind: tables for the screen, Markdown, CSV and JSON, and pictures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from torch import Tensor
+
+from faceskd.common.files import make_folder, write_text
+from faceskd.common.images import write_image
+from faceskd.common.machine import git_revision, machine_summary
+from faceskd.evaluation.evaluate import HR, LR, Evaluation
+from faceskd.evaluation.skin_tones import SkinTones
+from faceskd.reporting.pictures import close_ups, image_grid
+from faceskd.reporting.tables import format_cell, markdown_table, rich_table, write_csv
+
+__all__ = [
+    "close_ups",
+    "evaluation_table",
+    "image_grid",
+    "markdown_table",
+    "rich_table",
+    "write_csv",
+    "write_report",
+]
+
+CLOSE_UPS = ("left_eye", "right_eye", "mouth")
+
+
+def evaluation_table(evaluation: Evaluation, title: str | None = None) -> Table:
+    """An evaluation's table for the screen."""
+    rows = evaluation.rows()
+    return rich_table(rows, title=title, transpose=True, **_table_options(evaluation, rows))
+
+
+def write_report(
+    evaluation: Evaluation,
+    out: Path | str,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    tones: SkinTones | None = None,
+) -> Path:
+    """Write per_image.csv, metrics.json, report.md and its pictures into the folder `out`.
+
+    Args:
+        evaluation: what `faceskd.evaluation.evaluate.evaluate` returned.
+        out: is created.
+        extra: what else was set (data, degradation, files of networks), plain values; it goes
+            into metrics.json and report.md.
+        tones: the same by skin tone.
+
+    Returns:
+        The path of report.md.
+    """
+    out = make_folder(out)
+    write_csv(out / "per_image.csv", evaluation.per_image_rows())
+    record = _record(evaluation, dict(extra or {}))
+    if tones is not None:
+        record["skin_tone"] = tones.record()
+    write_text(out / "metrics.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    pictures = _write_pictures(evaluation, out)
+    sections = [f"## {caption}\n\n![{caption}]({file})" for file, caption in pictures.items()]
+    if tones is not None:
+        sections = [*_skin_tone_section(evaluation, tones, out), *sections]
+    write_text(out / "report.md", _markdown(evaluation, record, sections))
+    return out / "report.md"
+
+
+def _table_options(evaluation: Evaluation, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Arrows, the HR row to compare with, and the number of images beside Frechet distances."""
+    count = len(evaluation.faces)
+    sets = {name for name in evaluation.metrics if name.startswith(("fid", "frechet"))}
+    return {
+        "better": {name: evaluation.better[name] for name in evaluation.metrics},
+        "reference": next(row for row in rows if row["method"] == HR),
+        "headers": {name: f"{name} ({count} faces)" for name in sets},
+    }
+
+
+def _record(evaluation: Evaluation, extra: dict[str, Any]) -> dict[str, Any]:
+    intervals = evaluation.intervals()
+    return {
+        "faces": len(evaluation.faces),
+        "metrics": {
+            method: {"values": scores.summary(), "interval_95": intervals.get(method, {})}
+            for method, scores in evaluation.scores.items()
+        },
+        "unavailable": evaluation.unavailable,
+        "settings": evaluation.settings | extra,
+        "machine": machine_summary(),
+        "git_revision": git_revision(),
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _write_pictures(evaluation: Evaluation, out: Path) -> dict[str, str]:
+    """Write the pictures; returns their captions by file name."""
+    if not len(evaluation.boxes):
+        return {}
+    columns = _columns(evaluation.pictures)
+    rows = evaluation.faces[: len(evaluation.boxes)]
+    captions = {"faces.png": "Faces"}
+    write_image(out / "faces.png", image_grid(columns, rows))
+    for component in CLOSE_UPS:
+        file = f"{component}.png"
+        captions[file] = f"{component.replace('_', ' ').capitalize()} at 300 %"
+        write_image(out / file, close_ups(columns, evaluation.boxes, component, rows=rows))
+    return captions
+
+
+def _columns(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.upper() if name in (LR, HR) else name: faces for name, faces in pictures.items()}
+
+
+def _skin_tone_section(evaluation: Evaluation, tones: SkinTones, out: Path) -> list[str]:
+    labels = tones.labels(evaluation.faces)
+    write_image(out / "skin_tones.png", image_grid(_columns(tones.pictures), labels))
+    said = [f"- {sentence}." for sentence in tones.said] or ["- Nothing visible or significant."]
+    return [
+        "## By skin tone",
+        "Thirds of these faces by the individual typology angle (ITA) of the HR face's skin; means "
+        "with 95 % bootstrap intervals. Shifts of colour are SR less HR, in CIELAB: L lighter, a "
+        "redder, b yellower.",
+        "\n".join(said),
+        markdown_table(tones.rows()),
+        "![Examples of each third](skin_tones.png)",
+    ]
+
+
+def _markdown(evaluation: Evaluation, record: dict[str, Any], sections: Sequence[str]) -> str:
+    rows = evaluation.rows()
+    parts = [
+        "# Evaluation",
+        f"{record['faces']} faces; PSNR, SSIM, MS-SSIM, LPIPS and identity are means over faces. "
+        "SR images are measured as they would be saved, in 8 bit. Best in bold; the grid index "
+        "is best where it is nearest to the HR faces' own.",
+        markdown_table(rows, **_table_options(evaluation, rows)),
+    ]
+    if evaluation.unavailable:
+        lines = [f"- `{name}`: {why}" for name, why in evaluation.unavailable.items()]
+        parts.append("Not measured:\n\n" + "\n".join(lines))
+    intervals = _interval_rows(evaluation)
+    if intervals:
+        parts += ["## 95 % intervals of the means, by bootstrap over faces"]
+        parts += [markdown_table(intervals)]
+    facts = record["settings"] | record["machine"]
+    facts |= {"git_revision": record["git_revision"] or "none", "time": record["time"]}
+    listed = [{"setting": key, "value": str(value)} for key, value in facts.items()]
+    return "\n\n".join([*parts, *sections, "## How it was measured", markdown_table(listed)]) + "\n"
+
+
+def _interval_rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    return [
+        {"method": method}
+        | {name: f"{format_cell(name, low)} to {format_cell(name, high)}"
+           for name, (low, high) in intervals.items()}
+        for method, intervals in evaluation.intervals().items()
+    ]  # fmt: skip

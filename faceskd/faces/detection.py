@@ -1,0 +1,200 @@
+"""Faces in a photograph: MTCNN for boxes and five points, FAN for 68 points.
+
+MTCNN: Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
+Networks", IEEE SPL 2016, as packaged with its weights in facenet-pytorch. FAN: Bulat and
+Tzimiropoulos, "How far are we from solving the 2D & 3D Face Alignment problem?", ICCV 2017, in
+the face-alignment package; its weights are downloaded on first use.
+
+Landmarks and boxes are in continuous pixel coordinates: (0, 0) is the outer corner of the first
+pixel and its centre is at (0.5, 0.5), as RoIAlign with aligned=True reads them.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from faceskd.common.errors import WeightsError
+from faceskd.common.importing import without_collection
+
+WORKING_FACE = 32
+"""The smallest face searched for has this height in the picture that MTCNN is given."""
+
+FAN_WEIGHTS = "2DFAN4-11f355bf06.pth.tar"
+FAN_URL = f"https://www.adrianbulat.com/downloads/python-fan/{FAN_WEIGHTS}"
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a picture.
+
+    Attributes:
+        box: x1, y1, x2, y2 in pixels of the picture, (4,) float32; may reach over its border.
+        landmarks: 5 (`faceskd.faces.components.FIVE_POINTS`) or 68 points, (N, 2) float32, pixels.
+        score: the detector's confidence, 0 to 1.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    score: float
+
+    @property
+    def width(self) -> float:
+        return float(self.box[2] - self.box[0])
+
+    @property
+    def height(self) -> float:
+        return float(self.box[3] - self.box[1])
+
+
+class Detector(Protocol):
+    """What finds faces: `min_face` is the height in pixels of the smallest it looks for."""
+
+    min_face: float
+
+    def fetch(self) -> None:
+        """Make sure that the weights are here, before any work is lost."""
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        """The faces of an RGB uint8 (H, W, 3) picture, largest first; empty if there is none."""
+
+
+@dataclass
+class MTCNNDetector:
+    """Faces with five landmarks; the weights come with facenet-pytorch, nothing is downloaded.
+
+    The picture is resized first so that the smallest face searched for has `WORKING_FACE` pixels,
+    and its longer side at most `max_side`: a photograph of 100 megapixels takes the time and the
+    memory of one of 3, and tiny pictures are enlarged, where MTCNN would be blind. In a picture
+    that `max_side` reduces, the smallest face found grows with it (1/100 of the longer side).
+
+    Args:
+        min_face: height of the smallest face searched for, in pixels of the picture.
+        max_side: longest side of the picture that MTCNN is given, in pixels.
+        threshold: least confidence of a face.
+    """
+
+    min_face: float = 64
+    max_side: int = 2048
+    threshold: float = 0.9
+
+    def fetch(self) -> None:
+        """Nothing to do: the weights are a part of facenet-pytorch."""
+
+    @cached_property
+    def _network(self):
+        with without_collection():
+            from facenet_pytorch import MTCNN
+
+        return MTCNN(keep_all=True).eval()
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        """The faces of an RGB uint8 (H, W, 3) picture, largest first."""
+        height, width = image.shape[:2]
+        factor = min(WORKING_FACE / self.min_face, self.max_side / max(height, width))
+        size = (max(round(width * factor), 1), max(round(height * factor), 1))
+        least = max(self.min_face * factor, 20)
+        if min(size) < least:
+            return []
+        method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        boxes, scores, points = self._run(cv2.resize(image, size, interpolation=method), least)
+        scale = np.array([width / size[0], height / size[1]], dtype=np.float32)
+        return [
+            Face(box * np.tile(scale, 2), landmarks * scale, float(score))
+            for box, score, landmarks in zip(boxes, scores, points, strict=True)
+            if score >= self.threshold
+        ]
+
+    def _run(self, image: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self._network.min_face_size = least
+        try:
+            boxes, scores, points = self._network.detect(image, landmarks=True)
+        except RuntimeError as error:
+            if "non-empty" not in str(error):  # facenet-pytorch joins an empty list of candidates
+                raise
+            boxes = None
+        if boxes is None:
+            return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2))
+        return boxes.astype(np.float32), scores.astype(np.float32), points.astype(np.float32)
+
+
+@dataclass
+class FANLandmarks:
+    """Faces with 68 landmarks: boxes from MTCNN (so that S3FD is not needed), points from FAN.
+
+    Args:
+        weights: the file of 2DFAN-4; None takes it from torch's hub folder ($TORCH_HOME), where
+            face-alignment keeps it too, and downloads it there if it is missing.
+        min_face, max_side, threshold: as in `MTCNNDetector`.
+    """
+
+    weights: str | None = None
+    min_face: float = 64
+    max_side: int = 2048
+    threshold: float = 0.9
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.weights or Path(torch.hub.get_dir()) / "checkpoints" / FAN_WEIGHTS)
+
+    def fetch(self) -> None:
+        """Download the weights if they are missing.
+
+        Raises:
+            WeightsError: they are missing and cannot be downloaded.
+        """
+        if self._path.is_file():
+            return
+        problem = f"the weights of FAN (68 landmarks) are not at {str(self._path)!r}"
+        choice = (
+            "give the file with landmarks.weights=PATH, or use landmarks=mtcnn, which needs none"
+        )
+        if self.weights:
+            raise WeightsError(f"{problem}; get them from {FAN_URL}, or use landmarks=mtcnn")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(FAN_URL, str(self._path), progress=False)
+        except OSError as error:
+            raise WeightsError(
+                f"{problem} and {FAN_URL} cannot be downloaded ({error}); {choice}"
+            ) from error
+
+    @cached_property
+    def _detector(self) -> MTCNNDetector:
+        return MTCNNDetector(self.min_face, self.max_side, self.threshold)
+
+    @cached_property
+    def _network(self):
+        from face_alignment import FaceAlignment, LandmarksType
+        from face_alignment.models import FAN
+
+        self.fetch()
+        network = FAN(4)
+        try:
+            network.load_state_dict(torch.load(self._path, map_location="cpu", weights_only=True))
+        except Exception as error:  # torch.load and pickle raise many kinds
+            raise WeightsError(f"{str(self._path)!r} does not hold 2DFAN-4: {error}") from error
+
+        class Alignment(FaceAlignment):
+            def _load_native(self, *_: object) -> torch.nn.Module:
+                return network.eval()
+
+        # The "folder" detector loads nothing: faces are always passed in.
+        return Alignment(LandmarksType.TWO_D, device="cpu", face_detector="folder", compile=False)
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        """The faces of an RGB uint8 (H, W, 3) picture, largest first, with 68 landmarks each."""
+        faces = self._detector.detect(image)
+        if not faces:
+            return []
+        points = self._network.get_landmarks_from_image(
+            image, detected_faces=[face.box.tolist() for face in faces]
+        )
+        return [
+            replace(face, landmarks=np.asarray(found, dtype=np.float32) + 0.5)
+            for face, found in zip(faces, points, strict=True)
+        ]

@@ -1,0 +1,134 @@
+"""A dictionary of facial components: K atoms for each component and scale, in one file.
+
+DFDNet's dictionaries at 256 px. An atom is a component of one face, cut out of one VGG-19
+feature map and resized to a fixed size; `faceskd.dictionary.kmeans` builds the atoms by K-means.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from faceskd.common import files
+from faceskd.common.errors import DictionaryError
+from faceskd.faces.components import COMPONENTS
+
+if TYPE_CHECKING:  # the networks import this module
+    from faceskd.models.base import FeatureInfo
+
+COMPONENT_SIZES = {"left_eye": 40, "right_eye": 40, "nose": 25, "mouth": 55}
+"""Sides of the components in a 256 px face: half of DFDNet's, which are for 512 px."""
+MIN_ATOM_SIZE = 3
+FORMAT = "faceskd-dictionary-1"
+
+
+def atom_size(component: str, stride: int) -> int:
+    """Side of an atom in cells; at least 3, for a nose at stride 16 would be a single cell."""
+    return max(MIN_ATOM_SIZE, COMPONENT_SIZES[component] // stride)
+
+
+def atom_shape(component: str, info: "FeatureInfo") -> tuple[int, int, int]:
+    """(C, S, S) of the atoms of a component in a feature map.
+
+    Example:
+        >>> from faceskd.models import FeatureInfo
+        >>> atom_shape("mouth", FeatureInfo(128, 2))
+        (128, 27, 27)
+    """
+    size = atom_size(component, info.stride)
+    return (info.channels, size, size)
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Atoms by (tap, component), with where they come from.
+
+    Attributes:
+        atoms: "tap/component" -> (K, C, S, S), float16.
+        encoder: fingerprint of the encoder that built it; empty for random atoms.
+        provenance: faces, taps, K, seed, inertia, members of each atom, library versions.
+        sha256: of the file, when it comes from one.
+    """
+
+    atoms: Mapping[str, Tensor]
+    encoder: str = ""
+    provenance: dict = field(default_factory=dict)
+    sha256: str = ""
+
+    def atoms_of(self, tap: str) -> dict[str, Tensor]:
+        """The atoms of every component at one tap."""
+        return {component: self.atoms[f"{tap}/{component}"] for component in COMPONENTS}
+
+    def check_encoder(self, taps: Sequence[str], infos: Sequence["FeatureInfo"]) -> None:
+        """Raise a DictionaryError unless the atoms fit an encoder's taps and channels."""
+        for tap, info in zip(taps, infos, strict=True):
+            for component in COMPONENTS:
+                key, expected = f"{tap}/{component}", atom_shape(component, info)
+                if key not in self.atoms:
+                    raise DictionaryError(
+                        f"expected a dictionary with atoms of {key}, got {sorted(self.atoms)}"
+                    )
+                came = tuple(self.atoms[key].shape[1:])
+                if came != expected:
+                    raise DictionaryError(
+                        f"expected atoms of {expected} for {key}, got {came}: the dictionary was "
+                        "built with an encoder of another width"
+                    )
+
+    @staticmethod
+    def random(
+        taps: Sequence[str], infos: Sequence["FeatureInfo"], *, atoms: int, seed: int = 0
+    ) -> "Dictionary":
+        """K random atoms a component and scale: for timing, tests and the ablation."""
+        generator = torch.Generator().manual_seed(seed)
+        return Dictionary(
+            {
+                f"{tap}/{component}": torch.randn(
+                    atoms, *atom_shape(component, info), generator=generator
+                ).half()
+                for tap, info in zip(taps, infos, strict=True)
+                for component in COMPONENTS
+            },
+            provenance={"atoms": atoms, "seed": seed, "source": "random"},
+        )
+
+    def save(self, path: Path | str) -> None:
+        """Write one safetensors file, atomically, with the provenance in its metadata."""
+        metadata = {
+            "format": FORMAT,
+            "encoder": self.encoder,
+            "provenance": json.dumps(self.provenance),
+        }
+        tensors = {key: value.half().contiguous() for key, value in self.atoms.items()}
+        with files.atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata)
+
+    @staticmethod
+    def load(path: Path | str) -> "Dictionary":
+        """Read a dictionary.
+
+        Raises:
+            DictionaryError: the file is missing, damaged, or something else.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DictionaryError(f"no dictionary at {str(path)!r}: build it, `faceskd dictionary`")
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise DictionaryError(
+                        f"expected a dictionary of the format {FORMAT} in {str(path)!r}, got "
+                        f"{metadata.get('format', 'another safetensors file')!r}"
+                    )
+                atoms = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise DictionaryError(f"the dictionary {str(path)!r} is damaged: {error}") from error
+        provenance = json.loads(metadata["provenance"])
+        return Dictionary(atoms, metadata["encoder"], provenance, files.sha256(path))

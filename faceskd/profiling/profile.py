@@ -1,0 +1,153 @@
+"""What networks cost: time, work and memory, side by side in one run.
+
+Models take turns (A B C A B C ...), so that whatever else the machine does falls on all of them
+alike; only ratios of one run are compared. The machine's own ceiling is measured in the same
+turns.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from faceskd.common.errors import ConfigError
+from faceskd.common.machine import checked_device, machine_summary
+from faceskd.faces.lr_faces import sample_lr_faces
+from faceskd.profiling.ceilings import ceilings, probes
+from faceskd.profiling.end_to_end import FileStore
+from faceskd.profiling.memory import Memory, measure_memory
+from faceskd.profiling.passes import make_passes, time_passes, try_passes
+from faceskd.profiling.results import Profile, ProfileRow, make_rows
+from faceskd.profiling.subjects import Subject
+from faceskd.profiling.timing import threads_kept
+from faceskd.profiling.work import load_subjects
+
+__all__ = ["Profile", "ProfileRow", "Subject", "profile_models"]
+
+
+def profile_models(
+    subjects: Mapping[str, Subject],
+    *,
+    batch_sizes: Sequence[int] = (1,),
+    threads: Sequence[int] | None = None,
+    warmup: int = 3,
+    repeats: int = 20,
+    longest: float = 60,
+    device: str = "cpu",
+    faces: Path | str | None = None,
+    reference: str | None = None,
+    end_to_end: bool = True,
+    memory: bool = True,
+    ceiling: bool = True,
+    left_out: Mapping[str, str] | None = None,
+    progress: bool = False,
+) -> Profile:
+    """Measure networks side by side. What cannot run here is left out, with the reason.
+
+    Args:
+        subjects: by name.
+        batch_sizes: faces of a pass; each subject is measured at each.
+        threads: numbers of them; each subject is measured with each. None takes PyTorch's own.
+        warmup: turns before the measured ones.
+        repeats: measured turns.
+        longest: seconds; where a subject's first pass takes longer, it is left out.
+        device: "cpu", "cuda", ...
+        faces: folder of aligned faces; None draws synthetic ones.
+        reference: name of the subject that `ratio` compares with; None takes the first.
+        end_to_end: whether passes from files to files are measured too. Networks that are given
+            their boxes have none: a file comes without.
+        memory: whether memory is measured: of each subject in a process of its own, with the
+            most threads.
+        ceiling: whether the machine's ceiling is measured.
+        left_out: what could not be made a subject, and why; it is added to what is left out here.
+        progress: whether to show a bar.
+
+    Raises:
+        ConfigError: no subject that can run, a reference that is not among them, or an
+            impossible setting.
+    """
+    counts = sorted(set(threads or [torch.get_num_threads()]))
+    excuses = dict(left_out or {})
+    _check(subjects, excuses, batch_sizes, counts, warmup, repeats)
+    reference = _reference(subjects, excuses, reference)
+    place = checked_device(device)
+    lr = sample_lr_faces(max(batch_sizes), faces)
+    bar = Progress(console=Console(stderr=True), disable=not progress)
+    with threads_kept(), TemporaryDirectory() as folder, bar:
+        # Memory first: a process beside loaded networks has less of the machine.
+        used = _memory(subjects, lr, batch_sizes, place, counts[-1], bar) if memory else {}
+        loaded = load_subjects(subjects, counts, place)
+        store = FileStore(lr, Path(folder)) if end_to_end else None
+        calls = make_passes(subjects, loaded, lr.to(place), batch_sizes=batch_sizes, store=store)
+        firsts, failures = try_passes(calls, longest=longest, device=place)
+        excuses |= loaded.failures | {str(key): why for key, why in failures.items()}
+        if all(key.files for key in firsts):
+            raise ConfigError(f"none of the models can be measured here: {_listed(excuses)}")
+        precisions = {subjects[key.name].precision for key in firsts} if ceiling else ()
+        ladder = probes(sorted(precisions), place, batch_sizes=batch_sizes, threads=counts)
+        task = bar.add_task("time", total=warmup + repeats)
+        seconds, probed = time_passes(
+            calls, firsts, ladder, warmup=warmup, repeats=repeats, device=place,
+            on_turn=lambda: bar.advance(task),
+        )  # fmt: skip
+    tops = ceilings(probed)
+    rows = make_rows(
+        subjects, seconds, work=loaded.work, memory=used, tops=tops, reference=reference
+    )
+    machine = machine_summary() | {"threads": ", ".join(map(str, counts))}
+    settings = {"warmup": warmup, "repeats": repeats, "longest": longest, "device": device,
+                "faces": str(faces or "synthetic"), "reference": reference}  # fmt: skip
+    return Profile(rows, tops, excuses, machine, settings)
+
+
+def _memory(
+    subjects: Mapping[str, Subject],
+    lr: Tensor,
+    batch_sizes: Sequence[int],
+    device: torch.device,
+    threads: int,
+    bar: Progress,
+) -> dict[tuple[str, int], Memory | None]:
+    """Of each subject and batch size, in a process of its own."""
+    cells = [(name, size) for size in batch_sizes for name in subjects]
+    return {
+        (name, size): measure_memory(subjects[name], lr[:size], device=device, threads=threads)
+        for name, size in bar.track(cells, description="memory")
+    }
+
+
+def _check(
+    subjects: Mapping[str, Subject],
+    left_out: Mapping[str, str],
+    batch_sizes: Sequence[int],
+    threads: Sequence[int],
+    warmup: int,
+    repeats: int,
+) -> None:
+    if not subjects:
+        reasons = f": {_listed(left_out)}" if left_out else ""
+        raise ConfigError(f"expected at least one model to profile, got none{reasons}")
+    if not batch_sizes or min([*batch_sizes, *threads, repeats]) < 1 or warmup < 0:
+        raise ConfigError(
+            f"expected batch sizes, threads and repeats of at least 1 and warmup of at least 0, "
+            f"got batch_sizes={list(batch_sizes)}, threads={list(threads)}, {repeats=}, {warmup=}"
+        )
+
+
+def _reference(
+    subjects: Mapping[str, Subject], left_out: Mapping[str, str], given: str | None
+) -> str:
+    reference = given or next(iter(subjects))
+    if reference in left_out:
+        raise ConfigError(f"the reference {reference} is left out: {left_out[reference]}")
+    if reference not in subjects:
+        raise ConfigError(f"expected a reference of {list(subjects)}, got {reference!r}")
+    return reference
+
+
+def _listed(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in reasons.items())

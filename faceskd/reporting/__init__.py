@@ -1,0 +1,1 @@
+"""Tables, picture grids and curves: what any page is made of."""

@@ -1,0 +1,142 @@
+"""Pictures to judge by eye: grids of faces, and components of them close up."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from faceskd.common.errors import ConfigError
+from faceskd.common.images import to_uint8
+from faceskd.faces.components import COMPONENTS
+
+BACKGROUND = (255, 255, 255)
+INK = (32, 32, 32)
+GAP = 6  # pixels between cells
+_FONT_SIZE = 17
+_LABEL_HEIGHT = 28
+
+
+def image_grid(columns: Mapping[str, Tensor], rows: Sequence[str] | None = None) -> np.ndarray:
+    """Faces below one another, methods beside one another, under their names.
+
+    Args:
+        columns: by label, images (B, 3, H, W) in [0, 1] (clamped), B the same for all. Smaller
+            ones (LR) are enlarged by repeating pixels to the size of the largest.
+        rows: labels of the B rows, written small into the first column; by default none.
+
+    Returns:
+        A picture, uint8 (height, width, 3).
+
+    Raises:
+        ConfigError: there is no column or no face, columns or labels differ in number, or a size
+            does not divide the largest.
+    """
+    cells = [to_uint8(images) for images in _same_size(columns).values()]
+    return _compose(list(columns), cells, rows)
+
+
+def close_ups(
+    columns: Mapping[str, Tensor],
+    boxes: Tensor,
+    component: str,
+    *,
+    zoom: int = 3,
+    margin: float = 0.15,
+    rows: Sequence[str] | None = None,
+) -> np.ndarray:
+    """As `image_grid`, of one component, enlarged.
+
+    Pixels are repeated: any smoother enlargement would hide a grid, or draw one.
+
+    Args:
+        columns: as for `image_grid`.
+        boxes: component boxes (B, 4, 4), xyxy in pixels of the largest images.
+        component: one of `faceskd.faces.components.COMPONENTS`.
+        zoom: 3 shows the component at 300 %.
+        margin: what to add on each side, as a fraction of the box; all cells get the size of the
+            largest box.
+        rows: as for `image_grid`.
+
+    Raises:
+        ConfigError: as `image_grid`, or the component is unknown, or boxes are of another shape.
+    """
+    if component not in COMPONENTS:
+        raise ConfigError(f"no component {component!r}; there are {', '.join(COMPONENTS)}")
+    columns = _same_size(columns)
+    count, _, height, width = next(iter(columns.values())).shape
+    if boxes.shape != (count, len(COMPONENTS), 4):
+        raise ConfigError(
+            f"expected boxes of shape {(count, len(COMPONENTS), 4)}, got {tuple(boxes.shape)}"
+        )
+    chosen = boxes[:, COMPONENTS.index(component)].cpu()
+    extent = (chosen[:, 2:] - chosen[:, :2]).max().item() * (1 + 2 * margin)
+    side = max(1, min(round(extent), height, width))
+    corners = ((chosen[:, :2] + chosen[:, 2:] - side) / 2).round().long()
+    corners = torch.minimum(corners.clamp(min=0), torch.tensor([width - side, height - side]))
+    cells = []
+    for images in columns.values():
+        crops = [
+            image[:, y : y + side, x : x + side]
+            for image, (x, y) in zip(images, corners.tolist(), strict=True)
+        ]
+        cells.append(to_uint8(_repeat_pixels(torch.stack(crops), zoom)))
+    return _compose(list(columns), cells, rows)
+
+
+def _same_size(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    counts = {name: len(images) for name, images in columns.items()}
+    if len(set(counts.values())) != 1 or 0 in counts.values():
+        raise ConfigError(f"expected columns of one number of faces, at least 1, got {counts}")
+    height, width = (max(images.shape[axis] for images in columns.values()) for axis in (2, 3))
+    grown = {}
+    for name, images in columns.items():
+        factor = height // images.shape[2]
+        if (images.shape[2] * factor, images.shape[3] * factor) != (height, width):
+            raise ConfigError(
+                f"the column {name!r} is {images.shape[3]}x{images.shape[2]}, which does not "
+                f"divide {width}x{height}"
+            )
+        grown[name] = _repeat_pixels(images, factor)
+    return grown
+
+
+def _repeat_pixels(images: Tensor, factor: int) -> Tensor:
+    return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+
+
+def _compose(
+    labels: Sequence[str], cells: Sequence[np.ndarray], rows: Sequence[str] | None
+) -> np.ndarray:
+    """Cells by column, each (B, h, w, 3), laid out on white under their labels."""
+    count, height, width, _ = cells[0].shape
+    if rows is not None and len(rows) != count:
+        raise ConfigError(f"expected {count} row labels, got {len(rows)}")
+    size = (
+        GAP + len(cells) * (width + GAP),
+        _LABEL_HEIGHT + count * (height + GAP),
+    )
+    canvas = Image.new("RGB", size, BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    for i, (label, column) in enumerate(zip(labels, cells, strict=True)):
+        left = GAP + i * (width + GAP)
+        font = _fitting_font(label, width)
+        middle = (left + width / 2, _LABEL_HEIGHT / 2)
+        draw.text(middle, label, INK, font, anchor="mm")
+        for j, cell in enumerate(column):
+            canvas.paste(Image.fromarray(cell), (left, _LABEL_HEIGHT + j * (height + GAP)))
+    for j, label in enumerate(rows or ()):
+        bottom = _LABEL_HEIGHT + j * (height + GAP) + height
+        draw.text((GAP + 5, bottom - 4), label, BACKGROUND, ImageFont.load_default(12),
+                  anchor="ls", stroke_width=2, stroke_fill=INK)  # fmt: skip
+    return np.asarray(canvas)
+
+
+def _fitting_font(label: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The usual size, or the largest in which the label is no wider than its column."""
+    for size in range(_FONT_SIZE, 7, -1):
+        font = ImageFont.load_default(size)
+        if font.getlength(label) <= width:
+            break
+    return font

@@ -1,0 +1,166 @@
+"""Tables of any rows: for the screen, for Markdown, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from faceskd.common.files import atomic_path
+
+if TYPE_CHECKING:  # the metrics take seconds to import, and tables need none
+    from faceskd.metrics import Direction
+
+_ARROWS: dict[Direction, str] = {"higher": " ↑", "lower": " ↓", "reference": " →HR"}
+_MISSING = "–"
+
+Row = Mapping[str, Any]
+
+
+def column_names(rows: Sequence[Row]) -> list[str]:
+    """The keys of all rows, in the order of their first appearance."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def best_rows(
+    rows: Sequence[Row], better: Mapping[str, Direction], reference: Row | None = None
+) -> dict[str, set[int]]:
+    """For each column in `better`, the rows that are best as printed; ties are all best.
+
+    `reference` is the row that "reference" columns should come near, by ratio; it never wins.
+
+    Example:
+        >>> best_rows([{"psnr": 25.0}, {"psnr": 26.0}], {"psnr": "higher"})
+        {'psnr': {1}}
+    """
+    best = {}
+    for name, direction in better.items():
+        distances = {}
+        for i, row in enumerate(rows):
+            if row is reference or not _is_number(row.get(name)):
+                continue
+            value = float(row[name])
+            if direction == "reference":
+                goal = reference[name] if reference and _is_number(reference.get(name)) else 0
+                if goal > 0 and value > 0:
+                    distances[i] = abs(math.log(value / goal))
+            else:
+                shown = float(format_cell(name, value))
+                distances[i] = -shown if direction == "higher" else shown
+        if len(distances) > 1:
+            least = min(distances.values())
+            best[name] = {i for i, distance in distances.items() if distance == least}
+    return best
+
+
+def format_cell(name: str, value: Any) -> str:
+    """A cell's text: PSNR and Frechet distances with 2 decimals, other fractions with 4.
+
+    Example:
+        >>> format_cell("psnr", 25.7049), format_cell("ssim", 0.73), format_cell("faces", 8)
+        ('25.70', '0.7300', '8')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return _MISSING
+    if isinstance(value, float):
+        decimals = 2 if name.startswith(("psnr", "fid", "frechet")) or abs(value) >= 100 else 4
+        return f"{value:.{decimals}f}"
+    return str(value)
+
+
+def markdown_table(
+    rows: Sequence[Row],
+    *,
+    better: Mapping[str, Direction] | None = None,
+    reference: Row | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> str:
+    """Any rows as a Markdown table; empty cells show a dash.
+
+    Args:
+        rows: one mapping a row; columns are all keys, in the order they first appear.
+        better: for columns that have one, which way is better: an arrow, the best in bold.
+        reference: the row, one of `rows`, that "reference" columns should come near.
+        headers: other names for columns.
+
+    Example:
+        >>> print(markdown_table([{"name": "a", "ms": 1.5}, {"name": "b", "ms": 2.0}],
+        ...                      better={"ms": "lower"}))
+        | name | ms ↓ |
+        | :--- | ---: |
+        | a | **1.5000** |
+        | b | 2.0000 |
+    """
+    names = column_names(rows)
+    headings = [_heading(name, better or {}, headers or {}) for name in names]
+    rules = [":---" if _is_text(rows, name) else "---:" for name in names]
+    lines = [headings, rules]
+    best = best_rows(rows, better or {}, reference)
+    for i, row in enumerate(rows):
+        cells = [format_cell(name, row.get(name)).replace("|", r"\|") for name in names]
+        bold = [i in best.get(name, ()) for name in names]
+        lines.append([f"**{c}**" if b else c for c, b in zip(cells, bold, strict=True)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def rich_table(
+    rows: Sequence[Row],
+    *,
+    title: str | None = None,
+    better: Mapping[str, Direction] | None = None,
+    reference: Row | None = None,
+    headers: Mapping[str, str] | None = None,
+    transpose: bool = False,
+) -> Table:
+    """As `markdown_table`, for the screen.
+
+    Args:
+        transpose: rows become columns, under what stands first in them: for tables with more
+            columns than a terminal has room for.
+    """
+    names = column_names(rows)
+    headings = [_heading(name, better or {}, headers or {}) for name in names]
+    best = best_rows(rows, better or {}, reference)
+    lines = []
+    for i, row in enumerate(rows):
+        cells = [format_cell(name, row.get(name)).replace("[", r"\[") for name in names]
+        bold = [i in best.get(name, ()) for name in names]
+        lines.append([f"[bold green]{c}[/]" if b else c for c, b in zip(cells, bold, strict=True)])
+    text = [_is_text(rows, name) for name in names]
+    if transpose:
+        headings, *lines = map(list, zip(headings, *lines, strict=True))
+        text = [True] + [False] * len(rows)
+    table = Table(title=title)
+    for heading, is_text in zip(headings, text, strict=True):
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=is_text)
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def write_csv(path: Path | str, rows: Sequence[Row]) -> None:
+    """Any rows as CSV, atomically; missing cells stay empty."""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, column_names(rows))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _heading(name: str, better: Mapping[str, Direction], headers: Mapping[str, str]) -> str:
+    arrow = _ARROWS[better[name]] if name in better else ""
+    return headers.get(name, name) + arrow
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_text(rows: Sequence[Row], name: str) -> bool:
+    return not any(isinstance(row.get(name), int | float) for row in rows)

@@ -1,0 +1,1 @@
+"""The paper's experiment and the quick start: tables, figures and pages."""

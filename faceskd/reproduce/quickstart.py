@@ -1,0 +1,118 @@
+"""The quick start's report: one page from what its stages wrote."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from faceskd.common.files import write_text
+from faceskd.jobs.stages import Outcome
+from faceskd.reporting.tables import markdown_table, rich_table
+
+SHOWN = ("psnr", "ssim", "ms_ssim", "lpips_squeeze", "frechet_squeezenet", "grid_index")
+SYNTHETIC = (
+    "The faces are synthetic portraits, drawn by faceskd; set FACESKD_FACES to a folder of photos "
+    "to run on real ones. Figures on drawings say nothing of figures on people."
+)
+REAL = "The faces are the photos of the folder that FACESKD_FACES named."
+
+
+def write_quickstart_report(
+    out: Path | str, outcomes: Sequence[Outcome], *, synthetic: bool
+) -> Path:
+    """Write `<out>/report.md`; returns its path."""
+    out = Path(out)
+    sheets = sorted((out / "dictionary.sheets").glob("relu3_4_*.png"))
+    minutes = sum(outcome.seconds for outcome in outcomes) / 60
+    parts = [
+        "# faceskd quick start",
+        SYNTHETIC if synthetic else REAL,
+        "## Quality",
+        markdown_table(quality_rows(out), **_better(out)),
+        _unavailable(out),
+        "All metrics, intervals and how they were measured: [evaluate](evaluate/report.md).",
+        "![faces](evaluate/faces.png)",
+        "![left eye](evaluate/left_eye.png)",
+        "![mouth](evaluate/mouth.png)",
+        "## Cost",
+        markdown_table(_profile_rows(out)),
+        "Details and the machine: [profile](profile/profile.md).",
+        "## Training",
+        *[f"![{name}]({name}/curves.png)" for name in ("teacher", "student")],
+        "## Dictionary",
+        "A row an atom: its members, their mean, and those nearest to it.",
+        *[f"![{sheet.stem}](dictionary.sheets/{sheet.name})" for sheet in sheets],
+        "## Stages",
+        markdown_table(stage_rows(outcomes)),
+        f"{minutes:.1f} minutes in all. Peak memory is the process's so far.",
+    ]
+    write_text(out / "report.md", "\n\n".join(part for part in parts if part) + "\n")
+    return out / "report.md"
+
+
+def show_quickstart(out: Path | str, report: Path, console: Console) -> None:
+    """Print the tables and where the report is."""
+    out = Path(out)
+    console.print(rich_table(quality_rows(out), title="quality", transpose=True, **_better(out)))
+    console.print(rich_table(_profile_rows(out), title="cost"))
+    unavailable = _unavailable(out)
+    if unavailable:
+        console.print(unavailable, style="yellow", markup=False)
+    console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"restored faces: {out / 'restored'}", markup=False, highlight=False)
+
+
+def quality_rows(out: Path) -> list[dict[str, Any]]:
+    """A row a method, of the metrics that were measured."""
+    measured = _read(out / "evaluate" / "metrics.json")["metrics"]
+    names = {name for entry in measured.values() for name in entry["values"]}
+    columns = [*SHOWN, *sorted(name for name in names if name.startswith("identity"))]
+    return [
+        {"method": method} | {c: entry["values"][c] for c in columns if c in entry["values"]}
+        for method, entry in measured.items()
+    ]
+
+
+def stage_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """A row a stage: what was run, how long it took."""
+    return [
+        {
+            "stage": outcome.stage.name,
+            "seconds": round(outcome.seconds),
+            "peak memory, MiB": round(outcome.peak_memory_mib),
+            "command": f"`{outcome.stage.line()}`",
+        }
+        for outcome in outcomes
+    ]
+
+
+def _profile_rows(out: Path) -> list[dict[str, Any]]:
+    rows = _read(out / "profile" / "profile.json")["rows"]
+    return [
+        {
+            "model": row["name"],
+            "GMACs": round(row["macs"] / 1e9, 2),
+            "median, ms": row["latency_ms"],
+            "x faster": row["ratio"],
+        }
+        for row in rows
+    ]
+
+
+def _better(out: Path) -> dict[str, Any]:
+    better = {"psnr": "higher", "ssim": "higher", "ms_ssim": "higher", "lpips_squeeze": "lower"}
+    rows = quality_rows(out)
+    better |= {name: "higher" for name in rows[0] if name.startswith("identity")}
+    better |= {"frechet_squeezenet": "lower"}
+    return {"better": {name: way for name, way in better.items() if name in rows[0]}}
+
+
+def _unavailable(out: Path) -> str:
+    missing = _read(out / "evaluate" / "metrics.json")["unavailable"]
+    return "\n".join(f"Not measured: {name}: {why}" for name, why in missing.items())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,198 @@
+"""What an experiment found: its evaluations read back, compared face by face, as tables."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from faceskd.evaluation.evaluate import BICUBIC, HR
+from faceskd.evaluation.statistics import Paired, adjusted, compare_paired
+from faceskd.metrics import Direction, build_metric
+from faceskd.metrics.identity import IDENTITY
+from faceskd.reporting.tables import format_cell, markdown_table
+
+SHOWN = ("psnr", "ssim", "ms_ssim", "lpips", "fid", "frechet", "identity", "grid_index")
+"""Beginnings of the metrics in the tables; whatever else was measured is in the files beside."""
+COMPARED = ("psnr", "lpips")
+"""Beginnings of the metrics that methods are compared in."""
+COSTS = {
+    "name": "model",
+    "parameters": "parameters, M",
+    "macs": "GMACs",
+    "latency_ms": "median, ms",
+    "latency_p90_ms": "p90, ms",
+    "ratio": "x faster",
+    "peak_bytes": "peak memory, MB",
+    "dictionary_bytes": "dictionary, MB",
+}
+UNITS = {"parameters": 1e6, "macs": 1e9, "peak_bytes": 1e6, "dictionary_bytes": 1e6}
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A folder that `faceskd evaluate` wrote, its table's title, and the order of its methods."""
+
+    name: str
+    title: str
+    folder: Path
+    order: tuple[str, ...]
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """metrics.json."""
+        return _read_json(self.folder / "metrics.json")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a method: means over faces, and figures of the set."""
+        return [{"method": method} | content["values"] for method, content in self._methods()]
+
+    def interval_rows(self) -> list[dict[str, str]]:
+        """A row a method: 95 % bootstrap intervals of the means."""
+        return [
+            {"method": method}
+            | {name: f"{format_cell(name, low)} to {format_cell(name, high)}"
+               for name, (low, high) in content["interval_95"].items()}
+            for method, content in self._methods()
+            if content["interval_95"]
+        ]  # fmt: skip
+
+    def _methods(self) -> list[tuple[str, dict[str, Any]]]:
+        """Bicubic first, the methods in their order, HR last."""
+        order = (BICUBIC, *self.order, HR)
+        return sorted(self.record["metrics"].items(), key=lambda item: order.index(item[0]))
+
+    @cached_property
+    def _per_image(self) -> list[dict[str, str]]:
+        with (self.folder / "per_image.csv").open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def figures(self, method: str, metric: str) -> dict[str, float]:
+        """One figure a face; empty where this was not measured."""
+        return {
+            row["name"]: float(row[metric])
+            for row in self._per_image
+            if row["method"] == method and row.get(metric)
+        }
+
+    def metrics(self) -> list[str]:
+        """The metrics of single faces."""
+        return list(self._per_image[0])[2:] if self._per_image else []
+
+    def markdown(self) -> str:
+        """The table, the intervals, what was not measured, and the pictures."""
+        rows = _shown(self.rows())
+        names = dict.fromkeys(name for row in rows for name in row if name != "method")
+        reference = next((row for row in rows if row["method"] == HR), None)
+        table = markdown_table(
+            rows, better={name: direction(name) for name in names}, reference=reference
+        )
+        parts = [f"## {self.title}", f"{self.record['faces']} faces.", table]
+        if intervals := _shown(self.interval_rows()):
+            parts += ["95 % intervals of the means:", markdown_table(intervals)]
+        missing = self.record["unavailable"].items()
+        parts += [f"Not measured: `{name}`: {why}" for name, why in missing]
+        pictures = {
+            "faces.png": "faces",
+            "left_eye.png": "eyes, 300 %",
+            "mouth.png": "mouth, 300 %",
+        }
+        found = [file for file in pictures if (self.folder / file).is_file()]
+        place = self.folder.name
+        parts += [f"[{pictures[file]}]({place}/{file})" for file in found[1:]]
+        parts += [f"![{pictures[file]}]({place}/{file})" for file in found[:1]]
+        return "\n\n".join(parts)
+
+
+def direction(metric: str) -> Direction:
+    """Which way a column is better.
+
+    Example:
+        >>> direction("identity_mobilefacenet"), direction("lpips_squeeze")
+        ('higher', 'lower')
+    """
+    return build_metric(IDENTITY if metric.startswith(IDENTITY) else metric).better
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods of an evaluation in one metric; `adjusted_p` minds how many there are."""
+
+    evaluation: str
+    first: str
+    second: str
+    metric: str
+    paired: Paired
+    adjusted_p: float
+
+    @property
+    def verdict(self) -> str:
+        """Which method is better, where the interval does not hold zero."""
+        if self.paired.low <= 0 <= self.paired.high:
+            return "undecided"
+        higher = self.paired.difference > 0
+        return self.first if higher == (direction(self.metric) == "higher") else self.second
+
+    def row(self) -> dict[str, Any]:
+        """For a table."""
+        paired = self.paired
+        low, high = (format_cell("", value) for value in (paired.low, paired.high))
+        return {
+            "faces": self.evaluation,
+            "first": self.first,
+            "second": self.second,
+            "metric": self.metric,
+            "first - second": round(paired.difference, 4),
+            "95 % interval": f"{low} to {high}",
+            "relative, %": round(100 * paired.relative, 2),
+            "p": float(f"{paired.p_value:.2g}"),
+            "p, adjusted": float(f"{self.adjusted_p:.2g}"),
+            "better": self.verdict,
+        }
+
+
+def compare_methods(
+    evaluations: Sequence[Evaluated], wanted: Sequence[Sequence[str]]
+) -> list[Comparison]:
+    """Paired comparisons `(evaluation, first, second)` in PSNR and LPIPS; those not measured go."""
+    by_name = {evaluated.name: evaluated for evaluated in evaluations}
+    found: list[tuple[str, str, str, str, Paired]] = []
+    for evaluation, first, second in wanted:
+        if (evaluated := by_name.get(evaluation)) is None:
+            continue
+        for metric in evaluated.metrics():
+            a, b = evaluated.figures(first, metric), evaluated.figures(second, metric)
+            if metric.startswith(COMPARED) and len(a) > 1 and b:
+                found.append((evaluation, first, second, metric, compare_paired(a, b)))
+    p_values = adjusted([item[-1].p_value for item in found])
+    return [Comparison(*item, p) for item, p in zip(found, p_values, strict=True)]
+
+
+def cost_rows(profile: Path) -> list[dict[str, Any]]:
+    """Table 3 from a profile.json: what was measured of each network."""
+    rows = []
+    for record in _read_json(profile)["rows"]:
+        row = {}
+        for key, label in COSTS.items():
+            value = record[key]
+            row[label] = value / UNITS[key] if value is not None and key in UNITS else value
+        rows.append({k: round(v, 2) if _is_finite(v) else v for k, v in row.items()})
+    return rows
+
+
+def _shown(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the columns of the tables alone; a row without any is left out."""
+    wanted = ("method", *SHOWN)
+    kept = [{k: v for k, v in row.items() if k.startswith(wanted)} for row in rows]
+    return [row for row in kept if len(row) > 1]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

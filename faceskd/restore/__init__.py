@@ -1,0 +1,1 @@
+"""Restoring faces, photos and videos with trained networks."""

@@ -1,0 +1,137 @@
+"""Photos to prepared faces: every file gets its row, whatever it is."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.tiny_photos import run, save
+from PIL import Image
+
+from faceskd.common.images import read_image
+from faceskd.data.manifest import read_manifest
+from faceskd.faces.align import AlignedCrop, BoxCrop, template
+from faceskd.faces.components import boxes_from_landmarks
+from faceskd.faces.detection import MTCNNDetector
+from faceskd.portraits import render_portrait
+
+FACES = os.environ.get("FACESKD_FACES")
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return np.array(render_portrait(0, size=384).image)
+
+
+def test_every_file_has_its_row(tmp_path, portrait):
+    src, dst = tmp_path / "src", tmp_path / "dst"
+    height, width = portrait.shape[:2]
+    save(src / "good.png", portrait)
+    save(src / "two words.jpg", portrait)
+    save(src / "лицо 顔.png", portrait)
+    save(src / "good.jpg", portrait)
+    save(src / "two.png", np.hstack([portrait, portrait[:, ::-1]]))
+    save(src / "small.png", np.array(Image.fromarray(portrait).resize((192, 192))))
+    save(src / "empty wall.png", np.full((300, 300, 3), 180, np.uint8))
+    save(src / "pixel.png", np.zeros((1, 1, 3), np.uint8))
+    (src / "nothing.jpg").write_bytes(b"")
+    (src / "text.png").write_text("no image")
+    (src / "half.png").write_bytes((src / "good.png").read_bytes()[:4000])
+
+    summary = run(src, dst)
+
+    records = {record.source: record for record in read_manifest(dst)}
+    assert set(records) == {path.name for path in src.iterdir()}
+    statuses = {name: record.status for name, record in records.items()}
+    for name in ("good.png", "good.jpg", "two words.jpg", "лицо 顔.png", "two.png"):
+        assert statuses[name] == "ok", records[name]
+        assert read_image(dst / records[name].face).shape == (256, 256, 3)
+    assert len({record.face for record in records.values() if record.face}) == 5
+    assert statuses["small.png"] == "too_small" and "px high" in records["small.png"].detail
+    assert statuses["empty wall.png"] == statuses["pixel.png"] == "no_face"
+    for name in ("nothing.jpg", "text.png", "half.png"):
+        assert statuses[name] == "unreadable" and records[name].detail
+    assert "2 faces" in records["two.png"].detail
+    assert summary.failed and summary.statuses["unreadable"] == 3
+    assert (height, width) == (384, 384)
+
+
+def test_landmarks_and_boxes_are_in_pixels_of_the_crop(tmp_path, portrait):
+    turned = np.array(Image.fromarray(portrait).rotate(20, Image.Resampling.BICUBIC))
+    save(tmp_path / "src" / "a.png", turned)
+    run(tmp_path / "src", tmp_path / "dst", splits={"train": 1.0})
+    (record,) = read_manifest(tmp_path / "dst", "train")
+    landmarks = np.array(record.landmarks)
+    assert np.abs(landmarks - template(256)).max() < 20
+    expected = boxes_from_landmarks(landmarks)
+    np.testing.assert_allclose(record.boxes, expected, atol=0.01)
+    found = MTCNNDetector().detect(read_image(tmp_path / "dst" / record.face))
+    assert np.abs(found[0].landmarks - landmarks).max() < 12
+
+
+def test_a_photo_turned_by_exif_is_upright(tmp_path, portrait):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(tmp_path / "src" / "a.jpg", np.rot90(portrait), exif=exif)
+    assert not run(tmp_path / "src", tmp_path / "dst").failed
+
+
+def test_all_faces_of_a_picture(tmp_path, portrait):
+    save(tmp_path / "src" / "two.png", np.hstack([portrait, portrait]))
+    summary = run(tmp_path / "src", tmp_path / "dst", faces="all")
+    assert summary.statuses == {"ok": 2}
+    assert len({record.face for record in summary.records}) == 2
+
+
+def test_box_crop_and_no_upright_turn(tmp_path, portrait):
+    save(tmp_path / "src" / "a.png", portrait)
+    (upright,) = run(tmp_path / "src", tmp_path / "a").records
+    (boxed,) = run(tmp_path / "src", tmp_path / "b", crop=BoxCrop()).records
+    assert boxed.landmarks != upright.landmarks
+    assert np.all((np.array(boxed.landmarks) > 0) & (np.array(boxed.landmarks) < 256))
+
+
+def test_aligned_faces_are_only_resized(tmp_path, portrait):
+    crop = np.array(Image.fromarray(portrait).resize((256, 256)))
+    save(tmp_path / "src" / "face.png", crop)
+    save(tmp_path / "src" / "blank.png", np.full((256, 256, 3), 90, np.uint8))
+    save(tmp_path / "src" / "wide.png", np.full((256, 300, 3), 90, np.uint8))
+    save(tmp_path / "src" / "tiny.png", np.full((32, 32, 3), 90, np.uint8))
+    summary = run(tmp_path / "src", tmp_path / "dst", crop=AlignedCrop())
+    records = {record.source: record for record in summary.records}
+    np.testing.assert_array_equal(read_image(tmp_path / "dst" / records["face.png"].face), crop)
+    assert records["face.png"].detail == ""
+    np.testing.assert_allclose(records["blank.png"].landmarks, template(256), atol=1e-3)
+    assert "template" in records["blank.png"].detail
+    assert "central square" in records["wide.png"].detail
+    assert records["tiny.png"].status == "too_small"
+
+
+def test_no_face_at_all_fails_and_dropped_faces_do_not(tmp_path, portrait):
+    save(tmp_path / "src" / "wall.png", np.full((300, 300, 3), 180, np.uint8))
+    assert run(tmp_path / "src", tmp_path / "dst").failed
+    save(tmp_path / "src" / "face.png", portrait)
+    assert not run(tmp_path / "src", tmp_path / "dst").failed
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_as_one(tmp_path, portrait):
+    for number in range(3):
+        save(tmp_path / "src" / f"{number}.png", portrait[:, number:])
+    one = run(tmp_path / "src", tmp_path / "one", processes=1)
+    two = run(tmp_path / "src", tmp_path / "two", processes=2)
+    assert [(r.source, r.status) for r in one.records] == [(r.source, "ok") for r in two.records]
+    for a, b in zip(one.records, two.records, strict=True):
+        np.testing.assert_allclose(a.landmarks, b.landmarks, atol=0.05)
+
+
+@pytest.mark.skipif(not FACES, reason="FACESKD_FACES (a folder of real photos) is not set")
+def test_real_portraits(tmp_path):
+    src = tmp_path / "src"
+    src.mkdir()
+    for path in sorted((Path(FACES) / "test").glob("*.jpg"))[:12]:
+        (src / path.name).symlink_to(path)
+    summary = run(src, tmp_path / "dst", min_face=256)
+    assert summary.statuses == {"ok": 12}
+    for record in summary.records:
+        assert np.abs(np.array(record.landmarks) - template(256)).max() < 25

@@ -1,0 +1,146 @@
+"""A dictionary's atoms are means over faces, with their provenance; what cannot be built."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny_dictionary import KEYS, SETTINGS, Build, K, content, encoder
+from torchvision.ops import roi_align
+
+from faceskd import __version__
+from faceskd.common.errors import ConfigError, DictionaryError, FacesError
+from faceskd.common.files import sha256
+from faceskd.common.images import read_image, to_tensor, write_image
+from faceskd.data.manifest import Record, read_manifest, write_manifest
+from faceskd.dictionary import build as build_dictionary
+from faceskd.dictionary.build import BuildSettings, Built, component_features
+from faceskd.faces.components import COMPONENTS
+from faceskd.models import VGG19
+from faceskd.models.dictionary import atom_shape
+from faceskd.models.vgg import DICTIONARY_TAPS
+
+
+class TestBuild:
+    def test_atoms_are_means_of_the_components_of_faces(
+        self, built: tuple[Built, Path], prepared_faces: Path
+    ) -> None:
+        result, _ = built
+        records = read_manifest(prepared_faces, "train")[:12]
+        assert result.records == records
+        vgg = encoder()
+        hr = to_tensor(np.stack([read_image(prepared_faces / r.face) for r in records]))
+        boxes = torch.tensor([record.boxes for record in records])
+        with torch.no_grad():
+            features = vgg(hr)
+        for tap, info, maps in zip(vgg.taps, vgg.feature_info, features, strict=True):
+            for index, component in enumerate(COMPONENTS):
+                key = f"{tap}/{component}"
+                size = atom_shape(component, info)[1]
+                rows = torch.stack(
+                    [
+                        roi_align(
+                            maps[i : i + 1], [boxes[i : i + 1, index]], size,
+                            1 / info.stride, 2, True,
+                        )[0]
+                        for i in range(len(records))
+                    ]
+                ).flatten(1)  # fmt: skip
+                atoms = result.dictionary.atoms[key].float().flatten(1)
+                members = torch.cdist(rows, torch.from_numpy(result.clusters[key].centres)).argmin(
+                    1
+                )
+                for k in range(K):
+                    mean = rows[members == k].mean(0)
+                    torch.testing.assert_close(atoms[k], mean, rtol=5e-3, atol=5e-3, msg=key)
+
+    def test_features_by_spatial_scale_are_the_same(self) -> None:
+        vgg, hr = encoder(), torch.rand(2, 3, 256, 256)
+        boxes = torch.tensor([[[60.0, 60, 110, 110], [140, 60, 190, 110], [100, 110, 150, 160],
+                               [80, 160, 180, 240]]] * 2)  # fmt: skip
+        with torch.no_grad():
+            cuts = component_features(vgg, hr, boxes)
+        assert list(cuts) == KEYS
+        for tap, info in zip(vgg.taps, vgg.feature_info, strict=True):
+            for component in COMPONENTS:
+                assert cuts[f"{tap}/{component}"].shape == (2, *atom_shape(component, info))
+
+    def test_provenance_is_complete(self, built: tuple[Built, Path]) -> None:
+        result, out = built
+        provenance = result.dictionary.provenance
+        assert json.loads(out.with_suffix(".json").read_text()) == provenance
+        assert provenance["faces"] == 12
+        assert provenance["taps"] == list(DICTIONARY_TAPS)
+        assert provenance["width"] == 1
+        assert provenance["encoder"] == result.dictionary.encoder == encoder().fingerprint()
+        assert (provenance["atoms"], provenance["seed"]) == (K, 0)
+        assert provenance["peak_memory_mib"] > 0
+        assert provenance["versions"]["faceskd"] == __version__
+        assert set(provenance["versions"]) == {"faceskd", "torch", "scikit-learn", "numpy"}
+        for name in ("inertia", "revived", "counts"):
+            assert list(provenance[name]) == KEYS
+        for key, counts in provenance["counts"].items():
+            assert len(counts) == K
+            assert min(counts) >= 1, key
+            assert sum(counts) == 12
+            assert provenance["inertia"][key] > 0
+
+    def test_nothing_else_is_left(self, built: tuple[Built, Path]) -> None:
+        _, out = built
+        assert sorted(path.name for path in out.parent.iterdir()) == ["d.json", "d.safetensors"]
+
+    def test_it_repeats(self, built: tuple[Built, Path], build: Build, tmp_path: Path) -> None:
+        build(keep_work=True)
+        assert content(tmp_path / "d.safetensors") == content(built[1])
+        assert (tmp_path / "d.safetensors.work").is_dir()
+
+    def test_a_teacher_takes_it_and_another_encoder_does_not(
+        self, built: tuple[Built, Path]
+    ) -> None:
+        from faceskd.models import Teacher
+
+        result, out = built
+        teacher = Teacher(encoder=encoder(), dictionary=out)
+        assert teacher.dictionary_sha256 == result.dictionary.sha256 == sha256(out)
+        values = sum(value.numel() for value in result.dictionary.atoms.values())
+        assert teacher.dictionary_bytes == 4 * values
+        with pytest.raises(DictionaryError, match=result.dictionary.encoder):
+            Teacher(encoder=VGG19(width=1), dictionary=out)
+
+    def test_the_encoder_given_stays_as_it_was(self, prepared_faces: Path, tmp_path: Path) -> None:
+        vgg = encoder().train()
+        build_dictionary.build_dictionary(prepared_faces, vgg, tmp_path / "d.safetensors", SETTINGS)
+        assert vgg.training
+        assert vgg.convs["1_1"].weight.requires_grad
+
+
+class TestRefusals:
+    def test_fewer_faces_than_atoms(self, build: Build, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="at least 25 faces for K = 25, got 24 in the split"):
+            build(settings=BuildSettings(atoms=25))
+        assert not list(tmp_path.iterdir())
+
+    def test_limit_counts(self, build: Build) -> None:
+        with pytest.raises(ConfigError, match="at least 5 faces for K = 5, got 4"):
+            build(settings=BuildSettings(atoms=5, limit=4))
+
+    def test_split_without_faces(self, build: Build) -> None:
+        with pytest.raises(FacesError, match="no face in the split 'extra'"):
+            build(split="extra")
+
+    @pytest.mark.parametrize("name", ["atoms", "batch_size", "iterations", "limit"])
+    def test_numbers_that_cannot_be(self, name: str) -> None:
+        with pytest.raises(ConfigError, match=f"expected {name} of at least 1, got 0"):
+            BuildSettings(**{name: 0})
+        with pytest.raises(ConfigError, match="seed of at least 0"):
+            BuildSettings(seed=-1)
+
+    def test_faces_of_another_size(self, tmp_path: Path) -> None:
+        write_image(tmp_path / "a.png", np.zeros((128, 160, 3), np.uint8))
+        boxes = [[10.0, 10, 40, 40]] * 4
+        write_manifest(tmp_path, [Record("a.jpg", "ok", split="train", face="a.png", boxes=boxes)])
+        with pytest.raises(FacesError, match=r"256x256 px, but a\.png is 160x128"):
+            build_dictionary.build_dictionary(
+                tmp_path, encoder(), tmp_path / "d.safetensors", BuildSettings(atoms=1)
+            )

@@ -1,0 +1,290 @@
+"""What each step of an engine may change, and what it must not."""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny_engines import (
+    ADAM,
+    KINDS,
+    SGD,
+    WITH_DISCRIMINATOR,
+    WITH_TEACHER,
+    Recorder,
+    fit,
+    make_engine,
+    make_teacher,
+    moved,
+    weights,
+)
+from torch import nn
+
+from faceskd.engine import Autoencoder
+from faceskd.engine.base import TrainingDivergedError
+from faceskd.faces.components import mirror_boxes
+from faceskd.losses import LeastSquares
+from faceskd.models import VGG19, Teacher
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:You defined a `validation_step`", "ignore:Found .* in eval mode"
+)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+# Learning.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_of_one_batch_falls(kind, batch):
+    engine = make_engine(kind)
+    with torch.no_grad():
+        before, _ = engine.losses(engine.network(batch["lr"]), batch["hr"])
+    fit(engine, batch, 25)
+    with torch.no_grad():
+        after, _ = engine.losses(engine.network(batch["lr"]), batch["hr"])
+    assert after < 0.9 * before
+
+
+def test_a_teacher_learns_with_its_encoder_frozen(batch):
+    teacher = make_teacher()
+    encoder = copy.deepcopy(teacher.encoder.state_dict())
+    engine = make_engine("adversarial", network=teacher)
+    before = weights(teacher)
+    fit(engine, batch, 2)
+    assert any(name.startswith("transfers") for name in moved(before, teacher))
+    assert all(
+        torch.equal(value, encoder[name]) for name, value in teacher.encoder.state_dict().items()
+    )
+
+
+def test_distilled_features_come_nearer(batch):
+    engine = make_engine("distillation", adversarial_weight=0.0)
+    recorder = Recorder(lambda e: e.trainer.callback_metrics["train/feature"].item())
+    fit(engine, batch, 25, callbacks=[recorder])
+    assert recorder.seen[-1] < 0.8 * recorder.seen[0]
+
+
+def test_the_autoencoder_learns_and_every_tap_takes_part(batch):
+    engine = Autoencoder(encoder=VGG19(width=2), optimizer=ADAM, crop=32)
+    before = weights(engine)
+    recorder = Recorder(lambda e: e.trainer.callback_metrics["loss"].item())
+    trainer = fit(engine, batch, 30, validate=True, callbacks=[recorder])
+    assert np.mean(recorder.seen[-5:]) < 0.9 * np.mean(recorder.seen[:5])
+    assert moved(before, engine) == {name for name in before if "normalise" not in name}
+    assert {f"val/psnr_{tap}" for tap in engine.encoder.taps} <= set(trainer.callback_metrics)
+    sizes = {tuple(image.shape) for image in engine.reconstruct(batch["hr"])}
+    assert sizes == {(2, 3, 64, 64)}
+
+
+@pytest.mark.parametrize("output_weight", [0.0, 0.5])
+def test_one_distillation_step_is_eq_6_and_7(output_weight, batch):
+    engine = make_engine(
+        "distillation", optimizer=SGD, clip=None, average_decay=None, output_weight=output_weight
+    )
+    twin = copy.deepcopy(engine).train()
+    fit(engine, batch, 1)
+
+    student, teacher, judge = twin.network, twin.teacher, twin.discriminator
+    sr, features = student.forward_features(batch["lr"])
+    with torch.no_grad():
+        taught_sr, taught = teacher.forward_features(batch["lr"], batch["boxes"])
+    adapted = [adapter(f) for adapter, f in zip(twin.distillation.adapters, features, strict=True)]
+    scores = judge.discriminators
+    loss = 10 * (sr - batch["hr"]).abs().mean()
+    loss = loss + output_weight * 10 * (sr - taught_sr).abs().mean()
+    for d, s, t in zip(scores, adapted, taught, strict=True):
+        loss = loss + ((d(s) - 1) ** 2).mean() + ((s - t) ** 2).mean()
+    trained = [*student.parameters(), *twin.distillation.parameters()]
+    trained = [p for p in trained if p.requires_grad]
+    step(trained, loss)
+    loss_d = sum((d(t) - 1).square().mean() for d, t in zip(scores, taught, strict=True))
+    loss_d = loss_d + sum(
+        d(s.detach()).square().mean() for d, s in zip(scores, adapted, strict=True)
+    )
+    step(list(judge.parameters()), loss_d)
+
+    expected = twin.state_dict()
+    for name, value in engine.state_dict().items():
+        if name != "steps":
+            torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_one_step_with_soft_targets_has_two_targets(mirrored, batch):
+    engine = make_engine(
+        "soft_targets", optimizer=SGD, clip=None, average_decay=None, mirrored=mirrored
+    )
+    twin = copy.deepcopy(engine).train()
+    trainer = fit(engine, batch, 1)
+
+    sr = twin.network(batch["lr"])
+    with torch.no_grad():
+        taught = twin.teacher.eval()(batch["lr"], batch["boxes"])
+        if mirrored:
+            boxes = mirror_boxes(batch["boxes"], 64)
+            taught = (taught + twin.teacher(batch["lr"].flip(-1), boxes).flip(-1)) / 2
+    taught_loss = (sr - taught).square().mean()
+    fooled = sum((scores - 1).square().mean() for scores in twin.discriminator(sr))
+    loss = 10 * (sr - batch["hr"]).abs().mean() + 7 * taught_loss
+    step([p for p in twin.network.parameters() if p.requires_grad], loss + fooled)
+
+    logged = trainer.callback_metrics["train/taught_l2"]
+    torch.testing.assert_close(logged, taught_loss.detach(), rtol=1e-4, atol=0)
+    for name, value in engine.network.named_parameters():
+        expected = twin.network.get_parameter(name)
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_a_target_of_a_teacher_that_mirrors_itself_is_not_made_twice(batch, monkeypatch):
+    torch.manual_seed(0)
+    teacher = make_teacher(mirror_share=0.3).eval()
+    with torch.no_grad():
+        own = teacher(batch["lr"], batch["boxes"])
+        mirrored = teacher(batch["lr"].flip(-1), mirror_boxes(batch["boxes"], 64)).flip(-1)
+    engine = make_engine("soft_targets", teacher=teacher, mirrored=True)
+    passes = []
+    looked_up = Teacher._look_up
+    monkeypatch.setattr(Teacher, "_look_up", lambda *faces: passes.append(1) or looked_up(*faces))
+    torch.testing.assert_close(engine.target(batch), (own + mirrored) / 2)
+    assert len(passes) == 2
+
+
+def step(parameters, loss):
+    """Gradient descent, literally."""
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        parameter.data -= 0.1 * gradient
+
+
+# Who is trained by what.
+
+
+def uneven(*rates):
+    """An optimiser factory whose calls get these learning rates, in turn."""
+    left = list(rates)
+    return lambda parameters: torch.optim.SGD(parameters, lr=left.pop(0))
+
+
+@pytest.mark.parametrize("kind", WITH_DISCRIMINATOR)
+def test_the_generators_step_leaves_the_discriminator(kind, batch):
+    engine = make_engine(kind, optimizer=uneven(0.1, 0.0), average_decay=None)
+    judge, network = weights(engine.discriminator), weights(engine.network)
+    fit(engine, batch, 2)
+    assert not moved(judge, engine.discriminator)
+    assert moved(network, engine.network)
+
+
+@pytest.mark.parametrize("kind", WITH_DISCRIMINATOR)
+def test_the_discriminators_step_leaves_the_generator(kind, batch):
+    engine = make_engine(kind, optimizer=uneven(0.0, 0.1), average_decay=None)
+    judge, network = weights(engine.discriminator), weights(engine.network)
+    fit(engine, batch, 2)
+    assert moved(judge, engine.discriminator)
+    assert not moved(network, engine.network)
+
+
+@pytest.mark.parametrize("kind", WITH_TEACHER)
+def test_the_teacher_stays_as_it_is_and_in_eval_mode(kind, batch):
+    engine = make_engine(kind)
+    before = copy.deepcopy(engine.teacher.state_dict())
+    modes = set()
+    engine.teacher.register_forward_pre_hook(
+        lambda teacher, _: modes.update(module.training for module in teacher.modules())
+    )
+    original = engine.teacher.forward_features
+    engine.teacher.forward_features = lambda *given: (
+        modes.update(module.training for module in engine.teacher.modules()),
+        original(*given),
+    )[1]
+    fit(engine, batch, 2, epochs=2, validate=True)
+    assert modes == {False}
+    assert engine.network.training
+    after = engine.teacher.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert all(parameter.grad is None for parameter in engine.teacher.parameters())
+
+
+@pytest.mark.parametrize("kind", WITH_DISCRIMINATOR)
+def test_adversarial_weight_0_has_no_discriminator(kind, batch):
+    engine = make_engine(kind, adversarial_weight=0.0)
+    assert engine.discriminator is None
+    trainer = fit(engine, batch, 2)
+    assert len(trainer.optimizers) == 1
+    assert not any(
+        "adversarial" in name or "discriminator" in name for name in trainer.callback_metrics
+    )
+
+
+@pytest.mark.parametrize("kind", WITH_DISCRIMINATOR)
+def test_the_discriminator_starts_when_it_should(kind, batch):
+    engine = make_engine(kind, adversarial_start=2)
+    first = weights(engine.discriminator)
+    recorder = Recorder(
+        lambda e: (
+            bool(moved(first, e.discriminator)),
+            "train/adversarial" in e.trainer.callback_metrics,
+        )
+    )
+    fit(engine, batch, 4, callbacks=[recorder])
+    assert recorder.seen == [(False, False), (False, False), (True, True), (True, True)]
+
+
+# Steps.
+
+
+def test_gradients_are_clipped(batch):
+    def distance(clip):
+        torch.manual_seed(1)
+        engine = make_engine(
+            "supervised", optimizer=partial(torch.optim.SGD, lr=1.0), clip=clip, average_decay=None
+        )
+        before = weights(engine.network)
+        fit(engine, batch, 1)
+        steps = [value - before[name] for name, value in engine.network.named_parameters()]
+        return torch.cat([change.flatten() for change in steps]).norm().item()
+
+    assert distance(1e-3) == pytest.approx(1e-3, rel=1e-2)
+    assert distance(None) > 1e-2
+
+
+def test_schedulers_step_after_every_batch(batch):
+    halve = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    engine = make_engine("distillation", scheduler=halve)
+    trainer = fit(engine, batch, 3)
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers]
+    assert rates == pytest.approx([2e-3 / 8, 2e-3 / 8])
+    assert int(engine.steps) == 3
+
+
+class BreaksAt(nn.Module):
+    """A loss that is NaN from a certain call on."""
+
+    def __init__(self, call):
+        super().__init__()
+        self.calls_left = call
+
+    def forward(self, sr, hr):
+        self.calls_left -= 1
+        return (sr - hr).abs().mean() * (float("nan") if self.calls_left < 0 else 1.0)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(batch):
+    engine = make_engine("supervised", loss=BreaksAt(3))
+    with pytest.raises(TrainingDivergedError, match="the loss became nan at step 3: resume from"):
+        fit(engine, batch, 6)
+    assert all(torch.isfinite(value).all() for value in engine.network.parameters())
+
+
+def test_a_discriminators_loss_that_is_no_number_is_named(batch):
+    class Infinite(LeastSquares):
+        def discriminator(self, real, fake):
+            return super().discriminator(real, fake) * float("inf")
+
+    engine = make_engine("adversarial", adversarial=Infinite())
+    with pytest.raises(TrainingDivergedError, match="discriminator loss became inf at step 0"):
+        fit(engine, batch, 1)

@@ -1,0 +1,107 @@
+"""A training that was broken off goes on as if it had not been, bit for bit."""
+
+import signal
+import time
+
+import pytest
+import torch
+from helpers.tiny_training import MSKD, assert_same, assert_same_training, checkpoint, command
+from safetensors.torch import load_file
+
+from faceskd.common.errors import WeightsError
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The number of training batches",
+    "ignore:Found .* in eval mode",
+    "ignore:The dataloader, .* does not have many workers",
+    "ignore:Checkpoint directory .* exists",
+)
+
+
+def end_after_first_checkpoint(arguments, folder, sent):
+    """Send a training a signal amid its second chunk; returns its exit status."""
+    process = command(*arguments)
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(sent)
+    process.communicate()
+    return process.returncode
+
+
+def test_a_killed_distillation_goes_on_as_if_it_had_not_been(run, words, tmp_path):
+    """Weights, averages, both optimisers, schedulers, random numbers: all equal bit for bit."""
+    options = (*MSKD, "steps=16", "data.batch_size=1")
+    run(*options, out="whole")
+    arguments = words(*options, out="killed")
+    status = end_after_first_checkpoint(arguments, tmp_path / "killed", signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert int(checkpoint(tmp_path / "killed")["state_dict"]["steps"]) < 16
+    run(*options, out="killed")
+    assert_same_training(tmp_path / "whole", tmp_path / "killed")
+    assert len(checkpoint(tmp_path / "whole")["optimizer_states"]) == 2
+    weights = [load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed")]
+    assert_same(*weights)
+
+
+def test_a_terminated_training_is_no_success(words, tmp_path):
+    arguments = words("experiment=student_no_kd", "steps=2000", out="ended")
+    status = end_after_first_checkpoint(arguments, tmp_path / "ended", signal.SIGTERM)
+    assert status == 128 + signal.SIGTERM
+    assert not (tmp_path / "ended" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("experiment=student_no_kd",),
+        ("experiment=student_no_kd", "data.workers=1"),
+        ("experiment=encoder", "engine.encoder.width=2", "engine.crop=64"),
+        ("experiment=encoder", "engine.encoder.width=2", "engine.crop=64", "data.workers=1"),
+    ],
+    ids=["supervised", "supervised-1-worker", "autoencoder", "autoencoder-1-worker"],
+)
+def test_a_training_in_slices_is_the_whole_one(run, options, tmp_path):
+    options = (*options, "steps=6", "scheduler@engine.scheduler=cosine")
+    run(*options, out="whole")
+    for _ in range(3):  # the time is up after each chunk
+        run(*options, "trainer.max_time=00:00:00:00", out="sliced")
+    assert_same_training(tmp_path / "whole", tmp_path / "sliced")
+
+
+def test_a_slice_ends_with_a_chunk_and_saves_weights(run, tmp_path):
+    trained = run("experiment=student_no_kd", "steps=6", "trainer.max_time=00:00:00:00")
+    assert checkpoint(tmp_path / "run")["hyper_parameters"]["metadata"]["steps"] == 2
+    assert trained.weights.is_file()
+
+
+def test_a_finished_training_is_not_trained_again(run, tmp_path):
+    run("experiment=student_no_kd")
+    before = checkpoint(tmp_path / "run")
+    run("experiment=student_no_kd")
+    assert_same(before["state_dict"], checkpoint(tmp_path / "run")["state_dict"])
+
+
+def test_resume_false_starts_anew(run, tmp_path):
+    run("experiment=student_no_kd", "logger=default")
+    first = checkpoint(tmp_path / "run")
+    run("experiment=student_no_kd", "logger=default", "seed=1", "resume=false")
+    again = checkpoint(tmp_path / "run")
+    assert int(again["state_dict"]["steps"]) == 4
+    name = "network.decoder.head.0.bias"
+    assert not torch.equal(first["state_dict"][name], again["state_dict"][name])
+    assert len(list((tmp_path / "run" / "csv").iterdir())) == 1
+
+
+def test_a_training_repeats_itself(run, tmp_path):
+    for name in ("one", "two"):
+        run("experiment=student_no_kd", out=name)
+    assert_same_training(tmp_path / "one", tmp_path / "two")
+
+
+def test_a_checkpoint_of_another_width_is_refused(run):
+    run("experiment=student_no_kd")
+    with pytest.raises(WeightsError, match=r"another training .*tensors differ"):
+        run("experiment=student_no_kd", "model.encoder.width=3")

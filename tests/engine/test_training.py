@@ -1,0 +1,271 @@
+"""Whole trainings, tiny: what they leave behind, what they are made of, what they refuse."""
+
+import csv
+import math
+
+import hydra
+import pytest
+import torch
+from helpers.aligned_faces import BOXES
+from helpers.tiny_training import checkpoint
+from hydra.core.hydra_config import HydraConfig
+from safetensors.torch import load_file
+
+from faceskd.common.config import compose, compose_model, conf_dir
+from faceskd.common.errors import FaceskdError, MissingExtraError, WeightsError
+from faceskd.common.images import read_image
+from faceskd.engine import Adversarial, Autoencoder, Distillation, SoftTargets, Supervised
+from faceskd.engine.training import build_engine, build_trainer, warm_start
+from faceskd.models import VGG19, Ensemble
+from faceskd.models.blocks import upsample
+from faceskd.models.dictionary import Dictionary
+from faceskd.models.weights import build_network, load_network, read_metadata
+from faceskd.pretrained import load_pretrained, model_path
+from faceskd.reporting.curves import plot_curves, read_curves
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The number of training batches",
+    "ignore:Found .* in eval mode",
+    "ignore:The dataloader, .* does not have many workers",
+    "ignore:Checkpoint directory .* exists",
+)
+
+
+# What a training leaves behind.
+
+
+def test_a_training_leaves_weights_logs_curves_and_pictures(run, tmp_path):
+    out = tmp_path / "run"
+    trained = run(
+        "experiment=student_no_kd",
+        "logger=default",
+        "trainer.log_every_n_steps=1",
+        "callbacks.pictures={_target_:faceskd.engine.callbacks.PictureGrid}",
+        f"+callbacks.pictures.folder={out}/pictures",
+    )
+    assert trained.weights == out / "weights.safetensors"
+    assert trained.checkpoint.is_file()
+    assert math.isfinite(trained.metrics["val/psnr"])
+    network = load_network(trained.weights)
+    assert network(torch.rand(1, 3, 32, 32)).shape == (1, 3, 256, 256)
+    metadata = read_metadata(trained.weights)
+    assert metadata["steps"] == 4
+    assert metadata["faces"] == 24
+    curves = read_curves(out / "csv")
+    assert [step for step, _ in curves["train/loss"]] == [0, 1, 2, 3]
+    assert len(curves["val/psnr"]) == 2
+    assert read_image(out / "curves.png").std() > 0
+    assert len(list((out / "pictures").glob("*.png"))) == 2
+    assert list((out / "tensorboard").rglob("events.*"))
+
+
+def test_exported_weights_are_the_averaged_ones(run, tmp_path):
+    run("experiment=student_no_kd")
+    state = checkpoint(tmp_path / "run")["state_dict"]
+    weights = load_file(tmp_path / "run" / "weights.safetensors")
+    averages = {k[8:].replace("/", "."): v for k, v in state.items() if k.startswith("average.")}
+    averages.pop("step")
+    assert averages
+    for name, value in averages.items():
+        assert torch.equal(weights[name], value), name
+    assert any(not torch.equal(weights[n], state[f"network.{n}"]) for n in averages)
+
+
+def test_curves_join_the_runs_of_a_training(tmp_path):
+    rows = {
+        0: [(0, 5.0, ""), (1, 4.0, ""), (1, "", 20.0), (2, 9.9, "")],
+        1: [(2, 3.0, ""), (3, 2.0, ""), (3, "", 21.0)],
+        10: [(4, 1.0, "")],
+    }
+    for version, lines in rows.items():
+        folder = tmp_path / f"version_{version}"
+        folder.mkdir()
+        with (folder / "metrics.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", "step", "train/loss", "val/psnr"])
+            writer.writerows([0, *line] for line in lines)
+    curves = read_curves(tmp_path)
+    assert curves["train/loss"] == [(0, 5.0), (1, 4.0), (2, 3.0), (3, 2.0), (4, 1.0)]
+    assert curves["val/psnr"] == [(1, 20.0), (3, 21.0)]
+    assert plot_curves(tmp_path, tmp_path / "curves.png")
+
+
+def test_nothing_logged_draws_nothing(tmp_path):
+    assert not plot_curves(tmp_path, tmp_path / "curves.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_autoencoder_writes_an_encoder(run):
+    trained = run("experiment=encoder", "engine.encoder.width=2", "engine.crop=64")
+    encoder = VGG19(width=2, weights=trained.weights)
+    fresh = VGG19(width=2, weights=trained.weights)
+    assert encoder.fingerprint() == fresh.fingerprint()
+    assert math.isfinite(trained.metrics["val/psnr_conv5_4"])
+
+
+def test_a_teacher_is_trained_and_loaded_with_its_dictionary(run, materials):
+    trained = run(
+        "experiment=teacher", "model=teacher_tiny", "model.encoder.width=2", "losses=pixel",
+        f"model.encoder.weights={materials}/encoder.safetensors",
+        f"model.dictionary={materials}/dictionary.safetensors",
+        "engine.metrics=[psnr]", "engine.discriminator.width=2",
+    )  # fmt: skip
+    for path in (trained.weights, trained.checkpoint):
+        teacher = load_network(path, materials / "dictionary.safetensors")
+        assert teacher.dictionary_sha256
+    assert load_network(trained.weights).dictionary_sha256
+
+
+def test_warm_start_takes_what_fits(words, materials):
+    cfg = compose("train", words(f"init={materials}/teacher.safetensors"))
+    engine, teacher = (
+        build_engine(cfg),
+        load_network(materials / "teacher.safetensors").state_dict(),
+    )
+    student = engine.network.state_dict()
+    assert all(torch.equal(student[key], teacher[key]) for key in student)
+    with pytest.raises(WeightsError, match=r"no tensor in .* fits"):
+        warm_start(build_network(compose_model("bicubic")), materials / "teacher.safetensors")
+
+
+RELEASED = {
+    "lite-s": ("lite_s", []),
+    "lite-m": ("lite_m", []),
+    "teacher": (
+        "teacher_small", ["encoder.weights=null", "dictionary=null", "mirror_share=0.1"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_training_goes_on_from_what_comes_with_the_package(name):
+    torch.manual_seed(0)
+    network = build_network(compose_model(*RELEASED[name]))
+    warm_start(network, model_path(name))
+    if name == "teacher":
+        network.load_dictionary(Dictionary.load(model_path("faces-k64")))
+    lr = upsample(torch.rand(2, 3, 8, 8), 4)  # on noise a teacher's outputs are in the tens
+    boxes = torch.tensor(BOXES).float().expand(2, -1, -1)
+    with torch.no_grad():
+        expected = load_pretrained(name)(lr, boxes)
+        torch.testing.assert_close(network.eval()(lr, boxes), expected, rtol=0, atol=2e-3)
+
+
+# Configs.
+
+EXPERIMENTS = {
+    "encoder": Autoencoder,
+    "teacher": Adversarial,
+    "student_mskd": Distillation,
+    "student_sskd": Distillation,
+    "student_lite": Distillation,
+    "student_no_adversarial": Distillation,
+    "student_no_feature": Distillation,
+    "student_no_kd": Supervised,
+    "plain": Supervised,
+    "pixel": Supervised,
+    "srgan": Adversarial,
+    "srfeat": Adversarial,
+    "hifacegan": Adversarial,
+    "texture": Adversarial,
+    "finish": Adversarial,
+}
+
+
+def test_every_experiment_is_known_here():
+    files = {path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
+    assert files == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize(("experiment", "engine"), EXPERIMENTS.items())
+def test_every_experiment_builds(experiment, engine, materials, monkeypatch):
+    monkeypatch.delenv("FACESKD_WEIGHTS", raising=False)
+    overrides = [f"experiment={experiment}", "name=test", "out=out"]
+    if experiment.startswith("student") and experiment != "student_no_kd":
+        overrides.append(f"engine.teacher={materials}/teacher.safetensors")
+    built = build_engine(compose("train", overrides))
+    assert type(built) is engine
+    if isinstance(built, Distillation):
+        assert built.distillation.scales == ((3,) if experiment == "student_sskd" else (0, 1, 2, 3))
+
+
+@pytest.mark.parametrize("losses", ["losses=faithful", "losses.terms=null"])
+def test_a_finish_with_soft_targets_builds(losses, materials):
+    overrides = ["experiment=finish", "engine=soft_targets", "name=test", "out=out", losses]
+    overrides.append(f"engine.teacher={materials}/teacher.safetensors")
+    built = build_engine(compose("train", overrides))
+    assert type(built) is SoftTargets
+    assert built.adversarial_weight == 0.15
+    assert built.mirrored
+    detectors = {} if losses == "losses.terms=null" else {"detector_refine", "detector_output"}
+    assert set(built.taught.weights) == {"reconstruction", "colour", *detectors}
+
+
+def test_several_teachers_are_one(materials):
+    file = f"{materials}/teacher.safetensors"
+    overrides = ["experiment=finish", "engine=soft_targets", "name=test", "out=out"]
+    built = build_engine(compose("train", [*overrides, f"engine.teacher=[{file},{file}]"]))
+    assert type(built.teacher) is Ensemble
+    assert len(built.teacher.networks) == 2
+
+
+@pytest.mark.parametrize("losses", ["pixel", "balanced", "own_encoder", "paper"])
+def test_every_sum_of_losses_builds(losses, words):
+    built = build_engine(compose("train", words(f"losses={losses}")))
+    total, parts = built.losses(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64))
+    assert total > 0
+    assert len(parts) == (1 if losses == "pixel" else 2)
+
+
+def test_loggers_that_are_not_installed_are_named(words, monkeypatch):
+    from pytorch_lightning.loggers import mlflow, wandb
+
+    for module, flag in ((wandb, "_WANDB_AVAILABLE"), (mlflow, "_MLFLOW_AVAILABLE")):
+        monkeypatch.setattr(module, flag, False)
+    for name in ("wandb", "mlflow"):
+        cfg = compose("train", words(f"logger={name}"))
+        assert cfg.logger[name].tracking_uri if name == "mlflow" else cfg.logger[name].project
+        with pytest.raises(MissingExtraError, match=f"{name}.*faceskd.loggers"):
+            build_trainer(cfg, chunks=1)
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["steps=0"], "at least 1"),
+        (["steps=5"], "multiple of data.steps_per_epoch, 2, got 5"),
+        (["data.steps_per_epoch=0"], "at least 1"),
+        (["data.faces=/nowhere"], "no manifest"),
+        (["data.faces=null"], "set data.faces"),
+        (["data.batch_size=0"], "data.batch_size"),
+        (["data.degradation.blur=[9,3]"], "expected blur"),
+        (["init=/nowhere.safetensors"], "no weights at"),
+        (["engine.metrics=[beauty]"], "no metric named 'beauty'"),
+        (["experiment=encoder", "init=/nowhere.safetensors"], "init is for networks"),
+    ],
+    ids=str,
+)
+def test_impossible_settings_are_one_sentence(run, overrides, sentence):
+    with pytest.raises(FaceskdError, match=sentence) as caught:
+        run(*overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_fewer_steps_than_a_chunk_are_one_chunk(run, tmp_path):
+    run("steps=3", "data.steps_per_epoch=500")
+    assert checkpoint(tmp_path / "run")["hyper_parameters"]["metadata"]["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "folder"),
+    [("experiment=teacher", "runs/teacher"), ("model=rdn_narrow", "runs/rdn_narrow")],
+)
+def test_a_run_is_called_after_its_experiment_or_its_network(override, folder, monkeypatch):
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = hydra.compose("train", [override], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    assert cfg.hydra.run.dir == folder

@@ -1,0 +1,127 @@
+"""Trainings of a second, for the tests of training."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+TINY = (
+    "model=student_tiny",
+    "model.encoder.width=2",
+    "losses=pixel",
+    "engine.metrics=[psnr]",
+    "engine.average_decay=0.9",
+)
+QUICK = (
+    "name=test",
+    "steps=4",
+    "data.steps_per_epoch=2",
+    "data.batch_size=2",
+    "data.val_limit=1",
+    "data.workers=0",
+    "trainer.accelerator=cpu",
+    "trainer.precision=32-true",
+    "+trainer.enable_progress_bar=false",
+    "callbacks.pictures=null",
+    "callbacks.progress=null",
+    "logger=none",
+    "threads=1",
+)
+MSKD = ("experiment=student_mskd", "engine.discriminator_width=2")
+
+
+@pytest.fixture(scope="session")
+def materials(tmp_path_factory):
+    """An encoder, a dictionary of its own and a teacher, all of width 2, on disk."""
+    from faceskd.common.config import compose_model
+    from faceskd.models import VGG19
+    from faceskd.models.dictionary import Dictionary
+    from faceskd.models.vgg_weights import save_vgg_weights
+    from faceskd.models.weights import build_network, save_network
+
+    folder = tmp_path_factory.mktemp("materials")
+    torch.manual_seed(0)
+    encoder = VGG19(width=2)
+    save_vgg_weights(encoder, folder / "encoder.safetensors")
+    atoms = Dictionary.random(encoder.taps, encoder.feature_info, atoms=3)
+    Dictionary(atoms.atoms, encoder.fingerprint()).save(folder / "dictionary.safetensors")
+    overrides = [
+        "encoder.width=2",
+        f"encoder.weights={folder}/encoder.safetensors",
+        f"dictionary={folder}/dictionary.safetensors",
+    ]
+    config = compose_model("teacher_tiny", overrides)
+    save_network(folder / "teacher.safetensors", build_network(config), config)
+    return folder
+
+
+@pytest.fixture
+def words(prepared_faces, materials, tmp_path):
+    """The command line of a training in `tmp_path/<out>`."""
+
+    def build(*overrides, out="run"):
+        line = list(QUICK)
+        if not any(
+            word.startswith(("experiment=encoder", "experiment=teacher")) for word in overrides
+        ):
+            line += TINY
+        if any(
+            word.startswith(("experiment=student_mskd", "experiment=student_sskd"))
+            for word in overrides
+        ):
+            line.append(f"engine.teacher={materials}/teacher.safetensors")
+        return [*line, f"data.faces={prepared_faces}", f"out={tmp_path / out}", *overrides]
+
+    return build
+
+
+@pytest.fixture
+def run(words):
+    """Train in this process."""
+    from faceskd.common.config import compose
+    from faceskd.engine.training import train
+
+    def start(*overrides, out="run"):
+        return train(compose("train", words(*overrides, out=out)))
+
+    return start
+
+
+def command(*arguments, **options):
+    line = [sys.executable, "-m", "faceskd.commands.train", *arguments]
+    return subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+
+
+def finished(process):
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def checkpoint(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def assert_same(first, second, where="checkpoint"):
+    """Every value of two nested states is the same, bit for bit."""
+    assert type(first) is type(second), where
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), where
+        for key in first:
+            assert_same(first[key], second[key], f"{where}.{key}")
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second), where
+        for index, pair in enumerate(zip(first, second, strict=True)):
+            assert_same(*pair, f"{where}[{index}]")
+    elif isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), where
+    else:
+        assert first == second, where
+
+
+def assert_same_training(first, second):
+    first, second = checkpoint(first), checkpoint(second)
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "random_state", "loops"):
+        assert_same(first[part], second[part], part)

@@ -1,0 +1,177 @@
+"""The contract of every file of conf/model/."""
+
+import math
+from copy import deepcopy
+from functools import cache
+
+import pytest
+import torch
+from helpers.tiny_faces import SIZE, faces, random_dictionary
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+
+from faceskd.common.config import compose_model, conf_dir
+from faceskd.models import (
+    SuperResolver,
+    Teacher,
+)
+from faceskd.models.blocks import conv3x3, fold
+from faceskd.models.weights import build_network, without_files
+
+NAMES = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
+INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest")
+FULL_SIZE = {
+    *("dbpn", "hifacegan", "rcan", "rdn", "rrdb", "srfeat"),
+    *("student_paper", "teacher_paper", "teacher_literal"),
+}
+"""Too large for gradients here: held to shapes and `feature_info` only."""
+SMALL = [name for name in NAMES if name not in FULL_SIZE]
+
+
+@cache
+def build(name: str) -> SuperResolver:
+    """One network for all tests, in the state that the test before left it in."""
+    torch.manual_seed(0)
+    return with_dictionary(build_network(without_files(compose_model(name))))
+
+
+def with_dictionary(network: SuperResolver) -> SuperResolver:
+    if isinstance(network, Teacher):
+        network.load_dictionary(random_dictionary(network.encoder))
+    return network
+
+
+def build_without_initialisation(name: str) -> SuperResolver:
+    """Values that keep every map finite, and vectors of norm 1, at a tenth of the time."""
+    with torch.device("meta"):
+        network = build_network(without_files(compose_model(name)))
+    network.to_empty(device="cpu")
+    for value in network.state_dict().values():
+        value.fill_(value.numel() ** -0.5 / (10 if value.ndim > 1 else 1))
+    return with_dictionary(network)
+
+
+def check_shapes(network: SuperResolver, batch: int, size: int, device: str = "cpu") -> None:
+    lr, boxes = faces(batch, size)
+    with torch.no_grad():
+        sr, features = network.eval().forward_features(lr.to(device), boxes.to(device))
+    assert network.scale == 8
+    assert sr.shape == (batch, 3, 8 * size, 8 * size)
+    assert len(features) == len(network.feature_info)
+    for feature, info in zip(features, network.feature_info, strict=True):
+        side = math.ceil(8 * size / info.stride)
+        assert feature.shape == (batch, info.channels, side, side)
+    if device != "meta":
+        assert sr.isfinite().all()
+        assert all(feature.isfinite().all() for feature in features)
+
+
+def test_every_config_is_known() -> None:
+    assert len(NAMES) >= 25
+    assert set(NAMES) > FULL_SIZE
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_shapes_are_those_of_the_contract(name: str) -> None:
+    for batch in (1, 3):
+        check_shapes(build(name), batch, SIZE)
+
+
+@pytest.mark.parametrize("name", sorted(FULL_SIZE - {"teacher_literal"}))
+def test_shapes_at_full_size(name: str) -> None:
+    if name.startswith("teacher"):  # looking atoms up needs numbers
+        check_shapes(build_without_initialisation(name), 1, 8)
+        return
+    with torch.device("meta"):
+        check_shapes(build_network(without_files(compose_model(name))), 3, 32, "meta")
+
+
+def test_the_literal_teacher_differs_in_its_selection_only() -> None:
+    paper, literal = compose_model("teacher_paper"), compose_model("teacher_literal")
+    assert (paper.pop("selection"), literal.pop("selection")) == ("product", "literal")
+    assert paper == literal
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_gradients_reach_every_parameter(name: str) -> None:
+    network = build(name)
+    if name in INTERPOLATIONS:
+        assert not list(network.parameters())
+        return
+    lr, boxes = faces(2)
+    sr = network.train()(lr, boxes)
+    (sr - torch.rand_like(sr)).square().mean().backward()
+    trained = 0
+    for key, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.any(), f"no gradient for {key}"
+            assert parameter.grad.isfinite().all(), f"gradient of {key} is not finite"
+            trained += 1
+        else:
+            assert parameter.grad is None, key
+    assert trained
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_eval_repeats_and_faces_do_not_touch_each_other(name: str) -> None:
+    network = build(name)
+    lr, boxes = faces(2)
+    with torch.no_grad():
+        network.train()(lr, boxes)  # moves running statistics and spectral norms
+        network.eval()
+        sr = network(lr, boxes)
+        assert torch.equal(network(lr, boxes), sr)
+        alone = torch.cat([network(lr[i : i + 1], boxes[i : i + 1]) for i in range(2)])
+    torch.testing.assert_close(alone, sr, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_state_dict_is_all_there_is(name: str) -> None:
+    network, other = build(name), deepcopy(build(name))
+    lr, boxes = faces(1)
+    for parameter in other.parameters():
+        nn.init.uniform_(parameter)
+    with torch.no_grad():
+        network.train()(lr, boxes)
+        other.load_state_dict(network.state_dict(), strict=True)
+        assert torch.equal(other.eval()(lr, boxes), network.eval()(lr, boxes))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_folding_changes_neither_figures_nor_the_original(name: str) -> None:
+    network = build(name)
+    lr, boxes = faces(2)
+    with torch.no_grad():
+        network.train()(lr, boxes)
+        before = {key: value.clone() for key, value in network.state_dict().items()}
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        folded = fold(network)
+        assert network.training
+        network.eval()
+        torch.testing.assert_close(folded(lr, boxes), network(lr, boxes), rtol=0, atol=1e-5)
+    assert not folded.training
+    assert not any(parametrize.is_parametrized(module) for module in folded.modules())
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    assert list(before) == list(network.state_dict())
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    assert all(parameter.requires_grad for parameter in trained)
+
+
+class TestFold:
+    def test_several_norms_in_one_network(self) -> None:
+        network = nn.Sequential(
+            conv3x3(3, 4, spectral=True), parametrizations.weight_norm(nn.Conv2d(4, 2, 1))
+        ).eval()
+        image = torch.rand(1, 3, 5, 5)
+        folded = fold(network)
+        torch.testing.assert_close(folded(image), network(image), rtol=0, atol=1e-6)
+        assert set(folded.state_dict()) == {"0.weight", "0.bias", "1.weight", "1.bias"}
+        assert [parametrize.is_parametrized(module) for module in network] == [True, True]
+        torch.testing.assert_close(fold(folded)(image), folded(image))
+
+    def test_changing_one_leaves_the_other(self) -> None:
+        network = conv3x3(2, 2, spectral=True)
+        folded = fold(network)
+        folded.weight.data.zero_()
+        assert network.weight.any()

@@ -1,0 +1,24 @@
+"""Several networks as one."""
+
+import torch
+from helpers.tiny_engines import make_teacher
+
+from faceskd.models import VGG19, Ensemble, Student
+
+
+def test_an_ensemble_makes_the_mean_of_its_faces_and_the_first_ones_features(batch):
+    torch.manual_seed(0)
+    teacher, student = make_teacher().eval(), Student(encoder=VGG19(width=2)).eval()
+    lr, boxes = batch["lr"], batch["boxes"]
+    with torch.no_grad():
+        sr, features = Ensemble(networks=[student, teacher]).forward_features(lr, boxes)
+        own, own_features = student.forward_features(lr)
+        torch.testing.assert_close(sr, (own + teacher(lr, boxes)) / 2)
+    for feature, expected in zip(features, own_features, strict=True):
+        torch.testing.assert_close(feature, expected)
+
+
+def test_an_ensemble_needs_boxes_where_one_does():
+    student = Student(encoder=VGG19(width=2))
+    assert Ensemble(networks=[student, make_teacher()]).needs_boxes
+    assert not Ensemble(networks=[student, student]).needs_boxes

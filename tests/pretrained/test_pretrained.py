@@ -1,0 +1,311 @@
+"""Models of the package: found by name, checked by checksum, refused with a sentence."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from helpers.fakes import noise
+
+import faceskd
+from faceskd import pretrained
+from faceskd.commands.restore import main
+from faceskd.common.config import compose_model
+from faceskd.common.errors import ConfigError, DictionaryError, FaceskdError, WeightsError
+from faceskd.common.files import sha256
+from faceskd.common.images import read_image, write_image
+from faceskd.data.degradation import Eq8
+from faceskd.faces.align import SimilarityCrop
+from faceskd.faces.detection import MTCNNDetector
+from faceskd.models.dictionary import Dictionary
+from faceskd.models.weights import build_network, load_network, read_weights, save_network
+from faceskd.pretrained import (
+    FORMAT,
+    MANIFEST,
+    available_models,
+    find_model,
+    load_pretrained,
+    model_card,
+    model_path,
+)
+from faceskd.restore.restorer import Restorer
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = importlib.util.spec_from_file_location("release_model", ROOT / "tools/release_model.py")
+release_model = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(release_model)
+release = release_model.release
+
+FACTS = {
+    "licence": "Apache-2.0", "task": "32x32 to 256x256", "data": "drawn faces",
+    "starts_from": "nothing", "limits": "toys", "bias": "all are drawn",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    """A trained student and what `faceskd evaluate` would say of it."""
+    folder = tmp_path_factory.mktemp("student")
+    torch.manual_seed(0)
+    config = compose_model("lite_s", ["width=8", "blocks=1", "stage_widths=[4,4,4]"])
+    save_network(folder / "w.safetensors", build_network(config), config, {"steps": 7})
+    write_metrics(folder, folder / "w.safetensors")
+    return folder
+
+
+def write_metrics(folder, weights):
+    methods = {"bicubic": {"psnr": 26.0}, "ours": {"psnr": 28.123456}, "hr": {"grid_index": 1.3}}
+    group = {"angles": [1, 2], "faces": 3, "methods": {"bicubic": {}, "ours": {}, "other": {}}}
+    record = {
+        "faces": 5, "machine": {}, "git_revision": "abc", "time": "now",
+        "metrics": {name: {"values": values} for name, values in methods.items()},
+        "skin_tone": {"darkest third": group},
+        "settings": {
+            "weights_sha256": {"ours": sha256(weights)}, "faces_folder": "/home/me/faces",
+            "methods": {"ours": "/home/me/w"}, "seed": 0,
+        },
+    }  # fmt: skip
+    (folder / "metrics.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of models like the package's, empty."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / MANIFEST).write_text(json.dumps({"format": FORMAT, "models": []}))
+    return folder
+
+
+def release_student(student, folder, name="lite-m", **options):
+    given = {"role": "student", "facts": FACTS, "metrics": student / "metrics.json"} | options
+    return release(student / "w.safetensors", name=name, folder=folder, **given)
+
+
+class TestThePackage:
+    def test_what_it_lists_is_there_and_whole(self):
+        for model in available_models():
+            assert model_card(model.name)["sha256"] == model.sha256
+            if not model.recipe:
+                path = model_path(model.name)
+                assert path.stat().st_size == model.bytes
+                assert read_weights(path) if model.role != "dictionary" else Dictionary.load(path)
+        listed = {f"{model.name}.safetensors" for model in available_models() if not model.recipe}
+        assert {path.name for path in pretrained.FOLDER.glob("*.safetensors")} == listed
+
+    @pytest.mark.parametrize(
+        "name", [model.name for model in available_models() if model.role == "student"]
+    )
+    def test_its_students_restore_a_photograph_they_never_saw(self, name):
+        photo = skimage.data.astronaut()
+        hr, _ = SimilarityCrop()(photo, MTCNNDetector().detect(photo)[0], 256)
+        lr = Eq8()(hr, np.random.default_rng(0))
+        bicubic = cv2.resize(lr, (256, 256), interpolation=cv2.INTER_CUBIC)
+        restored = Restorer.from_pretrained(name).aligned(lr)
+        gain = cv2.PSNR(hr, restored) - cv2.PSNR(hr, bicubic)
+        assert gain > 1  # dB
+
+    def test_its_list_is_the_package_s_own_function(self):
+        assert faceskd.available_models is available_models
+
+    def test_listing_does_not_wait_for_pytorch(self):
+        code = "import faceskd, sys; faceskd.available_models(); print('torch' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout.strip() == "False"
+
+
+class TestReleasing:
+    def test_a_student_restores_as_it_did_before(self, student, folder):
+        entry = release_student(student, folder)
+        assert available_models(folder) == [entry]
+        assert (entry.figures, entry.licence) == ({"psnr": 28.1235}, "Apache-2.0")
+        assert entry.bytes == (folder / "lite-m.safetensors").stat().st_size
+        before, after = load_network(student / "w.safetensors"), load_pretrained("lite-m", folder)
+        assert entry.parameters == sum(p.numel() for p in after.parameters())
+        lr = torch.rand(2, 3, 32, 32)
+        with torch.inference_mode():
+            torch.testing.assert_close(after(lr), before(lr), atol=2e-3, rtol=0)
+
+    def test_weights_are_stored_in_half_and_computed_in_fp32(self, student, folder):
+        release_student(student, folder)
+        stored = read_weights(model_path("lite-m", folder)).state
+        assert {value.dtype for value in stored.values()} == {torch.float16}
+        assert {value.dtype for value in load_pretrained("lite-m", folder).parameters()} == {
+            torch.float32
+        }
+
+    def test_the_card_says_all_and_names_no_folder(self, student, folder):
+        release_student(student, folder)
+        card = model_card("lite-m", folder)
+        assert card["training"] == {"steps": 7}
+        assert card["rounding_psnr_db"] > 60
+        assert set(FACTS) <= set(card)
+        assert set(card["evaluation"]["metrics"]) == {"bicubic", "ours", "hr"}
+        assert set(card["evaluation"]["skin_tone"]["darkest third"]["methods"]) == {
+            "bicubic", "ours",
+        }  # fmt: skip
+        assert card["evaluation"]["settings"] == {"seed": 0}
+        assert "/home/me" not in json.dumps(card)
+
+    def test_again_replaces_and_students_come_first(self, student, folder):
+        release_student(student, folder, "lite-s")
+        release_student(student, folder, "lite-m")
+        first = release_student(student, folder, "lite-s")
+        assert [model.name for model in available_models(folder)] == ["lite-m", "lite-s"]
+        assert find_model("lite-s", folder) == first
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "lite-m.json", "lite-m.safetensors", "lite-s.json", "lite-s.safetensors", MANIFEST,
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"facts": FACTS | {"bias": ""}}, "missing: \\['bias'\\]"),
+            ({"role": "master"}, "expected a role"),
+            ({"role": "teacher"}, "holds a Lite, no teacher"),
+            ({"recipe": "faceskd train"}, "only a dictionary may be left out"),
+            ({"metrics": None}, "expected the metrics.json"),
+            ({"method": "theirs"}, "one of \\['ours'\\], got 'theirs'"),
+            ({"dictionary": "none"}, "release the dictionary first"),
+        ],
+    )
+    def test_what_is_missing_stops_it_before_anything_is_written(
+        self, student, folder, options, message
+    ):
+        with pytest.raises(ConfigError, match=message):
+            release_student(student, folder, **options)
+        assert [path.name for path in folder.iterdir()] == [MANIFEST]
+
+    def test_figures_of_other_weights_are_refused(self, student, folder, tmp_path):
+        write_metrics(tmp_path, student / "metrics.json")
+        with pytest.raises(ConfigError, match="is not of these weights"):
+            release_student(student, folder, metrics=tmp_path / "metrics.json")
+
+    def test_too_large_is_refused(self, student, folder, monkeypatch):
+        monkeypatch.setitem(release_model.MOST_BYTES, "student", 100)
+        with pytest.raises(ConfigError, match="expected a student of at most"):
+            release_student(student, folder)
+        assert [path.name for path in folder.iterdir()] == [MANIFEST]
+
+
+class TestTeacherAndDictionary:
+    @pytest.fixture
+    def metrics(self, materials, tmp_path):
+        write_metrics(tmp_path, materials / "teacher.safetensors")
+        return tmp_path / "metrics.json"
+
+    def release_both(self, materials, folder, metrics, **options):
+        atoms = materials / "dictionary.safetensors"
+        release(atoms, name="atoms", role="dictionary", facts=FACTS, folder=folder, **options)
+        weights, shared = materials / "teacher.safetensors", {"facts": FACTS, "metrics": metrics}
+        return release(
+            weights, name="master", role="teacher", dictionary="atoms", folder=folder, **shared
+        )
+
+    def test_a_teacher_finds_its_dictionary_beside_it(self, materials, folder, metrics):
+        entry = self.release_both(materials, folder, metrics)
+        assert entry.dictionary == "atoms"
+        before = load_network(materials / "teacher.safetensors")
+        after = load_pretrained("master", folder)
+        lr, boxes = torch.rand(1, 3, 32, 32), torch.tensor([[[60.0, 90, 100, 130]] * 4])
+        with torch.inference_mode():
+            torch.testing.assert_close(after(lr, boxes), before(lr, boxes), atol=5e-3, rtol=0)
+
+    def test_a_dictionary_left_out_says_how_to_make_it(self, materials, folder, metrics):
+        self.release_both(materials, folder, metrics, recipe="faceskd dictionary atoms=3")
+        assert not (folder / "atoms.safetensors").exists()
+        assert find_model("atoms", folder).sha256 == sha256(materials / "dictionary.safetensors")
+        with pytest.raises(WeightsError, match="make it by: faceskd dictionary atoms=3"):
+            load_pretrained("master", folder)
+
+    def test_the_teacher_s_own_dictionary_is_wanted(self, materials, folder, metrics, tmp_path):
+        atoms = Dictionary.load(materials / "dictionary.safetensors")
+        changed = {key: value + 1 for key, value in atoms.atoms.items()}
+        Dictionary(changed, atoms.encoder).save(tmp_path / "other.safetensors")
+        release(
+            tmp_path / "other.safetensors", name="atoms", role="dictionary", facts=FACTS,
+            folder=folder,
+        )  # fmt: skip
+        with pytest.raises((ConfigError, DictionaryError)):
+            release(
+                materials / "teacher.safetensors", name="master", role="teacher", facts=FACTS,
+                metrics=metrics, dictionary="atoms", folder=folder,
+            )  # fmt: skip
+
+    def test_a_teacher_is_no_restorer_and_a_dictionary_no_network(self, materials, folder, metrics):
+        self.release_both(materials, folder, metrics)
+        with pytest.raises(WeightsError, match="pretrained student, but 'master' is a teacher"):
+            Restorer.from_pretrained("master", folder=folder)
+        with pytest.raises(WeightsError, match="'atoms' is a dictionary"):
+            load_pretrained("atoms", folder)
+
+
+class TestWhatCanBeWrong:
+    def test_an_empty_package_says_so(self, folder):
+        with pytest.raises(WeightsError, match="comes without any; give a file of weights"):
+            Restorer.from_pretrained(folder=folder)
+
+    def test_an_unknown_name_says_what_is_there(self, student, folder):
+        release_student(student, folder)
+        with pytest.raises(WeightsError, match="no pretrained student 'giant'; there are: lite-m"):
+            Restorer.from_pretrained("giant", folder=folder)
+
+    def test_one_changed_byte_is_noticed(self, student, folder):
+        release_student(student, folder)
+        path = folder / "lite-m.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match="is damaged: expected the SHA-256"):
+            Restorer.from_pretrained(folder=folder)
+
+    def test_a_missing_file_and_card(self, student, folder):
+        release_student(student, folder)
+        (folder / "lite-m.safetensors").unlink()
+        (folder / "lite-m.json").unlink()
+        with pytest.raises(WeightsError, match=r"is not there.*install faceskd again"):
+            load_pretrained("lite-m", folder)
+        with pytest.raises(WeightsError, match="card of the pretrained 'lite-m' cannot be read"):
+            model_card("lite-m", folder)
+
+    @pytest.mark.parametrize(
+        "content",
+        ["", "[]", "{}", '{"format": "other"}', f'{{"format": "{FORMAT}", "models": [{{}}]}}'],
+    )
+    def test_a_damaged_manifest(self, folder, content):
+        (folder / MANIFEST).write_text(content)
+        with pytest.raises(WeightsError, match="is damaged"):
+            available_models(folder)
+
+    def test_no_manifest(self, tmp_path):
+        with pytest.raises(FaceskdError, match="is missing"):
+            available_models(tmp_path)
+
+
+class TestCommand:
+    @pytest.fixture
+    def inbox(self, tmp_path):
+        write_image(tmp_path / "in/a.png", noise(32, 32, 3))
+        return tmp_path / "in"
+
+    @pytest.mark.parametrize("words", [[], ["--model", "lite-m"]])
+    def test_restores_without_weights(self, student, folder, inbox, tmp_path, monkeypatch, words):
+        release_student(student, folder)
+        monkeypatch.setattr(pretrained, "FOLDER", folder)
+        out = tmp_path / "out"
+        line = ["-i", str(inbox), "-o", str(out), "--aligned", "--precision", "fp32", *words]
+        assert main(line) == 0
+        restorer = Restorer.from_pretrained(folder=folder, precision="fp32")
+        np.testing.assert_array_equal(read_image(out / "a.png"), restorer.aligned(inbox / "a.png"))
+
+    def test_model_and_weights_exclude_each_other(self, inbox, tmp_path, capsys):
+        line = ["-i", str(inbox), "-o", str(tmp_path), "-m", "lite-m", "-w", "a.safetensors"]
+        with pytest.raises(SystemExit):
+            main(line)
+        assert "not allowed with" in capsys.readouterr().err

@@ -1,0 +1,133 @@
+"""All of the experiment at toy size: every kind of training, the tables, and going on."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from faceskd.commands.experiment import main as experiment_command
+from faceskd.common.config import compose
+from faceskd.common.images import read_image
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The number of training batches"),
+]
+
+KEPT = {
+    "encoder", "dictionary", "dictionary_random", "srresnet", "srgan_start", "srgan",
+    "srfeat_start", "srfeat", "teacher", "teacher_random", "student_no_kd", "student_mskd",
+    "student_no_adversarial", "student_no_feature", "lite_mskd", "plain",
+}  # fmt: skip
+TRAINING = [
+    "data.val_limit=1",
+    "data.cache=0",
+    "callbacks.pictures=null",
+    "callbacks.progress=null",
+    "logger=none",
+    "+trainer.enable_progress_bar=false",
+    "trainer.accelerator=cpu",
+    "threads=1",
+]
+BUDGET = {
+    "steps": 2,
+    "half": 1,
+    "chunk": 1,
+    "double": 2,
+    "encoder_steps": 1,
+    "batch_size": 2,
+    "discriminator_width": 2,
+    "discriminator_hidden": 4,
+    "atoms": 4,
+}
+METRICS = "metrics=[psnr,ssim,grid_index]"
+
+
+def toy(out, faces, *overrides):
+    """The config of an experiment of a few steps of a few networks."""
+    cfg = compose("experiment", [f"out={out}", f"faces={faces}", f"second={faces}", *overrides])
+    for name in cfg.jobs:
+        if name not in KEPT:
+            cfg.jobs[name] = None
+        elif cfg.jobs[name].command == "train" and name != "encoder":
+            cfg.jobs[name].overrides.append("engine.metrics=[psnr]")
+        elif name == "dictionary":
+            cfg.jobs[name].overrides.extend(["passes=1", "iterations=1", "initialisations=1"])
+    cfg.shared.train.extend(TRAINING)
+    cfg.shared.evaluate = [METRICS, "batch_size=2", "show=1"]
+    cfg.shared.profile.extend(
+        ["repeats=1", "warmup=0", "memory=false", "ceiling=false", "boxes=[given]",
+         "end_to_end=false"]
+    )  # fmt: skip
+    cfg.profile.models = ["teacher", "student_mskd"]
+    cfg.budget.update(BUDGET)
+    cfg.show = 1
+    return cfg
+
+
+def test_the_whole_experiment(prepared_faces, tmp_path, capsys):
+    cfg = toy(tmp_path, prepared_faces)
+    cfg.jobs.srgan.overrides.append("engine.adversarial_weight=high")  # one method fails
+    with pytest.raises(SystemExit) as end:
+        experiment_command.task(cfg)
+    assert end.value.code == 1
+    assert "failed: srgan:" in capsys.readouterr().out
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert set(record["failures"]) == {"srgan"}
+    assert (tmp_path / "stages" / "srgan.error.txt").is_file()
+
+    methods = record["evaluations"]["methods"]["metrics"]
+    assert {"bicubic", "nearest", "srfeat", "teacher", "student_mskd", "plain"} <= set(methods)
+    assert "srgan" not in methods
+    values = [v for content in methods.values() for v in content["values"].values()]
+    assert all(math.isfinite(value) for value in values)
+    compared = {(c["first"], c["second"]) for c in record["comparisons"]}
+    assert {("student_mskd", "teacher"), ("student_mskd", "student_no_kd")} <= compared
+    with (tmp_path / "table_second.csv").open(newline="") as file:
+        assert {"teacher", "lanczos"} <= {row["method"] for row in csv.DictReader(file)}
+    assert {row["model"] for row in record["costs"]} >= {"teacher@bf16", "bicubic@bf16"}
+    assert record["landmarks"]["faces"] == 4
+    assert read_image(tmp_path / "landmarks" / "landmarks.png").ndim == 3
+
+    report = (tmp_path / "results.md").read_text()
+    links = [part.split(")")[0] for part in report.split("](")[1:]]
+    assert [link for link in links if not (tmp_path / link).is_file()] == []
+    assert "nan" not in report.lower().split()
+    assert "student_mskd is " in report
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/weights.safetensors")}
+    experiment_command.task(toy(tmp_path, prepared_faces))  # mended: only what is missing is run
+    shown = capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    untouched = ["clean", "degradation", "distillation", "dictionary"]  # tables without srgan
+    assert shown.count("done before") == len(KEPT) - 1 + len([*untouched, "profile"])
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert record["failures"] == {}
+    assert "srgan" in record["evaluations"]["methods"]["metrics"]
+
+
+def test_one_job_alone(prepared_faces, tmp_path):
+    """As a launcher starts it: with what it needs, and without tables."""
+    experiment_command.task(toy(tmp_path, prepared_faces, "only=plain"))
+    done = sorted(path.stem for path in (tmp_path / "stages").glob("*.json"))
+    assert done == ["encoder", "plain"]
+    assert not (tmp_path / "results.md").exists()
+
+
+@pytest.mark.parametrize(("launcher", "extra"), [("submitit_local", "slurm"), ("joblib", "joblib")])
+def test_one_job_a_process_by_a_launcher(launcher, extra, tmp_path):
+    """submitit's local executor stands in for SLURM."""
+    plugin = f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher"
+    pytest.importorskip(plugin, reason=f"the extra {extra}")
+    line = [
+        sys.executable, "-m", "faceskd", "experiment", "-m", "only=portraits,second_portraits",
+        "hydra/launcher=submitit_local", "photos=null", "budget.portraits=2", "budget.second=2",
+        f"out={tmp_path}",
+    ]  # fmt: skip
+    subprocess.run(line, check=True, timeout=300)
+    for name in ("portraits", "second_portraits"):
+        assert "seconds" in json.loads((tmp_path / "stages" / f"{name}.json").read_text())
+        assert len(list((tmp_path / name).rglob("*.png"))) == 2

@@ -1,0 +1,198 @@
+"""Videos: faces tracked and smoothed over time, frames restored, audio copied."""
+
+import builtins
+
+import cv2
+import numpy as np
+import pytest
+from helpers.fakes import Known, Nearest, face_at, write_nearest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faceskd.commands.restore import main
+from faceskd.common.errors import ConfigError, ImageError, MissingExtraError
+from faceskd.portraits import render_portrait
+from faceskd.restore.photo import PhotoSettings
+from faceskd.restore.restorer import Restorer
+from faceskd.restore.tracking import Sighting, Track, link, overlap
+from faceskd.restore.video import EXACT, is_video, passes, restore_video
+
+FRAMES = 14
+
+
+def sighting(x, y=100, side=80, lacks=1.0):
+    face = face_at(x, y, side)
+    return Sighting(face.box, face.landmarks, np.full(4, lacks), side)
+
+
+class TestTracking:
+    def test_two_faces_that_pass_each_other_stay_apart(self):
+        frames = [[sighting(50 + 6 * n, 80), sighting(250 - 6 * n, 180)] for n in range(30)]
+        tracks = link(frames)
+        assert [len(track.seen) for track in tracks] == [30, 30]
+        for track, step in zip(tracks, (6, -6), strict=True):
+            assert np.allclose(np.diff(track.landmarks()[:, 2, 0]), step, atol=1e-3)
+
+    def test_order_within_a_frame_does_not_matter(self):
+        frames = [[sighting(50), sighting(250)][:: (-1) ** n] for n in range(10)]
+        for track in link(frames):
+            assert len({s.box[0] for s in track.seen.values()}) == 1
+
+    def test_a_gap_is_filled_and_a_long_one_ends_the_track(self):
+        seen = [[sighting(50 + 2 * n)] for n in range(30)]
+        for n in (10, 11, 12):
+            seen[n] = []
+        (track,) = link(seen)
+        np.testing.assert_allclose(np.diff(track.landmarks()[:, 2, 0]), 2, atol=1e-3)
+        for n in range(10, 18):
+            seen[n] = []
+        assert [(track.first, track.last) for track in link(seen)] == [(0, 9), (18, 29)]
+
+    def test_what_is_seen_for_a_moment_is_no_face(self):
+        assert link([[sighting(50)] if n in (3, 4) else [] for n in range(20)]) == []
+        assert len(link([[sighting(50)]])) == 1  # in a video that is no longer
+
+    def test_jitter_is_smoothed_and_motion_is_not(self):
+        rng = np.random.default_rng(0)
+        path = 100 + 3 * np.arange(60) + 0.1 * np.arange(60) ** 2
+        truth = [sighting(x) for x in path]
+        track = Track(
+            {
+                n: Sighting(s.box, s.landmarks + rng.normal(0, 1, (5, 2)), s.weights, s.size)
+                for n, s in enumerate(truth)
+            }
+        )
+        exact = np.array([s.landmarks for s in truth])
+        raw = np.array([s.landmarks for s in track.seen.values()])
+        assert np.abs(track.landmarks() - exact).mean() < 0.6 * np.abs(raw - exact).mean()
+        smooth = Track(dict(enumerate(truth)))
+        np.testing.assert_allclose(smooth.landmarks(), exact, atol=1e-2)
+
+    @given(st.integers(1, 12), st.integers(0, 1000))
+    @settings(max_examples=25, deadline=None)
+    def test_any_length_gives_landmarks_for_every_frame(self, length, start):
+        track = Track({start + n: sighting(50) for n in range(length)})
+        np.testing.assert_allclose(
+            track.landmarks(), np.repeat(sighting(50).landmarks[None], length, 0), atol=1e-3
+        )
+
+    def test_what_it_lacks_is_one_for_all_frames(self):
+        track = Track({n: sighting(50, lacks=lacks) for n, lacks in enumerate((0, 0.4, 1))})
+        np.testing.assert_array_equal(track.weights, [0.4] * 4)
+        assert track.size == 80
+
+    def test_overlap(self):
+        box = np.array([0, 0, 4, 2])
+        assert overlap(box, box) == 1
+        assert overlap(box, box + 10) == 0
+
+
+av = pytest.importorskip("av", reason="the extra 'video' (PyAV) is not installed")
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return cv2.GaussianBlur(render_portrait(3, size=160).image, (0, 0), 2)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, picture):
+    """14 frames of 130x150 at 12.5 a second that pan over a portrait, and a tone."""
+    path = tmp_path_factory.mktemp("clip") / "a clip.mp4"
+    with av.open(str(path), "w") as made:
+        video = made.add_stream("libx264", rate=25, options={"crf": "10"})
+        video.width, video.height, video.pix_fmt = 130, 150, "yuv420p"
+        video.codec_context.colorspace = 1  # BT.709
+        audio = made.add_stream("aac", rate=16000, layout="mono")
+        for number in range(FRAMES):
+            image = np.ascontiguousarray(picture[5:155, number : number + 130])
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=1, interpolation=EXACT)
+            frame.pts = 2 * number
+            made.mux(video.encode(frame))
+        made.mux(video.encode(None))
+        tone = np.sin(np.arange(16 * 1024) * 0.17).astype(np.float32)
+        for start in range(0, len(tone), 1024):
+            samples = tone[None, start : start + 1024]
+            sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            sound.sample_rate, sound.pts = 16000, start
+            made.mux(audio.encode(sound))
+        made.mux(audio.encode(None))
+    return path
+
+
+def decoded(path):
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        images = [f.reformat(format="rgb24", interpolation=EXACT).to_ndarray() for f in frames]
+        return [frame.time for frame in frames], np.array(images).astype(float)
+
+
+def audio(path):
+    with av.open(str(path)) as container:
+        packets = container.demux(audio=0)
+        return [(p.pts * p.time_base, bytes(p)) for p in packets if p.dts is not None]
+
+
+@pytest.fixture
+def restorer():
+    return Restorer(Nearest(), precision="fp32", detector=Known((65, 75, 70)))
+
+
+class TestVideo:
+    def test_frames_times_and_audio_are_the_source_s(self, restorer, clip, tmp_path):
+        ticks = []
+        options = PhotoSettings(scale=2, strength=0)
+        done = restore_video(restorer, clip, tmp_path, options, on_frame=lambda: ticks.append(1))
+        assert done.path == tmp_path / "a clip.mp4"
+        assert (done.frames, done.tracks, done.left) == (FRAMES, 1, 0)
+        assert len(ticks) == passes(clip) == 2 * FRAMES
+        (times, images), (expected, before) = decoded(done.path), decoded(clip)
+        assert times == expected
+        assert images.shape == (FRAMES, 300, 260, 3)
+        small = np.array([cv2.resize(image, (130, 150)) for image in images])
+        assert np.abs(small - before).mean() < 2
+        np.testing.assert_allclose(images.mean((0, 1, 2)), before.mean((0, 1, 2)), atol=0.5)
+        assert audio(done.path) == audio(clip)
+
+    def test_faces_are_restored(self, restorer, clip, tmp_path):
+        restored = restore_video(restorer, clip, tmp_path / "1", PhotoSettings(scale=1))
+        plain = restore_video(restorer, clip, tmp_path / "0", PhotoSettings(scale=1, strength=0))
+        change = np.abs(decoded(restored.path)[1] - decoded(plain.path)[1]).mean((0, 3))
+        assert change[60:90, 50:80].mean() > 5 * max(change[:20].mean(), 0.1)
+
+    def test_odd_sides_lose_a_row(self, restorer, clip, tmp_path):
+        done = restore_video(restorer, clip, tmp_path, PhotoSettings(scale=1.51))
+        assert decoded(done.path)[1].shape[1:3] == (226, 196)
+
+    def test_files_that_are_no_video_end_before_anything_is_written(self, restorer, tmp_path):
+        (tmp_path / "a.mp4").write_bytes(b"no video")
+        with pytest.raises(ImageError, match=r"a\.mp4"):
+            restore_video(restorer, tmp_path / "a.mp4", tmp_path / "out", PhotoSettings())
+        assert not (tmp_path / "out").exists()
+
+    def test_the_source_is_never_replaced(self, restorer, clip):
+        with pytest.raises(ConfigError, match="replace"):
+            restore_video(restorer, clip, clip.parent, PhotoSettings())
+
+    def test_without_pyav_it_says_what_to_install(self, restorer, clip, tmp_path, monkeypatch):
+        given = builtins.__import__
+
+        def missing(name, *rest):
+            if name == "av":
+                raise ImportError(name)
+            return given(name, *rest)
+
+        monkeypatch.setattr(builtins, "__import__", missing)
+        with pytest.raises(MissingExtraError, match=r"faceskd\[video\]"):
+            restore_video(restorer, clip, tmp_path, PhotoSettings())
+
+    def test_the_command_knows_videos(self, clip, tmp_path, capsys):
+        assert is_video("a.MKV") and not is_video("a.gif")
+        weights = str(write_nearest(tmp_path))
+        assert main(["-i", str(clip), "-o", str(tmp_path), "-w", weights, "--min-face", "40"]) == 0
+        assert f"{FRAMES} frames" in capsys.readouterr().err
+        assert (tmp_path / "a clip.mp4").is_file()
+        with pytest.raises(SystemExit, match="2"):
+            main(["-i", str(clip), "-o", str(tmp_path), "-w", weights, "--aligned"])
+        assert "--aligned is for images" in capsys.readouterr().err
