@@ -74,7 +74,7 @@ def test_the_wheel_holds_package_configs_and_licence(wheel):
 
 def test_an_installed_wheel_finds_its_own_configs(installed, tmp_path):
     module, conf = python("-c", REPORT, cwd=tmp_path, path=installed).split()
-    assert Path(module) == installed / "faceskd" / "config.py"
+    assert Path(module) == installed / "faceskd" / "common" / "config.py"
     assert Path(conf) == installed / "faceskd" / "conf"
 
 
@@ -98,7 +98,7 @@ def test_a_plain_clone_finds_its_configs(tmp_path):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, clone / name, ignore=ignored)
     module, conf = python("-c", REPORT, cwd=tmp_path, path=clone).split()
-    assert Path(module).parent == clone / "faceskd"
+    assert Path(module).parent == clone / "faceskd" / "common"
     assert Path(conf) == clone / "conf"
 
 
@@ -108,7 +108,7 @@ def test_an_editable_install_finds_the_checkouts_configs(tmp_path):
     install(tmp_path / name, tmp_path / "site")
     code = f"import site; site.addsitedir({str(tmp_path / 'site')!r}); {REPORT}"
     module, conf = python("-c", code, cwd=tmp_path).split()
-    assert Path(module) == ROOT / "faceskd" / "config.py"
+    assert Path(module) == ROOT / "faceskd" / "common" / "config.py"
     assert Path(conf) == ROOT / "conf"
 
 

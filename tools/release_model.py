@@ -3,13 +3,13 @@
     python tools/release_model.py runs/release/lite_m/weights.safetensors --name lite-m \
         --role student --metrics runs/release/lite_m/test/metrics.json --facts lite-m.yaml
 
-Networks are folded and rounded to fp16, which halves the file and costs nothing that can be
+Networks are fused and rounded to fp16, which halves the file and costs nothing that can be
 seen (the card says how much); a teacher's encoder is kept as it is, for its dictionary knows it
 by its weights. METRICS is what `faceskd evaluate` wrote of these very weights. FACTS is a YAML
 file with what the card must say and no file knows: licence, task, data, starts_from, limits, bias.
 
 A dictionary is copied. `--recipe COMMAND` leaves one that is too large out of the package: the
-manifest then has its checksum, and the command that makes it.
+index then has its checksum, and the command that makes it.
 """
 
 import argparse
@@ -35,11 +35,11 @@ from faceskd.faces.align import template
 from faceskd.faces.components import boxes_from_landmarks
 from faceskd.faces.lr_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.teacher import Teacher
 from faceskd.models.weights import load_network, read_weights, save_network, without_files
-from faceskd.pretrained import FOLDER, FORMAT, MANIFEST, ROLES, PretrainedModel, available_models
+from faceskd.pretrained import FOLDER, FORMAT, INDEX, ROLES, PretrainedModel, available_models
 
 FACTS = ("licence", "task", "data", "starts_from", "limits", "bias")
 MOST_BYTES = {"student": 60e6, "teacher": 60e6, "dictionary": 60e6}
@@ -61,7 +61,7 @@ def release(
     recipe: str = "",
     folder: Path | str = FOLDER,
 ) -> PretrainedModel:
-    """Write a model's file, its card and its entry of the manifest, in this order.
+    """Write a model's file, its card and its entry of the index, in this order.
 
     Args:
         weights: what `faceskd train` or `faceskd dictionary` wrote.
@@ -107,13 +107,13 @@ def release(
     card |= {"faceskd": faceskd.__version__, "released": date.today().isoformat()}
     _write_json(Path(folder) / f"{name}.json", card)
     models = sorted([*entries, entry], key=lambda model: (ROLES.index(model.role), model.name))
-    _write_json(Path(folder) / MANIFEST, {"format": FORMAT, "models": list(map(asdict, models))})
+    _write_json(Path(folder) / INDEX, {"format": FORMAT, "models": list(map(asdict, models))})
     return entry
 
 
 def rounded(network: SuperResolver) -> SuperResolver:
-    """A folded copy with weights in fp16; a teacher's encoder stays in fp32."""
-    network = fold(network)
+    """A fused copy with weights in fp16; a teacher's encoder stays in fp32."""
+    network = fuse(network)
     for name, part in network.named_children():
         if not (isinstance(network, Teacher) and name == "encoder"):
             part.half()
@@ -139,7 +139,7 @@ def _write_network(
     training = {key: value for key, value in stored.metadata.items() if key != "dictionary"}
     small = rounded(network)
     with atomic_path(path) as temporary:
-        save_network(temporary, small, config, training | {"folded": True, "stored": "fp16"})
+        save_network(temporary, small, config, training | {"fused": True, "stored": "fp16"})
         _check_size(temporary, role)
         psnr = _psnr(network, small.float())
     parameters = sum(parameter.numel() for parameter in small.parameters())

@@ -23,7 +23,7 @@ def show(summary: Summary, console: Console) -> None:
     console.print(f"faces: {splits or 'none'}; {summary.resumed} files were finished before")
     for record in summary.records:
         if record.status == UNREADABLE:
-            console.print(f"{record.source}: {record.detail}", style="red", markup=False)
+            console.print(f"{record.source}: {record.message}", style="red", markup=False)
 
 
 @hydra_main("prepare")

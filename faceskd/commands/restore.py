@@ -12,12 +12,12 @@ from faceskd.common.config import fail
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.export.eager import DTYPES
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
-from faceskd.restore.aligned import FAILURES, RESULTS, AlignedFaces, Result, Task, restore_jobs
 from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
 from faceskd.restore.photo_files import EXTENSIONS
 from faceskd.restore.photos import WholePhotos
-from faceskd.restore.plan import plan_jobs
+from faceskd.restore.plan import plan_inputs
 from faceskd.restore.restorer import BATCH_SIZE, Restorer
+from faceskd.restore.stream import FAILURES, RESULTS, AlignedFaces, Result, Task, restore_inputs
 from faceskd.restore.video import is_video, passes, restore_video
 
 SHOWN_FAILURES = 10
@@ -84,11 +84,13 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
     if not options.aligned:
         paste_back = not options.no_paste_back
         task = WholePhotos(restorer.detector, settings, paste_back=paste_back, ext=options.ext)
-    jobs = plan_jobs(options.input, options.output, folders=task.folders, suffixes=task.suffixes)
-    with _progress(console, len(jobs), "faces") as advance:
-        results = restore_jobs(
+    inputs = plan_inputs(
+        options.input, options.output, folders=task.folders, suffixes=task.suffixes
+    )
+    with _progress(console, len(inputs), "faces") as advance:
+        results = restore_inputs(
             restorer,
-            jobs,
+            inputs,
             options.output,
             task,
             workers=options.workers,
@@ -138,7 +140,7 @@ def _report(console: Console, results: Sequence[Result], out: str) -> int:
     console.print(f"{out}: {summary}; one row each in {RESULTS}", markup=False)
     failed = [result for result in results if result.status in FAILURES]
     for result in failed[:SHOWN_FAILURES]:
-        console.print(f"  {result.source}: {result.status}: {result.detail}", markup=False)
+        console.print(f"  {result.source}: {result.status}: {result.message}", markup=False)
     if len(failed) > SHOWN_FAILURES:
         console.print(f"  and {len(failed) - SHOWN_FAILURES} more", markup=False)
     return int(bool(failed))

@@ -117,11 +117,11 @@ class FaceDataset(Dataset[Item]):
 
 
 class StreamSampler(Sampler[tuple[int, int]]):
-    """Keys (epoch, index) for `steps` batches, taken from an endless stream of shuffled epochs.
+    """Keys (pass, index) for `steps` batches, taken from an endless stream of shuffled passes.
 
-    Chunk c of the stream is what Lightning calls epoch c: it sets it by `set_epoch`. The stream's
-    position p holds face perm_e[p mod n] of epoch e = p // n. With several processes, each takes
-    every `world`-th position.
+    Position p of the stream holds face perm_e[p mod n] of pass e = p // n over the n faces. What
+    Lightning calls an epoch is `steps` batches of the stream; it announces each by `set_epoch`.
+    With several processes, each takes every `world`-th position.
     """
 
     def __init__(
@@ -129,27 +129,27 @@ class StreamSampler(Sampler[tuple[int, int]]):
         world: int = 1,
     ) -> None:  # fmt: skip
         self.length = length
-        self.per_chunk = batch_size * steps
+        self.per_epoch = batch_size * steps
         self.seed = seed
         self.rank = rank
         self.world = world
-        self.chunk = 0
+        self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        self.chunk = epoch
+        self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.per_chunk
+        return self.per_epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        start = self.chunk * self.per_chunk * self.world + self.rank
+        start = self.epoch * self.per_epoch * self.world + self.rank
         permutation, current = np.empty(0, int), -1
-        for position in range(start, start + self.per_chunk * self.world, self.world):
-            epoch, place = divmod(position, self.length)
-            if epoch != current:
-                rng = np.random.default_rng((self.seed, epoch, self.length))
-                permutation, current = rng.permutation(self.length), epoch
-            yield epoch, int(permutation[place])
+        for position in range(start, start + self.per_epoch * self.world, self.world):
+            faces_pass, place = divmod(position, self.length)
+            if faces_pass != current:
+                rng = np.random.default_rng((self.seed, faces_pass, self.length))
+                permutation, current = rng.permutation(self.length), faces_pass
+            yield faces_pass, int(permutation[place])
 
 
 def _check_least(lowest: int, **settings: int | None) -> None:

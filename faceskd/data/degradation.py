@@ -130,7 +130,7 @@ class Clean:
 
 
 @dataclass(frozen=True)
-class Either:
+class RandomChoice:
     """One of two degradations, drawn for each face.
 
     Attributes:

@@ -27,7 +27,7 @@ class Record:
     Attributes:
         source: path of the input, relative to the source folder, with forward slashes.
         status: "ok", or why there is no face ("no_face", "too_small", "unreadable", ...).
-        detail: a sentence for the user; empty when all is well.
+        message: a sentence for the user; empty when all is well.
         split: "train", "val" or "test".
         identity: who it is, as far as splits are concerned.
         face: path of the crop, relative to the folder of prepared faces.
@@ -38,7 +38,7 @@ class Record:
 
     source: str
     status: str
-    detail: str = ""
+    message: str = ""
     split: str = ""
     identity: str = ""
     face: str = ""

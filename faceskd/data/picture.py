@@ -21,7 +21,7 @@ SIMILAR_SIZE = 0.9
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CropSettings:
     """What decides how a crop looks; a change of it makes old crops useless."""
 
     detector: Detector
@@ -47,12 +47,12 @@ class Recipe:
             template(self.size, self.crop.template_scale)
 
     def settings(self) -> dict[str, str]:
-        """Every setting as text, to tell whether crops were made by the same recipe."""
+        """Every setting as text, to tell whether crops were made by the same settings."""
         return {field.name: repr(getattr(self, field.name)) for field in fields(self)}
 
 
 @dataclass(frozen=True)
-class Job:
+class PhotoFile:
     """One input file: where it is, what its crop is called, where it belongs."""
 
     path: Path
@@ -61,29 +61,29 @@ class Job:
     place: Place
 
 
-def prepare_image(job: Job, recipe: Recipe, dst: Path) -> list[Record]:
+def prepare_image(photo: PhotoFile, settings: CropSettings, dst: Path) -> list[Record]:
     """Write the crops of one image; return a record for each, or one that says why there is none.
 
     Raises:
         FaceskdError: a crop cannot be written.
     """
-    blank = Record(job.source, OK, split=job.place.split, identity=job.place.identity)
+    blank = Record(photo.source, OK, split=photo.place.split, identity=photo.place.identity)
     try:
-        image = read_image(job.path)
+        image = read_image(photo.path)
     except (ImageError, MemoryError) as error:
-        return [replace(blank, status=UNREADABLE, detail=str(error) or "not enough memory")]
-    if recipe.crop.aligned:
-        return [_aligned_face(image, blank, job, recipe, dst)]
-    found = recipe.detector.detect(image)
+        return [replace(blank, status=UNREADABLE, message=str(error) or "not enough memory")]
+    if settings.crop.aligned:
+        return [_aligned_face(image, blank, photo, settings, dst)]
+    found = settings.detector.detect(image)
     if not found:
-        detail = f"no face of {recipe.detector.min_face:g} px or more was found"
-        return [replace(blank, status=NO_FACE, detail=detail)]
-    if recipe.faces == "largest":
+        message = f"no face of {settings.detector.min_face:g} px or more was found"
+        return [replace(blank, status=NO_FACE, message=message)]
+    if settings.faces == "largest":
         if len(found) > 1:
-            blank = replace(blank, detail=f"{len(found)} faces; the largest was taken")
-        return [_photo_face(image, main_face(found, image), blank, job.name, recipe, dst)]
+            blank = replace(blank, message=f"{len(found)} faces; the largest was taken")
+        return [_photo_face(image, main_face(found, image), blank, photo.name, settings, dst)]
     return [
-        _photo_face(image, face, blank, f"{job.name}_{number}", recipe, dst)
+        _photo_face(image, face, blank, f"{photo.name}_{number}", settings, dst)
         for number, face in enumerate(found)
     ]
 
@@ -99,34 +99,38 @@ def main_face(faces: Sequence[Face], image: np.ndarray) -> Face:
 
 
 def _photo_face(
-    image: np.ndarray, face: Face, blank: Record, name: str, recipe: Recipe, dst: Path
+    image: np.ndarray, face: Face, blank: Record, name: str, settings: CropSettings, dst: Path
 ) -> Record:
-    if face.height < recipe.min_face:
-        detail = f"the face is {face.height:.0f} px high, expected at least {recipe.min_face}"
-        return replace(blank, status=TOO_SMALL, detail=detail)
-    crop, matrix = recipe.crop(image, face, recipe.size)
+    if face.height < settings.min_face:
+        message = f"the face is {face.height:.0f} px high, expected at least {settings.min_face}"
+        return replace(blank, status=TOO_SMALL, message=message)
+    crop, matrix = settings.crop(image, face, settings.size)
     return _write(crop, transform_points(face.landmarks, matrix), blank, name, dst)
 
 
-def _aligned_face(image: np.ndarray, blank: Record, job: Job, recipe: Recipe, dst: Path) -> Record:
+def _aligned_face(
+    image: np.ndarray, blank: Record, photo: PhotoFile, settings: CropSettings, dst: Path
+) -> Record:
     """A picture that is a face already: no search for it, but its landmarks are wanted."""
     height, width = image.shape[:2]
     side = min(height, width)
-    if side < recipe.min_face:
-        detail = f"the picture is {width}x{height}, expected at least {recipe.min_face} px a side"
-        return replace(blank, status=TOO_SMALL, detail=detail)
+    if side < settings.min_face:
+        message = (
+            f"the picture is {width}x{height}, expected at least {settings.min_face} px a side"
+        )
+        return replace(blank, status=TOO_SMALL, message=message)
     left, top = (width - side) / 2, (height - side) / 2
     square = np.array([left, top, left + side, top + side], dtype=np.float32)
-    crop, _ = recipe.crop(image, Face(square, np.zeros((5, 2), np.float32), 1.0), recipe.size)
+    crop, _ = settings.crop(image, Face(square, np.zeros((5, 2), np.float32), 1.0), settings.size)
     notes = [] if height == width else [f"{width}x{height}: the central square was taken"]
-    found = recipe.detector.detect(crop)
+    found = settings.detector.detect(crop)
     if found:
         landmarks = main_face(found, crop).landmarks
     else:
-        scale = getattr(recipe.crop, "template_scale", 1.0)
-        landmarks = template(recipe.size, scale).astype(np.float32)
+        scale = getattr(settings.crop, "template_scale", 1.0)
+        landmarks = template(settings.size, scale).astype(np.float32)
         notes.append("no landmarks were found; the template's five points are taken")
-    return _write(crop, landmarks, replace(blank, detail="; ".join(notes)), job.name, dst)
+    return _write(crop, landmarks, replace(blank, message="; ".join(notes)), photo.name, dst)
 
 
 def _write(crop: np.ndarray, landmarks: np.ndarray, blank: Record, name: str, dst: Path) -> Record:

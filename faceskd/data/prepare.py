@@ -24,7 +24,7 @@ from faceskd.common.files import make_folder
 from faceskd.common.images import list_images
 from faceskd.data.journal import Journal
 from faceskd.data.manifest import OK, Record, write_manifest
-from faceskd.data.picture import UNREADABLE, Job, Recipe, prepare_image
+from faceskd.data.picture import UNREADABLE, CropSettings, PhotoFile, prepare_image
 from faceskd.data.splits import FRACTIONS, IdentityBy, Place, assign, check_fractions
 from faceskd.faces.align import Crop, SimilarityCrop
 from faceskd.faces.detection import Detector, MTCNNDetector
@@ -99,37 +99,43 @@ def prepare(
         FaceskdError: no images, settings that make no sense or differ from those that `dst` was
             made with, weights that are missing, or a folder that cannot be written.
     """
-    recipe = Recipe(detector or MTCNNDetector(), crop or SimilarityCrop(), min_face, size, faces)
-    recipe.check()
+    settings = CropSettings(
+        detector or MTCNNDetector(), crop or SimilarityCrop(), min_face, size, faces
+    )
+    settings.check()
     check_fractions(splits)
     if processes is not None and processes < 1:
         raise ConfigError(f"processes is at least 1, got {processes}")
     src, dst = Path(src), Path(dst)
-    jobs = _jobs(src, split_file, splits, identity_by)
+    photos = _photo_files(src, split_file, splits, identity_by)
     make_folder(dst)
-    recipe.detector.fetch()
-    with Journal(dst, recipe.settings(), overwrite=overwrite) as journal:
-        done = {job.source: found for job in jobs if (found := _finished(job, journal, dst))}
-        todo = [job for job in jobs if job.source not in done]
+    settings.detector.fetch()
+    with Journal(dst, settings.settings(), overwrite=overwrite) as journal:
+        done = {
+            photo.source: found for photo in photos if (found := _finished(photo, journal, dst))
+        }
+        todo = [photo for photo in photos if photo.source not in done]
         resumed = len(done)
-        for job, records in _run(todo, recipe, dst, processes, progress):
-            journal.append(job.source, _stamp(job.path), records)
-            done[job.source] = records
-    records = [record for job in jobs for record in done[job.source]]
+        for photo, records in _prepare_all(todo, settings, dst, processes, progress):
+            journal.append(photo.source, _stamp(photo.path), records)
+            done[photo.source] = records
+    records = [record for photo in photos for record in done[photo.source]]
     write_manifest(dst, records)
     return Summary(records, resumed)
 
 
-def _jobs(
+def _photo_files(
     src: Path,
     split_file: Path | str | None,
     splits: Mapping[str, float],
     identity_by: IdentityBy,
-) -> list[Job]:
+) -> list[PhotoFile]:
     paths = {path.relative_to(src).as_posix(): path for path in list_images(src)}
     places = assign(list(paths), split_file=split_file, fractions=splits, identity_by=identity_by)
     names = crop_names(places)
-    return [Job(path, source, names[source], places[source]) for source, path in paths.items()]
+    return [
+        PhotoFile(path, source, names[source], places[source]) for source, path in paths.items()
+    ]
 
 
 def crop_names(places: Mapping[str, Place]) -> dict[str, str]:
@@ -162,13 +168,13 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _finished(job: Job, journal: Journal, dst: Path) -> list[Record] | None:
+def _finished(photo: PhotoFile, journal: Journal, dst: Path) -> list[Record] | None:
     """What an earlier call made of a file, if it still holds; what was unreadable is tried anew."""
-    records = journal.find(job.source, _stamp(job.path))
+    records = journal.find(photo.source, _stamp(photo.path))
     if not records:
         return None
     holds = all(
-        (record.split, record.identity) == (job.place.split, job.place.identity)
+        (record.split, record.identity) == (photo.place.split, photo.place.identity)
         and record.status != UNREADABLE
         and (not record.face or (dst / record.face).is_file())
         for record in records
@@ -176,31 +182,41 @@ def _finished(job: Job, journal: Journal, dst: Path) -> list[Record] | None:
     return records if holds else None
 
 
-def _run(
-    jobs: Sequence[Job], recipe: Recipe, dst: Path, processes: int | None, progress: bool
-) -> Iterator[tuple[Job, list[Record]]]:
+def _prepare_all(
+    photos: Sequence[PhotoFile],
+    settings: CropSettings,
+    dst: Path,
+    processes: int | None,
+    progress: bool,
+) -> Iterator[tuple[PhotoFile, list[Record]]]:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = processes or max(min(cpus, len(jobs) // IMAGES_A_PROCESS), 1)
+    workers = processes or max(min(cpus, len(photos) // IMAGES_A_PROCESS), 1)
     columns = (*Progress.get_default_columns()[:1], BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
-        results = _inline(jobs, recipe, dst) if workers == 1 else _spawn(jobs, recipe, dst, workers)
-        yield from bar.track(results, total=len(jobs), description="preparing faces")
+        results = (
+            _inline(photos, settings, dst)
+            if workers == 1
+            else _spawn(photos, settings, dst, workers)
+        )
+        yield from bar.track(results, total=len(photos), description="preparing faces")
 
 
-def _inline(jobs: Sequence[Job], recipe: Recipe, dst: Path) -> Iterator[tuple[Job, list[Record]]]:
-    for job in jobs:
-        yield job, prepare_image(job, recipe, dst)
+def _inline(
+    photos: Sequence[PhotoFile], settings: CropSettings, dst: Path
+) -> Iterator[tuple[PhotoFile, list[Record]]]:
+    for photo in photos:
+        yield photo, prepare_image(photo, settings, dst)
 
 
 def _spawn(
-    jobs: Sequence[Job], recipe: Recipe, dst: Path, workers: int
-) -> Iterator[tuple[Job, list[Record]]]:
+    photos: Sequence[PhotoFile], settings: CropSettings, dst: Path, workers: int
+) -> Iterator[tuple[PhotoFile, list[Record]]]:
     """Spread over spawned processes; each works with one thread, so that they do not fight."""
     pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_start_worker, initargs=(recipe, dst)
+        workers, get_context("spawn"), initializer=_start_worker, initargs=(settings, dst)
     )
     try:
-        futures = {pool.submit(_work, job): job for job in jobs}
+        futures = {pool.submit(_work, photo): photo for photo in photos}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
     except BrokenProcessPool as error:
@@ -213,15 +229,15 @@ def _spawn(
         pool.shutdown(cancel_futures=True)
 
 
-_worker: tuple[Recipe, Path]
+_worker: tuple[CropSettings, Path]
 
 
-def _start_worker(recipe: Recipe, dst: Path) -> None:
+def _start_worker(settings: CropSettings, dst: Path) -> None:
     global _worker
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _worker = recipe, dst
+    _worker = settings, dst
 
 
-def _work(job: Job) -> list[Record]:
-    return prepare_image(job, *_worker)
+def _work(photo: PhotoFile) -> list[Record]:
+    return prepare_image(photo, *_worker)

@@ -29,7 +29,7 @@ from faceskd.common.images import read_image, to_tensor
 from faceskd.data.manifest import Record, read_manifest
 from faceskd.dictionary.kmeans import Clusters, Rows, kmeans
 from faceskd.faces.components import COMPONENTS
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 from faceskd.models.dictionary import Dictionary, atom_shape
 from faceskd.models.vgg import VGG19
 
@@ -98,7 +98,7 @@ def build_dictionary(
         )
     out = Path(out)
     work = _work_folder(out, encoder, records, settings)
-    encoder = fold(encoder).to(memory_format=torch.channels_last)
+    encoder = fuse(encoder).to(memory_format=torch.channels_last)
     keys = [f"{tap}/{component}" for tap in encoder.taps for component in COMPONENTS]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn()) as progress:

@@ -58,10 +58,10 @@ class PictureGrid(pl.Callback):
 
 
 class TimeSlice(Timer):
-    """Ends this run at the end of the chunk amid which a duration is over; the next goes on there.
+    """Stops at the first checkpoint after the time limit; the next run resumes from it.
 
-    Lightning's own `max_time` counts the time of earlier runs too, and stops amid a chunk, the
-    rest of which a resumed run would miss.
+    Lightning's own `max_time` counts the time of earlier runs, too, and stops in the middle of an
+    epoch, whose rest a resumed run would miss.
 
     Args:
         duration: DD:HH:MM:SS.
@@ -75,4 +75,4 @@ class TimeSlice(Timer):
         return {}
 
     def on_fit_start(self, *_: Any, **__: Any) -> None:
-        """No check: every run does one chunk at least."""
+        """No check: every run does at least one epoch."""

@@ -24,7 +24,7 @@ class Distillation(Engine):
 
     Args:
         teacher: frozen; in eval mode throughout, and not part of checkpoints.
-        scales: indices of the feature maps that are distilled: (0, 1, 2, 3) is MSKD, one is SSKD.
+        levels: indices of the feature maps that are distilled: (0, 1, 2, 3) is MSKD, one is SSKD.
         standardise: see `FeatureDistillation`.
         adversarial: LSGAN in the paper.
         discriminator_width, discriminator_layers: of each D_i.
@@ -41,7 +41,7 @@ class Distillation(Engine):
         *,
         teacher: SuperResolver,
         adversarial: AdversarialLoss,
-        scales: Sequence[int] = (0, 1, 2, 3),
+        levels: Sequence[int] = (0, 1, 2, 3),
         standardise: bool = False,
         discriminator_width: int = 32,
         discriminator_layers: int = 2,
@@ -56,12 +56,12 @@ class Distillation(Engine):
         self.distillation = FeatureDistillation(
             student=self.network.feature_info,
             teacher=teacher.feature_info,
-            scales=scales,
+            levels=levels,
             standardise=standardise,
         )
         if adversarial_weight > 0:
             self.discriminator = FeatureDiscriminators(
-                channels=[teacher.feature_info[scale].channels for scale in scales],
+                channels=[teacher.feature_info[level].channels for level in levels],
                 width=discriminator_width,
                 layers=discriminator_layers,
             )
@@ -83,9 +83,11 @@ class Distillation(Engine):
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         sr, features = self.network.forward_features(batch["lr"], batch["boxes"])
         with torch.no_grad():
-            teacher_sr, taught = self.teacher.forward_features(batch["lr"], batch["boxes"])
+            teacher_sr, teacher_features = self.teacher.forward_features(
+                batch["lr"], batch["boxes"]
+            )
         student = self.distillation.adapt(features)
-        teacher = self.distillation.choose(taught)
+        teacher = self.distillation.choose(teacher_features)
         total, parts = self.image_losses(sr, batch)
         parts["feature"] = self.distillation(student, teacher)
         total = total + self.feature_weight * parts["feature"]

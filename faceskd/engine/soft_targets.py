@@ -22,30 +22,35 @@ class SoftTargets(Adversarial):
 
     Args:
         teacher: frozen; in eval mode throughout, and not part of checkpoints.
-        taught: terms on SR faces and the teacher's.
+        teacher_losses: terms on SR faces and the teacher's.
         mirrored: whether the teacher's face is the mean of two, the second made of the mirrored LR
             face and mirrored back.
     """
 
     def __init__(
-        self, *, teacher: SuperResolver, taught: WeightedSum, mirrored: bool = False, **options: Any
+        self,
+        *,
+        teacher: SuperResolver,
+        teacher_losses: WeightedSum,
+        mirrored: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.teacher = teacher.requires_grad_(False).eval()
         for network in teacher.modules() if mirrored else ():
             if isinstance(network, Teacher):  # the mean of two is the same at half the time
                 network.mirror_share = 0.0
-        self.taught = taught
+        self.teacher_losses = teacher_losses
         self.mirrored = mirrored
 
     def frozen_parts(self) -> tuple[str, ...]:
-        return (*super().frozen_parts(), "teacher", "taught")
+        return (*super().frozen_parts(), "teacher", "teacher_losses")
 
     def image_losses(self, sr: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         total, parts = super().image_losses(sr, batch)
-        taught, taught_parts = self.taught(sr, self.target(batch))
-        parts |= {f"taught_{name}": part for name, part in taught_parts.items()}
-        return total + taught, parts
+        soft, soft_parts = self.teacher_losses(sr, self.target(batch))
+        parts |= {f"teacher_{name}": part for name, part in soft_parts.items()}
+        return total + soft, parts
 
     @torch.no_grad()
     def target(self, batch: Batch) -> Tensor:

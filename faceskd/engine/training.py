@@ -24,7 +24,7 @@ from faceskd.engine import Autoencoder, Engine
 from faceskd.engine.callbacks import TimeSlice
 from faceskd.engine.checkpoint_io import AtomicCheckpointIO
 from faceskd.models import Ensemble, SuperResolver
-from faceskd.models.blocks import unfold
+from faceskd.models.blocks import unfuse
 from faceskd.models.vgg_weights import save_vgg_weights
 from faceskd.models.weights import (
     build_network,
@@ -72,10 +72,10 @@ def train(cfg: DictConfig) -> Trained:
     if not cfg.resume:  # nothing old is to be found, should this run be broken off
         checkpoint.unlink(missing_ok=True)
         shutil.rmtree(out / "csv", ignore_errors=True)
-    chunk = steps_per_chunk(cfg)
-    data: FaceData = instantiate(cfg.data, steps_per_epoch=chunk)
+    epoch = steps_per_epoch(cfg)
+    data: FaceData = instantiate(cfg.data, steps_per_epoch=epoch)
     engine = build_engine(cfg)
-    trainer = build_trainer(cfg, chunks=cfg.steps // chunk)
+    trainer = build_trainer(cfg, epochs=cfg.steps // epoch)
     resume = str(checkpoint) if checkpoint.is_file() else None
     try:
         trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
@@ -91,26 +91,26 @@ def train(cfg: DictConfig) -> Trained:
     return Trained(weights, metrics, checkpoint)
 
 
-def steps_per_chunk(cfg: DictConfig) -> int:
+def steps_per_epoch(cfg: DictConfig) -> int:
     """Batches between two checkpoints; what Lightning calls an epoch.
 
     Raises:
-        ConfigError: the steps are not a whole number of chunks.
+        ConfigError: the steps are not a whole number of epochs.
     """
-    steps, chunk = cfg.steps, min(cfg.steps, cfg.data.steps_per_epoch)
-    if chunk < 1:
+    steps, epoch = cfg.steps, min(cfg.steps, cfg.data.steps_per_epoch)
+    if epoch < 1:
         raise ConfigError(
             f"expected steps and data.steps_per_epoch of at least 1, got {steps} and "
             f"{cfg.data.steps_per_epoch}"
         )
-    if steps % chunk:
+    if steps % epoch:
         raise ConfigError(
-            f"expected steps as a multiple of data.steps_per_epoch, {chunk}, got {steps}"
+            f"expected steps as a multiple of data.steps_per_epoch, {epoch}, got {steps}"
         )
-    return chunk
+    return epoch
 
 
-def build_trainer(cfg: DictConfig, *, chunks: int) -> pl.Trainer:
+def build_trainer(cfg: DictConfig, *, epochs: int) -> pl.Trainer:
     """The Lightning trainer of a config, with its callbacks and loggers."""
     callbacks = [instantiate(config) for config in (cfg.callbacks or {}).values() if config]
     if cfg.trainer.max_time is not None:
@@ -118,7 +118,7 @@ def build_trainer(cfg: DictConfig, *, chunks: int) -> pl.Trainer:
     return instantiate(
         cfg.trainer,
         max_time=None,
-        max_epochs=chunks,
+        max_epochs=epochs,
         default_root_dir=str(cfg.out),
         callbacks=callbacks,
         logger=_build_loggers(cfg.logger) or False,
@@ -158,13 +158,13 @@ def load_teacher(files: str | ListConfig, dictionary: str | None) -> SuperResolv
 def warm_start(network: SuperResolver, path: Path | str) -> None:
     """Start from another network's weights: those of the same name and shape.
 
-    Folded weights, as those that come with the package, become what they were folded from.
+    Fused weights, as those that come with the package, become what they were fused from.
 
     Raises:
         WeightsError: nothing matches.
     """
     given = read_weights(path).state
-    unfold(network, given)
+    unfuse(network, given)
     own = network.state_dict()
     matching = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     if not matching:

@@ -10,13 +10,13 @@ from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.machine import checked_device
 from faceskd.export.packing import pack
 from faceskd.models.base import SuperResolver
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Served(nn.Module):
-    """A folded copy of a network in a precision: fp32 LR faces (B, 3, 32, 32) -> fp32 SR faces.
+    """A fused copy of a network in a precision: fp32 LR faces (B, 3, 32, 32) -> fp32 SR faces.
 
     bf16 and fp16 run with channels_last. Their weights are rounded once, and autocast rounds what
     convolutions take in; the LR face, its enlargement and the last addition stay fp32. Rounded
@@ -28,7 +28,7 @@ class Served(nn.Module):
         self.dtype = DTYPES[precision]
         self.layout = torch.contiguous_format if precision == "fp32" else torch.channels_last
         self.device = device
-        self.network = fold(network).to(device, self.dtype).to(memory_format=self.layout)
+        self.network = fuse(network).to(device, self.dtype).to(memory_format=self.layout)
 
     def forward(self, lr: Tensor) -> Tensor:
         """SR faces on the network's device, of LR faces on any."""

@@ -15,7 +15,7 @@ from faceskd.common.machine import checked_device
 from faceskd.export.base import Backend
 from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 
 EXAMPLE_BATCH = 2  # torch.export bakes a batch of one into the graph
 IR_VERSION_LIMIT = 10  # what ONNX Runtime 1.18, the oldest supported, reads
@@ -26,7 +26,7 @@ class Onnx(Backend):
 
     format = "onnx"
     suffix = ".onnx"
-    arithmetic = "all in fp32, the network folded"
+    arithmetic = "all in fp32, the network fused"
     packages = ("onnx", "onnxscript", "onnxruntime")
 
     def __init__(self, *, opset: int = 20, tolerance: float = 1e-4) -> None:
@@ -47,7 +47,7 @@ class Onnx(Backend):
         example = torch.rand(EXAMPLE_BATCH, 3, LR_SIZE, LR_SIZE)
         with quiet():
             torch.onnx.export(
-                fold(network),
+                fuse(network),
                 (example,),
                 str(path),
                 input_names=["lr"],

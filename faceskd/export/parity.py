@@ -1,7 +1,7 @@
 """The one check every exported file passes before it gets its name.
 
 The file is run by its own runtime beside the PyTorch network, at several batch sizes: a batch
-size baked into the graph, a norm that was not folded or an operator that another runtime rounds
+size baked into the graph, a norm that was not fused or an operator that another runtime rounds
 differently all show here and nowhere earlier. Forms that round more than fp32 differ by design:
 for them the PSNR between the images counts beside the largest difference.
 """

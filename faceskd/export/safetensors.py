@@ -7,7 +7,7 @@ from faceskd.common.errors import ConfigError
 from faceskd.export.base import Backend
 from faceskd.export.eager import DTYPES
 from faceskd.models.base import SuperResolver
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 from faceskd.models.weights import save_network
 
 ARITHMETIC = {
@@ -23,7 +23,7 @@ class Safetensors(Backend):
     """Writes the weights of a network and the config that builds it again.
 
     Args:
-        precision: "fp32" keeps the network as it was trained; "bf16" and "fp16" fold it and
+        precision: "fp32" keeps the network as it was trained; "bf16" and "fp16" fuse it and
             round its weights, and the file is run in that precision.
         tolerance: largest accepted difference from fp32, of a range of 1.
         least_psnr: least accepted PSNR against fp32's images, dB.
@@ -53,6 +53,6 @@ class Safetensors(Backend):
         config, training = json.loads(details.pop("model")), json.loads(details.pop("training"))
         details = training | details
         if self.precision != "fp32":
-            network = fold(network).to(DTYPES[self.precision])
-            details["folded"] = True
+            network = fuse(network).to(DTYPES[self.precision])
+            details["fused"] = True
         save_network(path, network, config, details)

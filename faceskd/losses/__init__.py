@@ -12,7 +12,7 @@ from faceskd.losses.distillation import FeatureDistillation
 from faceskd.losses.distribution import BlockDistribution
 from faceskd.losses.perceptual import PerceptualLoss
 from faceskd.losses.reconstruction import Charbonnier, L1Loss, MSELoss
-from faceskd.losses.targets import Darkening, Softening
+from faceskd.losses.targets import Darkening, LocalContrast
 
 __all__ = [
     "BlockDistribution",
@@ -24,9 +24,9 @@ __all__ = [
     "InBox",
     "L1Loss",
     "LeastSquares",
+    "LocalContrast",
     "MSELoss",
     "PerceptualLoss",
-    "Softening",
     "WeightedSum",
 ]
 

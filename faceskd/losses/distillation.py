@@ -18,14 +18,14 @@ class FeatureDistillation(nn.Module):
 
     Args:
         student, teacher: what is known of their feature maps.
-        scales: indices of the maps to distil: all four (MSKD), one (SSKD).
+        levels: indices of the maps to distil: all four (MSKD), one (SSKD).
         standardise: N brings each channel of the teacher's maps to mean 0 and variance 1 over the
             batch, so that no map or channel counts more for being large; without, N is the
             identity, as the paper prints it. Nothing limits a map's scale: those of a teacher of
             ours differed by a factor of 400.
 
     Raises:
-        ConfigError: no scale, one that does not exist, or maps of different resolution.
+        ConfigError: no level, one that does not exist, or maps of different resolution.
     """
 
     def __init__(
@@ -33,23 +33,23 @@ class FeatureDistillation(nn.Module):
         *,
         student: Sequence[FeatureInfo],
         teacher: Sequence[FeatureInfo],
-        scales: Sequence[int] = (0, 1, 2, 3),
+        levels: Sequence[int] = (0, 1, 2, 3),
         standardise: bool = False,
     ) -> None:
         super().__init__()
         self.standardise = standardise
         count = min(len(student), len(teacher))
-        self.scales = tuple(scales)
-        if not self.scales or len(set(self.scales)) < len(self.scales):
-            raise ConfigError(f"expected scales, each once, got {list(self.scales)}")
+        self.levels = tuple(levels)
+        if not self.levels or len(set(self.levels)) < len(self.levels):
+            raise ConfigError(f"expected levels, each once, got {list(self.levels)}")
         self.adapters = nn.ModuleList()
-        for scale in self.scales:
-            if not 0 <= scale < count:
-                raise ConfigError(f"expected scales within 0 to {count - 1}, got {scale}")
-            s, t = student[scale], teacher[scale]
+        for level in self.levels:
+            if not 0 <= level < count:
+                raise ConfigError(f"expected levels within 0 to {count - 1}, got {level}")
+            s, t = student[level], teacher[level]
             if s.stride != t.stride:
                 raise ConfigError(
-                    f"feature map {scale} of the student has stride {s.stride}, the teacher's "
+                    f"feature map {level} of the student has stride {s.stride}, the teacher's "
                     f"{t.stride}: expected the same"
                 )
             same = s.channels == t.channels and not standardise
@@ -58,13 +58,13 @@ class FeatureDistillation(nn.Module):
     def adapt(self, features: Sequence[Tensor]) -> list[Tensor]:
         """The student's chosen maps with the teacher's channels."""
         return [
-            adapter(features[scale])
-            for scale, adapter in zip(self.scales, self.adapters, strict=True)
+            adapter(features[level])
+            for level, adapter in zip(self.levels, self.adapters, strict=True)
         ]
 
     def choose(self, features: Sequence[Tensor]) -> list[Tensor]:
         """The teacher's chosen maps, standardised if so asked."""
-        chosen = [features[scale] for scale in self.scales]
+        chosen = [features[level] for level in self.levels]
         return [_standardise(map) for map in chosen] if self.standardise else chosen
 
     def forward(self, adapted: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:

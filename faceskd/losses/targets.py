@@ -8,25 +8,25 @@ from torch import Tensor, nn
 from faceskd.common.errors import ConfigError
 
 
-class Softening(nn.Module):
-    """Less contrast in a band of scales, in a box: x - share w (G_fine - G_coarse) x.
+class LocalContrast(nn.Module):
+    """Contrast of a band of scales, changed in a box: x + change w (G_fine - G_coarse) x.
 
-    Texture has to be invented, and whoever invents it learns to draw shapes with as much contrast
-    as there is, though 32x32 pixels do not say where they lie. Of shapes a few pixels wide in the
-    inner face, a share is right on average: less is nearer to the person, and to the pixels. w is
-    1 in the box and 0 around it and in the spared box, G convolves with a Gaussian.
+    A network that invents texture also draws shapes with full contrast, though 32x32 pixels do not
+    say where they lie. Targets with less contrast in shapes a few pixels wide are nearer to the
+    person on average. w is 1 in the box and 0 around it and in the spared box. G convolves with a
+    Gaussian.
 
     Args:
         box: left, top, right, bottom, px of an aligned face.
         spared: a box that is left as it is: eyes, for irises are dark; or None.
-        share: of the band's contrast, that is taken away; a negative one is added.
+        change: of the band's contrast, relative: -0.4 takes two fifths of it away.
         fine, coarse: the Gaussians' standard deviations, px.
         feather: width of the borders of the box, px; of the spared one, half.
         side: of the faces, px.
 
     Raises:
-        ConfigError: a share outside [-1, 1], deviations in the wrong order, an empty box, or images
-            of another side.
+        ConfigError: a change outside [-1, 1], deviations in the wrong order, an empty box, or
+            images of another side.
     """
 
     window: Tensor
@@ -38,21 +38,21 @@ class Softening(nn.Module):
         *,
         box: Sequence[int],
         spared: Sequence[int] | None = None,
-        share: float = 0.4,
+        change: float = -0.4,
         fine: float = 1.0,
         coarse: float = 3.0,
         feather: float = 20.0,
         side: int = 256,
     ) -> None:
         super().__init__()
-        if not -1 <= share <= 1:
-            raise ConfigError(f"expected a share in [-1, 1], got {share}")
+        if not -1 <= change <= 1:
+            raise ConfigError(f"expected a change in [-1, 1], got {change}")
         if not 0 < fine < coarse:
             raise ConfigError(f"expected deviations 0 < fine < coarse, got {fine} and {coarse}")
         window = _window(box, side, feather)
         if spared is not None:
             window = window * (1 - _window(spared, side, feather / 2))
-        self.share = share
+        self.change = change
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("fine", _gaussian(side, fine), persistent=False)
         self.register_buffer("coarse", _gaussian(side, coarse), persistent=False)
@@ -64,7 +64,7 @@ class Softening(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             x = images.float()
             band = self.fine @ x @ self.fine.T - self.coarse @ x @ self.coarse.T
-        return x - self.share * self.window * band
+        return x + self.change * self.window * band
 
 
 class Darkening(nn.Module):

@@ -227,7 +227,7 @@ def upsampled_conv(
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def fold(network: Network) -> Network:
+def fuse(network: Network) -> Network:
     """A copy for inference: eval mode, frozen, parametrised weights computed once and for all.
 
     Outputs are those of `network.eval()`, but no norm is computed at each call any more, and
@@ -236,20 +236,20 @@ def fold(network: Network) -> Network:
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         if parametrize.is_parametrized(module):
-            _fold_module(module)
+            _fuse_module(module)
     return network.requires_grad_(False)
 
 
 @torch.no_grad()
-def unfold(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Set parametrised weights to those of a folded network; what `fold` is undone with.
+def unfuse(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Set parametrised weights to those of a fused network; what `fuse` is undone with.
 
     Many parameters make the same weight; each parametrisation's `right_inverse` says which are
     taken.
 
     Args:
         network: with parametrisations, as it is trained; changed in place.
-        state: of the same network, folded; weights of other names or shapes are left out.
+        state: of the same network, fused; weights of other names or shapes are left out.
     """
     for prefix, module in network.named_modules():
         if not parametrize.is_parametrized(module):
@@ -272,7 +272,7 @@ def _settle(module: nn.Module, name: str) -> None:
     module.train(training)
 
 
-def _fold_module(module: nn.Module) -> None:
+def _fuse_module(module: nn.Module) -> None:
     """`parametrize.remove_parametrizations` would spoil the original.
 
     The two copies share the class that carries the parametrised properties, and it deletes them.

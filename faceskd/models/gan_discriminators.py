@@ -1,11 +1,11 @@
-"""Discriminators that only the adversarial baselines need: one verdict for a whole face.
+"""Discriminators that only the adversarial baselines need: one score for a whole face.
 
 SRGAN: Ledig et al., CVPR 2017, arXiv 1609.04802. Eight convolutions of 3x3, every second one
 strided, 64 to 512 channels, batch normalisation but in the first, LeakyReLU, then two fully
 connected layers. SRFeat: Park et al., ECCV 2018, has one on images and one on the VGG feature
 maps of images, both convolutional with a fully connected end.
 
-Verdicts are logits: the sigmoid belongs to the loss.
+Their outputs are logits: the sigmoid belongs to the loss.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.models.blocks import SLOPE
+from faceskd.models.vgg import VGG19
 
 STAGE_WIDTHS = (1, 2, 4, 8)
 """Channels of the four pairs of convolutions, in units of `width`."""
@@ -99,3 +100,41 @@ class SRFeatFeatureDiscriminator(_Discriminator):
         super().__init__(
             channels=channels, size=feature_size, width=width, hidden=hidden, strides=(2, 2, 1, 1)
         )
+
+
+class ImageAndFeatureDiscriminator(nn.Module):
+    """SRGAN's and SRFeat's discriminators as one module.
+
+    Images (B, 3, S, S) in [0, 1] -> logits (B, 1) of the image, and of its VGG features.
+
+    SRGAN (Ledig et al., CVPR 2017) judges images; SRFeat (Park et al., ECCV 2018) judges the
+    features of the deepest tap too, and trains both discriminators at once.
+
+    Args:
+        image: judges the image.
+        feature: judges features; None leaves them out.
+        vgg: what they are the features of; frozen.
+
+    Raises:
+        ConfigError: a feature discriminator without its VGG, or the other way round.
+    """
+
+    def __init__(
+        self,
+        *,
+        image: SRGANDiscriminator,
+        feature: SRFeatFeatureDiscriminator | None = None,
+        vgg: VGG19 | None = None,
+    ) -> None:
+        super().__init__()
+        if (feature is None) != (vgg is None):
+            raise ConfigError("expected a feature discriminator and its vgg together, got one")
+        self.image = image
+        self.feature = feature
+        self.vgg = vgg.requires_grad_(False).eval() if vgg is not None else None
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        scores = [self.image(images)]
+        if self.feature is not None and self.vgg is not None:
+            scores.append(self.feature(self.vgg(images)[-1]))
+        return scores

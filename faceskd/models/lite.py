@@ -11,7 +11,7 @@ Channels are multiples of 16, what matrix units and vector registers like. Convo
 over-parametrised in training (`reparameterised`): their weight is the sum of a 3x3, a 1x1 and a
 1x1-after-3x3 kernel (RepVGG, Ding et al., CVPR 2021; ECBSR, Zhang et al., ACM MM 2021). Without
 normalisation between them that sum is linear, so it is made on the weights, not on the
-activations: training costs the same, and `faceskd.models.blocks.fold` leaves one plain 3x3.
+activations: training costs the same, and `faceskd.models.blocks.fuse` leaves one plain 3x3.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -86,7 +86,7 @@ def select(component: Tensor, whitened: Tensor) -> Tensor:
 SELECTIONS = ("product", "literal")
 
 
-def paste(features: Tensor, patches: Tensor, boxes: Tensor) -> Tensor:
+def put_back(features: Tensor, patches: Tensor, boxes: Tensor) -> Tensor:
     """Put patches into their boxes of the feature maps, resampled bilinearly; differentiable.
 
     The inverse of RoIAlign with aligned=True: a patch's cells cover the box, pixel centres are at
@@ -172,7 +172,7 @@ class FeatureTransfer(nn.Module):
         scaled = boxes.to(device=features.device, dtype=torch.float32) / self.stride
         for index, component in enumerate(COMPONENTS):
             box = scaled[:, index]
-            out = paste(out, self.transfer(precise, component, box), box)
+            out = put_back(out, self.transfer(precise, component, box), box)
         return out
 
     def transfer(self, features: Tensor, component: str, box: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from faceskd.common.errors import ConfigError, DictionaryError, FaceskdError, We
 from faceskd.common.files import atomic_path
 from faceskd.common.pickles import read_pickle
 from faceskd.models.base import SuperResolver
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.teacher import Teacher
 
@@ -103,7 +103,7 @@ def save_network(
     Args:
         model_config: what `build_network` rebuilds it from.
         metadata: anything JSON can hold; a teacher's dictionary is added by name and checksum.
-            "folded" says that the network went through `faceskd.models.blocks.fold`.
+            "fused" says that the network went through `faceskd.models.blocks.fuse`.
     """
     details = dict(metadata or {})
     config = dict(model_config)
@@ -136,7 +136,7 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
 def load_network(path: Path | str, dictionary: Path | str | None = None) -> SuperResolver:
     """Rebuild a network from a .safetensors or .ckpt file, in eval mode.
 
-    Weights in other precisions become fp32; those of a folded network fill the folded one.
+    Weights in other precisions become fp32; those of a fused network fill the fused one.
 
     Args:
         dictionary: a teacher's; default: where it stood when the teacher was trained.
@@ -147,8 +147,8 @@ def load_network(path: Path | str, dictionary: Path | str | None = None) -> Supe
     """
     config, state, metadata = read_weights(path)
     network = build_network(without_files(config))
-    if metadata.get("folded"):
-        network = fold(network)
+    if metadata.get("fused", metadata.get("folded")):  # "folded" in files of 0.1
+        network = fuse(network)
     load_state(network, state, str(path))
     if isinstance(network, Teacher):
         _attach_dictionary(network, dictionary, metadata.get("dictionary", {}))

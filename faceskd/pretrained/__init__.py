@@ -1,7 +1,7 @@
 """Trained models that come with the package.
 
-This folder holds, for each of them, `<name>.safetensors` and a card, `<name>.json`; `manifest.json`
-names them with their checksums. A file is used only if it has the SHA-256 that the manifest says;
+This folder holds, for each of them, `<name>.safetensors` and a card, `<name>.json`; `index.json`
+names them with their checksums. A file is used only if it has the SHA-256 that the index says;
 none holds a pickle. `tools/release_model.py` adds to the folder.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from faceskd.models.base import SuperResolver
 
 FOLDER = Path(__file__).parent
-MANIFEST = "manifest.json"
+INDEX = "index.json"
 FORMAT = "faceskd-pretrained-1"
 DEFAULT_STUDENT = "lite-m"
 ROLES = ("student", "teacher", "dictionary")
@@ -26,7 +26,7 @@ AGAIN = "install faceskd again"
 
 @dataclass(frozen=True)
 class PretrainedModel:
-    """One entry of the manifest.
+    """One entry of the index.
 
     Attributes:
         name: what it is asked for by.
@@ -57,9 +57,9 @@ def available_models(folder: Path | str | None = None) -> list[PretrainedModel]:
     """The pretrained models of the package, or of a folder like its own.
 
     Raises:
-        WeightsError: the manifest is damaged.
+        WeightsError: the index is damaged.
     """
-    path = Path(folder or FOLDER) / MANIFEST
+    path = Path(folder or FOLDER) / INDEX
     if not path.is_file():
         raise WeightsError(f"the list of pretrained models is missing, {str(path)!r}: {AGAIN}")
     try:

@@ -16,7 +16,7 @@ from faceskd.common.machine import checked_device
 from faceskd.export.eager import DTYPES, eager
 from faceskd.export.loading import load_exported
 from faceskd.models.base import SuperResolver
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 from faceskd.profiling.landmarks import enlarge, typical_boxes
 
 RUNTIMES = {".onnx": ("onnxruntime",), ".pt2": ("torch._inductor.package",)}
@@ -111,11 +111,11 @@ def _with_boxes(network: SuperResolver, precision: str, device: torch.device) ->
     """As `eager`, which is for what users restore with, but for networks that need boxes."""
     dtype = DTYPES[precision]
     layout = torch.contiguous_format if precision == "fp32" else torch.channels_last
-    folded = fold(network).to(checked_device(str(device)), dtype).to(memory_format=layout)
+    fused = fuse(network).to(checked_device(str(device)), dtype).to(memory_format=layout)
 
     @torch.inference_mode()
     def run(lr: Tensor, boxes: Tensor | None) -> Tensor:
         given = lr.to(device, dtype).contiguous(memory_format=layout)
-        return folded(given, None if boxes is None else boxes.to(device)).float()
+        return fused(given, None if boxes is None else boxes.to(device)).float()
 
     return run

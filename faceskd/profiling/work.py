@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from faceskd.common.errors import reason
 from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 from faceskd.profiling.landmarks import typical_boxes
 from faceskd.profiling.subjects import Method, Subject
 
@@ -95,11 +95,11 @@ def _load_forms(
 
 
 def measure_work(network: SuperResolver) -> Work:
-    """The work of a network on the CPU, folded as it is run."""
-    folded = fold(network)
+    """The work of a network on the CPU, fused as it is run."""
+    fused = fuse(network)
     return Work(
-        parameters=sum(parameter.numel() for parameter in folded.parameters()),
-        macs=count_macs(folded),
+        parameters=sum(parameter.numel() for parameter in fused.parameters()),
+        macs=count_macs(fused),
         dictionary_bytes=getattr(network, "dictionary_bytes", 0),
         needs_boxes=network.needs_boxes,
     )

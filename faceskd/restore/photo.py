@@ -19,8 +19,8 @@ from faceskd.faces.align import fit_similarity, template, warp
 from faceskd.faces.components import five_points
 from faceskd.faces.detection import Detector, Face, MTCNNDetector
 from faceskd.faces.lr_faces import LR_SIZE
-from faceskd.restore.detail import SIZE, frame_size, lacking, lr_crop, missing_detail
-from faceskd.restore.paste import paste
+from faceskd.restore.blend import add_faces
+from faceskd.restore.octaves import SIZE, frame_size, lacking, lr_crop, missing_detail
 
 SHARP, LARGE = "sharp", "large"
 
@@ -87,7 +87,7 @@ class PhotoFace:
         score: the detector's confidence, 0 to 1.
         matrix: (2, 3), from the photo to the aligned face of 256 px.
         crop: the aligned face as it is in the photo, RGB uint8 (256, 256, 3).
-        weights: what it lacks of each octave (`faceskd.restore.detail.lacking`), (4,).
+        missing_octaves: what it lacks of each octave (`faceskd.restore.octaves.lacking`), (4,).
         status: "ok": restored; "sharp": left, because it lacks nothing that the result could show;
             "large": left, because it has more pixels than restoring gives.
         addition: what restoring adds to `crop`, float32 (256, 256, 3), grey levels; None if the
@@ -99,7 +99,7 @@ class PhotoFace:
     score: float
     matrix: np.ndarray
     crop: np.ndarray
-    weights: np.ndarray
+    missing_octaves: np.ndarray
     status: str
     addition: np.ndarray | None = None
 
@@ -116,7 +116,7 @@ class PhotoFace:
         return np.clip(np.rint(self.crop + self.addition), 0, 255).astype(np.uint8)
 
     @property
-    def detail(self) -> str:
+    def message(self) -> str:
         """A sentence that says why it was left; empty if it was restored."""
         if self.status == LARGE:
             return f"{self.size:.0f} px across, over the {SIZE} px that restoring gives: left"
@@ -199,7 +199,9 @@ def add_detail(
     """
     results = iter(restored)
     return [
-        replace(face, addition=strength * missing_detail(face.crop, next(results), face.weights))
+        replace(
+            face, addition=strength * missing_detail(face.crop, next(results), face.missing_octaves)
+        )
         if face.status == OK
         else face
         for face in faces
@@ -217,5 +219,5 @@ def put_back(image: np.ndarray, faces: Sequence[PhotoFace], settings: PhotoSetti
     result = np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
     to_photo = np.array([[width / size[0], 0, 0], [0, height / size[1], 0], [0, 0, 1]])
     done = [(face.addition, face.matrix @ to_photo) for face in faces if face.addition is not None]
-    paste(result, done)
+    add_faces(result, done)
     return result

@@ -17,7 +17,6 @@ from faceskd.common.errors import ConfigError
 from faceskd.common.images import write_image
 from faceskd.data.picture import NO_FACE
 from faceskd.faces.detection import Detector
-from faceskd.restore.aligned import Read, Result
 from faceskd.restore.photo import (
     PhotoFace,
     PhotoSettings,
@@ -27,7 +26,8 @@ from faceskd.restore.photo import (
     put_back,
 )
 from faceskd.restore.photo_files import EXTENSIONS, extension, read_photo, write_photo
-from faceskd.restore.plan import Job
+from faceskd.restore.plan import InputFile
+from faceskd.restore.stream import Read, Result
 
 IMAGES, CROPPED, RESTORED, COMPARED = "restored_imgs", "cropped_faces", "restored_faces", "cmp"
 
@@ -87,13 +87,13 @@ class WholePhotos:
         self._ext = ext
         self.folders: tuple[str, ...] = (IMAGES, CROPPED, RESTORED, COMPARED)
 
-    def read(self, job: Job) -> Read:
+    def read(self, input_file: InputFile) -> Read:
         """Read a photo and find its faces."""
-        photo = read_photo(job.path)
+        photo = read_photo(input_file.path)
         if self._paste_back:
             self._settings.size(photo.image)
         faces = find_faces(photo.image, self._detector, self._settings)
-        return Read(job, lr_faces(photo.image, faces), (photo, faces))
+        return Read(input_file, lr_faces(photo.image, faces), (photo, faces))
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write the photo and its faces."""
@@ -101,19 +101,21 @@ class WholePhotos:
         faces = add_detail(faces, restored, self._settings.strength)
         image = ""
         if self._paste_back:
-            image = f"{IMAGES}/{read.job.name}.{extension(read.job.source, self._ext)}"
+            image = (
+                f"{IMAGES}/{read.input_file.name}.{extension(read.input_file.source, self._ext)}"
+            )
             write_photo(out / image, put_back(photo.image, faces, self._settings), photo)
         if not faces:
-            return [FaceResult(read.job.source, NO_FACE, "no face was found", image=image)]
+            return [FaceResult(read.input_file.source, NO_FACE, "no face was found", image=image)]
         return [
-            self._write_face(read.job, number, face, image, out)
+            self._write_face(read.input_file, number, face, image, out)
             for number, face in enumerate(faces)
         ]
 
     def _write_face(
-        self, job: Job, number: int, face: PhotoFace, image: str, out: Path
+        self, input_file: InputFile, number: int, face: PhotoFace, image: str, out: Path
     ) -> FaceResult:
-        name = f"{job.name}_{number:02d}.png"
+        name = f"{input_file.name}_{number:02d}.png"
         write_image(out / CROPPED / name, face.crop)
         output = ""
         if face.addition is not None:
@@ -122,9 +124,9 @@ class WholePhotos:
             write_image(out / COMPARED / name, np.hstack([face.crop, face.restored]))
         x1, y1, x2, y2 = (round(float(value), 1) for value in face.box)
         return FaceResult(
-            job.source,
+            input_file.source,
             face.status,
-            face.detail,
+            face.message,
             output,
             image,
             face=number,

@@ -10,7 +10,7 @@ from faceskd.common.images import list_images
 
 
 @dataclass(frozen=True)
-class Job:
+class InputFile:
     """One input file; `name` is what its results are called, with sub-folder, without suffix."""
 
     path: Path
@@ -18,13 +18,13 @@ class Job:
     name: str
 
 
-def plan_jobs(
+def plan_inputs(
     source: Path | str,
     out: Path | str,
     *,
     folders: Sequence[str] = ("",),
     suffixes: Sequence[str] = (".png",),
-) -> list[Job]:
+) -> list[InputFile]:
     """The inputs and what their results are called: the same sub-folder and stem.
 
     Inputs whose results would have the same name (`a.jpg` and `a.png`, on any file system) all
@@ -49,17 +49,22 @@ def plan_jobs(
     if not paths:
         raise FaceskdError(f"no image in {str(source)!r} outside the folder of results")
     names = _unclashing([path.relative_to(root) for path in paths])
-    jobs = [
-        Job(path, path.relative_to(root).as_posix(), name)
+    inputs = [
+        InputFile(path, path.relative_to(root).as_posix(), name)
         for path, name in zip(paths, names, strict=True)
     ]
-    inputs = {path.resolve() for path in paths}
-    for job in jobs:
-        if any(folder / f"{job.name}{end}" in inputs for folder in results for end in suffixes):
+    originals = {path.resolve() for path in paths}
+    for input_file in inputs:
+        if any(
+            folder / f"{input_file.name}{end}" in originals
+            for folder in results
+            for end in suffixes
+        ):
             raise ConfigError(
-                f"the result of {job.source!r} would replace an input; give another output folder"
+                f"the result of {input_file.source!r} would replace an input; give another output "
+                "folder"
             )
-    return jobs
+    return inputs
 
 
 def _unclashing(sources: list[Path]) -> list[str]:

@@ -143,7 +143,7 @@ class Restorer:
     ) -> list[RestoredPhoto]:
         """Restore several photos, whose faces share the network's batches.
 
-        All are in memory at once; for folders, `faceskd.restore.aligned` streams.
+        All are in memory at once; for folders, `faceskd.restore.stream` streams.
         """
         settings = settings or PhotoSettings()
         pictures = [_picture(image) for image in images]

@@ -25,13 +25,13 @@ class Sighting:
     Attributes:
         box: x1, y1, x2, y2, (4,).
         landmarks: (5, 2).
-        weights: what it lacks (`faceskd.restore.detail.lacking`), (4,).
+        missing_octaves: what it lacks (`faceskd.restore.octaves.lacking`), (4,).
         size: pixels across the aligned face.
     """
 
     box: np.ndarray
     landmarks: np.ndarray
-    weights: np.ndarray
+    missing_octaves: np.ndarray
     size: float
 
 
@@ -50,9 +50,9 @@ class Track:
         return next(reversed(self.seen))
 
     @property
-    def weights(self) -> np.ndarray:
+    def missing_octaves(self) -> np.ndarray:
         """The median of what was lacking: one for all frames, so that the picture stays calm."""
-        return np.median([sighting.weights for sighting in self.seen.values()], axis=0)
+        return np.median([sighting.missing_octaves for sighting in self.seen.values()], axis=0)
 
     @property
     def size(self) -> float:

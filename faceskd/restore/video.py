@@ -104,14 +104,14 @@ def restore_video(
     sightings = []
     for _, image in _frames(source):
         found = find_faces(image, restorer.detector, settings)
-        sightings.append([Sighting(f.box, f.landmarks, f.weights, f.size) for f in found])
+        sightings.append([Sighting(f.box, f.landmarks, f.missing_octaves, f.size) for f in found])
         on_frame()
     if not sightings:
         raise ImageError(f"{source.name}: no frame in the video")
     tracks = link(sightings)
     with atomic_path(path) as temporary:
         _write(temporary, source, _restored(restorer, source, tracks, settings, on_frame))
-    left = sum(status_of(track.weights, track.size) != OK for track in tracks)
+    left = sum(status_of(track.missing_octaves, track.size) != OK for track in tracks)
     return VideoSummary(path, len(sightings), len(tracks), left)
 
 
@@ -139,7 +139,11 @@ def _face(
 ) -> PhotoFace:
     box = np.concatenate([landmarks.min(0), landmarks.max(0)])
     face = examine(image, Face(box, landmarks, 1.0), settings)
-    return replace(face, weights=track.weights, status=status_of(track.weights, track.size))
+    return replace(
+        face,
+        missing_octaves=track.missing_octaves,
+        status=status_of(track.missing_octaves, track.size),
+    )
 
 
 def _frames(source: Path) -> Iterator[tuple[Any, np.ndarray]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from faceskd.common.errors import ConfigError, FacesError, FaceskdError
 from faceskd.common.images import read_image, write_image
-from faceskd.data.augment.geometry import Augment
+from faceskd.data.augment.geometry import SimilarityJitter
 from faceskd.data.dataset import FaceData, FaceDataset, StreamSampler
 from faceskd.data.degradation import Clean, Eq8
 from faceskd.data.manifest import read_manifest
@@ -19,7 +19,7 @@ from faceskd.data.manifest import read_manifest
 
 @pytest.fixture
 def dataset(prepared_faces):
-    return FaceDataset(prepared_faces, "train", Eq8(), augment=Augment(), seed=3)
+    return FaceDataset(prepared_faces, "train", Eq8(), augment=SimilarityJitter(), seed=3)
 
 
 @pytest.fixture
@@ -62,14 +62,14 @@ def test_without_augmentation_hr_is_the_file(prepared_faces):
 
 
 def test_seed_epoch_and_index_alone_decide(prepared_faces, dataset):
-    again = FaceDataset(prepared_faces, "train", Eq8(), augment=Augment(), seed=3, cache=0)
+    again = FaceDataset(prepared_faces, "train", Eq8(), augment=SimilarityJitter(), seed=3, cache=0)
     torch.rand(5)
     np.random.default_rng().random()
     assert same(dataset[2, 5], again[2, 5])
     assert same(dataset[2, 5], dataset[2, 5])
     assert same(dataset[0, 5], dataset[5])
     assert not torch.equal(dataset[2, 5]["lr"], dataset[3, 5]["lr"])
-    other = FaceDataset(prepared_faces, "train", Eq8(), augment=Augment(), seed=4)
+    other = FaceDataset(prepared_faces, "train", Eq8(), augment=SimilarityJitter(), seed=4)
     assert not torch.equal(dataset[2, 5]["lr"], other[2, 5]["lr"])
 
 
@@ -96,15 +96,15 @@ def test_limit_takes_the_first_faces(prepared_faces, dataset):
 # Loaders.
 
 
-def batches(data, chunk=0):
+def batches(data, epoch=0):
     loader = data.train_dataloader()
-    loader.sampler.set_epoch(chunk)
+    loader.sampler.set_epoch(epoch)
     return list(loader)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_do_not_depend_on_workers(prepared_faces, workers):
-    settings = {"batch_size": 3, "steps_per_epoch": 3, "augment": Augment(), "seed": 1}
+    settings = {"batch_size": 3, "steps_per_epoch": 3, "augment": SimilarityJitter(), "seed": 1}
     alone = batches(face_data(prepared_faces, workers=0, **settings))
     helped = batches(face_data(prepared_faces, workers=workers, **settings))
     assert len(alone) == len(helped) == 3
@@ -123,7 +123,7 @@ def test_loaders_leave_the_global_generator_alone(prepared_faces, workers):
 
 
 def test_validation_is_frozen(prepared_faces):
-    data = face_data(prepared_faces, batch_size=3, augment=Augment())
+    data = face_data(prepared_faces, batch_size=3, augment=SimilarityJitter())
     first, again = list(data.val_dataloader()), list(data.val_dataloader())
     assert [len(batch["hr"]) for batch in first] == [3, 1]
     assert all(same(a, b) for a, b in zip(first, again, strict=True))
@@ -150,22 +150,22 @@ streams = {
 }
 
 
-def stream(chunks, **options):
+def stream(epochs, **options):
     sampler = StreamSampler(**options)
     keys = []
-    for chunk in chunks:
-        sampler.set_epoch(chunk)
+    for epoch in epochs:
+        sampler.set_epoch(epoch)
         part = list(sampler)
         assert len(part) == len(sampler) == options["batch_size"] * options["steps"]
         keys.append(part)
     return keys
 
 
-@given(**streams, chunks=st.integers(1, 5))
-def test_chunks_are_one_stream(length, batch_size, steps, seed, chunks):
+@given(**streams, epochs=st.integers(1, 5))
+def test_chunks_are_one_stream(length, batch_size, steps, seed, epochs):
     options = {"length": length, "batch_size": batch_size, "seed": seed}
-    parts = stream(range(chunks), steps=steps, **options)
-    (whole,) = stream([0], steps=steps * chunks, **options)
+    parts = stream(range(epochs), steps=steps, **options)
+    (whole,) = stream([0], steps=steps * epochs, **options)
     assert list(chain(*parts)) == whole
 
 
@@ -177,11 +177,11 @@ def test_every_face_comes_once_an_epoch(length, batch_size, steps, seed, epochs)
     assert sorted(keys) == [(e, i) for e in range(epochs) for i in range(length)]
 
 
-@given(**streams, chunk=st.integers(0, 4))
-def test_a_resumed_stream_goes_on_where_it_was(length, batch_size, steps, seed, chunk):
+@given(**streams, epoch=st.integers(0, 4))
+def test_a_resumed_stream_goes_on_where_it_was(length, batch_size, steps, seed, epoch):
     options = {"length": length, "batch_size": batch_size, "steps": steps, "seed": seed}
-    uninterrupted = stream(range(chunk + 2), **options)
-    assert stream([chunk, chunk + 1], **options) == uninterrupted[chunk:]
+    uninterrupted = stream(range(epoch + 2), **options)
+    assert stream([epoch, epoch + 1], **options) == uninterrupted[epoch:]
 
 
 @given(**streams, world=st.integers(1, 4))

@@ -18,7 +18,7 @@ from faceskd.common.config import compose, instantiate
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import list_images, read_image
 from faceskd.data import degradation
-from faceskd.data.degradation import Clean, Either, Eq8, gaussian_kernel, motion_kernel
+from faceskd.data.degradation import Clean, Eq8, RandomChoice, gaussian_kernel, motion_kernel
 from faceskd.portraits import render_portrait
 
 FACES = os.environ.get("FACESKD_FACES")
@@ -241,16 +241,16 @@ class Constant:
         return np.full((32, 32, 3), self.level, np.uint8)
 
 
-class TestEither:
+class TestRandomChoice:
     def test_the_first_comes_as_often_as_told(self, face):
-        either = Either(0.2, Constant(1), Constant(0))
-        drawn = [either(face, np.random.default_rng(seed)).max() for seed in range(1000)]
+        choice = RandomChoice(0.2, Constant(1), Constant(0))
+        drawn = [choice(face, np.random.default_rng(seed)).max() for seed in range(1000)]
         assert 160 < sum(drawn) < 240
 
     @pytest.mark.parametrize(("probability", "level"), [(0, 0), (1, 1)])
     def test_certain_ones(self, face, probability, level):
-        either = Either(probability, Constant(1), Constant(0))
-        assert {either(face, np.random.default_rng(seed)).max() for seed in range(20)} == {level}
+        choice = RandomChoice(probability, Constant(1), Constant(0))
+        assert {choice(face, np.random.default_rng(seed)).max() for seed in range(20)} == {level}
 
     def test_wide_is_eq8_and_sometimes_clean(self, face):
         wide = instantiate(compose("degradation/wide")["degradation"])
@@ -270,6 +270,6 @@ class TestEither:
 
     def test_what_is_wrong_is_said(self):
         with pytest.raises(ConfigError, match="probability, 0 to 1, got 2"):
-            Either(2, Clean(), Clean())
+            RandomChoice(2, Clean(), Clean())
         with pytest.raises(ConfigError, match="second as a degradation, got None"):
-            Either(0.5, Clean(), None)
+            RandomChoice(0.5, Clean(), None)

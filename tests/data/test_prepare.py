@@ -47,11 +47,11 @@ def test_every_file_has_its_row(tmp_path, portrait):
         assert statuses[name] == "ok", records[name]
         assert read_image(dst / records[name].face).shape == (256, 256, 3)
     assert len({record.face for record in records.values() if record.face}) == 5
-    assert statuses["small.png"] == "too_small" and "px high" in records["small.png"].detail
+    assert statuses["small.png"] == "too_small" and "px high" in records["small.png"].message
     assert statuses["empty wall.png"] == statuses["pixel.png"] == "no_face"
     for name in ("nothing.jpg", "text.png", "half.png"):
-        assert statuses[name] == "unreadable" and records[name].detail
-    assert "2 faces" in records["two.png"].detail
+        assert statuses[name] == "unreadable" and records[name].message
+    assert "2 faces" in records["two.png"].message
     assert summary.failed and summary.statuses["unreadable"] == 3
     assert (height, width) == (384, 384)
 
@@ -100,10 +100,10 @@ def test_aligned_faces_are_only_resized(tmp_path, portrait):
     summary = run(tmp_path / "src", tmp_path / "dst", crop=AlignedCrop())
     records = {record.source: record for record in summary.records}
     np.testing.assert_array_equal(read_image(tmp_path / "dst" / records["face.png"].face), crop)
-    assert records["face.png"].detail == ""
+    assert records["face.png"].message == ""
     np.testing.assert_allclose(records["blank.png"].landmarks, template(256), atol=1e-3)
-    assert "template" in records["blank.png"].detail
-    assert "central square" in records["wide.png"].detail
+    assert "template" in records["blank.png"].message
+    assert "central square" in records["wide.png"].message
     assert records["tiny.png"].status == "too_small"
 
 

@@ -134,7 +134,7 @@ def test_one_step_with_soft_targets_has_two_targets(mirrored, batch):
     loss = 10 * (sr - batch["hr"]).abs().mean() + 7 * taught_loss
     step([p for p in twin.network.parameters() if p.requires_grad], loss + fooled)
 
-    logged = trainer.callback_metrics["train/taught_l2"]
+    logged = trainer.callback_metrics["train/teacher_l2"]
     torch.testing.assert_close(logged, taught_loss.detach(), rtol=1e-4, atol=0)
     for name, value in engine.network.named_parameters():
         expected = twin.network.get_parameter(name)

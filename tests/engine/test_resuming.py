@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def end_after_first_checkpoint(arguments, folder, sent):
-    """Send a training a signal amid its second chunk; returns its exit status."""
+    """Send a training a signal amid its second epoch; returns its exit status."""
     process = command(*arguments)
     deadline = time.monotonic() + 120
     while not (folder / "checkpoints" / "last.ckpt").is_file():
@@ -66,7 +66,7 @@ def test_a_terminated_training_is_no_success(words, tmp_path):
 def test_a_training_in_slices_is_the_whole_one(run, options, tmp_path):
     options = (*options, "steps=6", "scheduler@engine.scheduler=cosine")
     run(*options, out="whole")
-    for _ in range(3):  # the time is up after each chunk
+    for _ in range(3):  # the time is up after each epoch
         run(*options, "trainer.max_time=00:00:00:00", out="sliced")
     assert_same_training(tmp_path / "whole", tmp_path / "sliced")
 

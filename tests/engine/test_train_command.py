@@ -79,7 +79,8 @@ def test_two_processes_train_one_network(words, tmp_path):
         "2",
         "--standalone",
     ]
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    here = Path(__file__).parent
+    paths = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen(
         [*torchrun, "-m", "faceskd.commands.train", *line],

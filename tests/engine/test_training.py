@@ -168,7 +168,7 @@ EXPERIMENTS = {
     "srfeat": Adversarial,
     "hifacegan": Adversarial,
     "texture": Adversarial,
-    "finish": Adversarial,
+    "identity": Adversarial,
 }
 
 
@@ -186,24 +186,24 @@ def test_every_experiment_builds(experiment, engine, materials, monkeypatch):
     built = build_engine(compose("train", overrides))
     assert type(built) is engine
     if isinstance(built, Distillation):
-        assert built.distillation.scales == ((3,) if experiment == "student_sskd" else (0, 1, 2, 3))
+        assert built.distillation.levels == ((3,) if experiment == "student_sskd" else (0, 1, 2, 3))
 
 
-@pytest.mark.parametrize("losses", ["losses=faithful", "losses.terms=null"])
+@pytest.mark.parametrize("losses", ["losses=identity", "losses.terms=null"])
 def test_a_finish_with_soft_targets_builds(losses, materials):
-    overrides = ["experiment=finish", "engine=soft_targets", "name=test", "out=out", losses]
+    overrides = ["experiment=identity", "engine=soft_targets", "name=test", "out=out", losses]
     overrides.append(f"engine.teacher={materials}/teacher.safetensors")
     built = build_engine(compose("train", overrides))
     assert type(built) is SoftTargets
     assert built.adversarial_weight == 0.15
     assert built.mirrored
     detectors = {} if losses == "losses.terms=null" else {"detector_refine", "detector_output"}
-    assert set(built.taught.weights) == {"reconstruction", "colour", *detectors}
+    assert set(built.teacher_losses.weights) == {"reconstruction", "colour", *detectors}
 
 
 def test_several_teachers_are_one(materials):
     file = f"{materials}/teacher.safetensors"
-    overrides = ["experiment=finish", "engine=soft_targets", "name=test", "out=out"]
+    overrides = ["experiment=identity", "engine=soft_targets", "name=test", "out=out"]
     built = build_engine(compose("train", [*overrides, f"engine.teacher=[{file},{file}]"]))
     assert type(built.teacher) is Ensemble
     assert len(built.teacher.networks) == 2
@@ -226,7 +226,7 @@ def test_loggers_that_are_not_installed_are_named(words, monkeypatch):
         cfg = compose("train", words(f"logger={name}"))
         assert cfg.logger[name].tracking_uri if name == "mlflow" else cfg.logger[name].project
         with pytest.raises(MissingExtraError, match=f"{name}.*faceskd.loggers"):
-            build_trainer(cfg, chunks=1)
+            build_trainer(cfg, epochs=1)
 
 
 # Refusals.

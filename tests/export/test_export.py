@@ -19,7 +19,7 @@ from faceskd.export.parity import check_parity
 from faceskd.export.safetensors import Safetensors
 from faceskd.faces.lr_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 from faceskd.models.weights import build_network, load_network, read_metadata
 
 VGG = "faceskd.models.vgg.VGG19"
@@ -27,7 +27,7 @@ CONFIG = {"_target_": "tests.Tiny", "width": 4}
 
 
 class Tiny(SuperResolver):
-    """The contract of every network, with the norms that an export has to fold."""
+    """The contract of every network, with the norms that an export has to fuse."""
 
     def __init__(self):
         super().__init__()
@@ -123,10 +123,10 @@ def test_graph_has_a_dynamic_batch_and_no_norm(exported):
 
 def test_fold_changes_neither_figures_nor_the_original(network):
     lr = sample_lr_faces(2)
-    folded = fold(network)
+    fused = fuse(network)
     with torch.no_grad():
-        torch.testing.assert_close(folded(lr), network(lr))
-    assert not any(parametrize.is_parametrized(module) for module in folded.modules())
+        torch.testing.assert_close(fused(lr), network(lr))
+    assert not any(parametrize.is_parametrized(module) for module in fused.modules())
     assert parametrize.is_parametrized(network.inner)
 
 

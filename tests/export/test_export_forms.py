@@ -88,7 +88,7 @@ def between(network, exported, lr):
 
 
 class TestBf16:
-    def test_the_file_is_folded_rounded_and_whole(self, lite, bf16, folder):
+    def test_the_file_is_fused_rounded_and_whole(self, lite, bf16, folder):
         path, card = bf16
         whole = folder / "lite.safetensors"
         save_network(whole, lite, LITE)
@@ -116,12 +116,12 @@ class TestBf16:
     def test_an_exported_file_can_be_exported_again(self, bf16, tmp_path):
         path = tmp_path / "again.safetensors"
         network = load_network(bf16[0])
-        training = {"precision": "bf16", "folded": True}
+        training = {"precision": "bf16", "fused": True}
         export_network(network, path, backend=Safetensors(), model_config=LITE, training=training)
         exported = load_exported(path)
         assert (exported.format, exported.precision) == ("safetensors", "fp32")
 
-    def test_spectral_norm_is_folded_into_the_file(self, tmp_path):
+    def test_spectral_norm_is_fused_into_the_file(self, tmp_path):
         student = lively(STUDENT, gain=1)
         path = tmp_path / "student.safetensors"
         backend = Safetensors(precision="bf16", tolerance=0.1, least_psnr=40)

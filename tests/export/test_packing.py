@@ -10,7 +10,7 @@ from torch import nn
 
 from faceskd.export.eager import Served, eager
 from faceskd.export.packing import PackedConv2d, can_pack, pack
-from faceskd.models.blocks import fold
+from faceskd.models.blocks import fuse
 from faceskd.models.lite import Lite
 
 needs_bf16 = pytest.mark.skipif(not can_pack(), reason="oneDNN has no bf16 on this processor")
@@ -49,7 +49,7 @@ def test_a_network_is_packed_whole_and_gives_the_same_faces():
     torch.manual_seed(0)
     lite = Lite(width=16, blocks=2, stage_widths=(16, 16, 16), back_projection=1.0).eval()
     lr = torch.rand(2, 3, 32, 32)
-    packed = fold(lite).to(torch.bfloat16)
+    packed = fuse(lite).to(torch.bfloat16)
     convolutions = count(packed, nn.Conv2d)
     assert count(pack(packed), PackedConv2d) == convolutions > 0
     with torch.no_grad():

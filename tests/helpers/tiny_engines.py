@@ -57,8 +57,10 @@ def make_engine(kind, *, network=None, loss=None, **options):
     if kind == "adversarial":
         return Adversarial(**common)
     if kind == "soft_targets":
-        taught = WeightedSum(terms={"l2": {"weight": 7.0, "loss": MSELoss()}})
-        return SoftTargets(**{"teacher": make_teacher(3), "taught": taught} | common)
+        teacher_losses = WeightedSum(terms={"l2": {"weight": 7.0, "loss": MSELoss()}})
+        return SoftTargets(
+            **{"teacher": make_teacher(3), "teacher_losses": teacher_losses} | common
+        )
     return Distillation(teacher=make_teacher(3), discriminator_width=2, **common)
 
 

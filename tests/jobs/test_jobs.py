@@ -18,8 +18,11 @@ from faceskd.losses import PerceptualLoss
 from faceskd.losses.cross_entropy import CrossEntropy
 from faceskd.models import VGG19
 from faceskd.models.dictionary import Dictionary
-from faceskd.models.gan_discriminators import SRFeatFeatureDiscriminator, SRGANDiscriminator
-from faceskd.models.verdicts import Verdicts
+from faceskd.models.gan_discriminators import (
+    ImageAndFeatureDiscriminator,
+    SRFeatFeatureDiscriminator,
+    SRGANDiscriminator,
+)
 from faceskd.reproduce.figure_landmarks import (
     LandmarkPair,
     find_pairs,
@@ -186,21 +189,21 @@ def test_content_loss_is_a_relative_squared_error():
     assert not any(parameter.requires_grad for parameter in vgg.parameters())
 
 
-def test_verdicts_on_images_and_on_their_features():
+def test_scores_on_images_and_on_their_features():
     torch.manual_seed(0)
     image = SRGANDiscriminator(image_size=64, width=2, hidden=4)
     feature = SRFeatFeatureDiscriminator(channels=16, feature_size=4, width=2, hidden=4)
     vgg = VGG19(width=2, taps=["relu5_1"])
-    both = Verdicts(image=image, feature=feature, vgg=vgg)
+    both = ImageAndFeatureDiscriminator(image=image, feature=feature, vgg=vgg)
     images = torch.rand(3, 3, 64, 64, requires_grad=True)
     assert [verdict.shape for verdict in both(images)] == [(3, 1), (3, 1)]
     sum(verdict.sum() for verdict in both(images)).backward()
     assert images.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in vgg.parameters())
     assert all(parameter.grad is not None for parameter in feature.parameters())
-    assert len(Verdicts(image=image)(images)) == 1
+    assert len(ImageAndFeatureDiscriminator(image=image)(images)) == 1
     with pytest.raises(ConfigError, match="together"):
-        Verdicts(image=image, feature=feature)
+        ImageAndFeatureDiscriminator(image=image, feature=feature)
 
 
 def test_random_atoms_have_the_shapes_of_others():

@@ -13,7 +13,7 @@ INFO = [FeatureInfo(8, 8), FeatureInfo(4, 4), FeatureInfo(2, 2), FeatureInfo(1, 
 
 
 def maps(channels, seed, size=4, batch=2):
-    """Feature maps of four scales."""
+    """Feature maps of four levels."""
     generator = torch.Generator().manual_seed(seed)
     return [
         torch.randn(batch, count, size << index, size << index, generator=generator)
@@ -93,12 +93,12 @@ def test_distillation_of_equal_widths_is_eq_6():
     assert not list(loss.parameters())
 
 
-@pytest.mark.parametrize("scales", [(3,), (0,), (1, 2), (3, 0)])
-def test_distillation_of_some_scales(scales):
+@pytest.mark.parametrize("levels", [(3,), (0,), (1, 2), (3, 0)])
+def test_distillation_of_some_scales(levels):
     student, teacher = maps((8, 4, 2, 1), 6), maps((8, 4, 2, 1), 7)
-    loss = FeatureDistillation(student=INFO, teacher=INFO, scales=scales)
+    loss = FeatureDistillation(student=INFO, teacher=INFO, levels=levels)
     value = loss(loss.adapt(student), loss.choose(teacher))
-    chosen = [[features[scale] for scale in scales] for features in (student, teacher)]
+    chosen = [[features[level] for level in levels] for features in (student, teacher)]
     assert value.item() == pytest.approx(literal_distance(*chosen), rel=1e-5)
 
 
@@ -131,16 +131,16 @@ def test_a_standardised_teacher_counts_each_channel_alike():
     assert loss(zero, loss.choose(teacher)).item() == pytest.approx(4, rel=1e-3)
 
 
-@pytest.mark.parametrize("scales", [(4,), (-1,), (0, 7)])
-def test_scales_that_do_not_exist_are_refused(scales):
-    with pytest.raises(ConfigError, match="expected scales within 0 to 3"):
-        FeatureDistillation(student=INFO, teacher=INFO, scales=scales)
+@pytest.mark.parametrize("levels", [(4,), (-1,), (0, 7)])
+def test_scales_that_do_not_exist_are_refused(levels):
+    with pytest.raises(ConfigError, match="expected levels within 0 to 3"):
+        FeatureDistillation(student=INFO, teacher=INFO, levels=levels)
 
 
 def test_no_scale_and_a_scale_twice_are_refused():
-    for scales in ((), (1, 1)):
-        with pytest.raises(ConfigError, match="expected scales, each once"):
-            FeatureDistillation(student=INFO, teacher=INFO, scales=scales)
+    for levels in ((), (1, 1)):
+        with pytest.raises(ConfigError, match="expected levels, each once"):
+            FeatureDistillation(student=INFO, teacher=INFO, levels=levels)
 
 
 def test_maps_of_other_resolution_are_refused():

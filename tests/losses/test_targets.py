@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from faceskd.common.errors import ConfigError
-from faceskd.losses import Darkening, L1Loss, Softening, WeightedSum
+from faceskd.losses import Darkening, L1Loss, LocalContrast, WeightedSum
 
 SIDE = 64
 BOX = [20, 24, 44, 40]
@@ -19,21 +19,21 @@ def faces():
 
 
 def soften(faces, **options):
-    return Softening(**({"box": BOX, "side": SIDE, "feather": 4.0} | options))(faces)
+    return LocalContrast(**({"box": BOX, "side": SIDE, "feather": 4.0} | options))(faces)
 
 
 @pytest.mark.parametrize(
-    ("share", "fine", "coarse"), [(0.4, 1.0, 3.0), (1.0, 0.7, 2.0), (-0.15, 1.4, 5.6)]
+    ("change", "fine", "coarse"), [(-0.4, 1.0, 3.0), (-1.0, 0.7, 2.0), (0.15, 1.4, 5.6)]
 )
-def test_a_share_of_the_band_is_taken_away(faces, share, fine, coarse):
-    softened = soften(faces, share=share, fine=fine, coarse=coarse)
+def test_a_share_of_the_band_is_added_or_taken_away(faces, change, fine, coarse):
+    softened = soften(faces, change=change, fine=fine, coarse=coarse)
     inside = (..., slice(26, 38), slice(22, 42))
     numbers = faces.double().numpy()
     band = [
         gaussian_filter(numbers, deviation, axes=(-2, -1), truncate=8.0)
         for deviation in (fine, coarse)
     ]
-    expected = numbers - share * (band[0] - band[1])
+    expected = numbers + change * (band[0] - band[1])
     np.testing.assert_allclose(softened[inside], expected[inside], atol=2e-6)
 
 
@@ -45,10 +45,10 @@ def test_around_the_box_and_in_the_spared_one_nothing_changes(faces):
     assert changed[27:37, 22:26].all()
 
 
-def test_flat_faces_stay_and_a_share_of_zero_does_nothing(faces):
+def test_flat_faces_stay_and_a_change_of_zero_does_nothing(faces):
     flat = torch.full((1, 3, SIDE, SIDE), 0.3)
     torch.testing.assert_close(soften(flat, box=[0, 0, SIDE, SIDE]), flat)
-    torch.testing.assert_close(soften(faces, share=0.0), faces)
+    torch.testing.assert_close(soften(faces, change=0.0), faces)
 
 
 def test_boxes_become_darker_by_as_much(faces):
@@ -67,7 +67,7 @@ def test_boxes_become_darker_by_as_much(faces):
 
 
 def test_every_term_of_a_sum_sees_what_was_done_to_the_target(faces):
-    softening = Softening(box=BOX, side=SIDE)
+    softening = LocalContrast(box=BOX, side=SIDE)
     darkening = Darkening(boxes=[BOX], levels=0.1, side=SIDE)
     loss = WeightedSum(
         terms={name: {"weight": 1.0, "loss": L1Loss()} for name in "ab"},
@@ -91,7 +91,7 @@ def test_a_sum_of_no_terms_is_zero(faces):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"share": 1.5}, r"share in \[-1, 1\], got 1.5"),
+        ({"change": 1.5}, r"change in \[-1, 1\], got 1.5"),
         ({"fine": 3.0, "coarse": 1.0}, "fine < coarse, got 3.0 and 1.0"),
         ({"box": [9, 9, 9, 12]}, "left, top, right, bottom"),
         ({"spared": [9, 9, 12, 9]}, "left, top, right, bottom"),

@@ -12,9 +12,9 @@ from faceskd.common.images import LUMA
 from faceskd.models.blocks import (
     back_projected,
     conv_pair,
-    fold,
+    fuse,
     random_window,
-    unfold,
+    unfuse,
     upsample,
     upsampled_conv,
 )
@@ -36,16 +36,16 @@ def test_an_upsampled_convolution_is_the_convolution_of_the_enlarged_map(
     enlarged = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
     expected = F.conv2d(F.pad(enlarged, (1, 1, 1, 1), mode="replicate"), kernel, bias)
     torch.testing.assert_close(layer(x), expected)
-    folded = fold(layer)
-    assert folded[0].weight.shape == (4 * out, channels, 3, 3)
-    torch.testing.assert_close(folded(x), expected)
+    fused = fuse(layer)
+    assert fused[0].weight.shape == (4 * out, channels, 3, 3)
+    torch.testing.assert_close(fused(x), expected)
 
 
 def test_the_kernel_of_the_enlarged_map_may_itself_be_parametrised():
     layer, x = upsampled_conv(3, 2, inner=ParallelKernels(3, 2)), torch.rand(1, 3, 4, 4)
     layer(x).sum().backward()
     assert all(parameter.grad is not None for parameter in layer.parameters())
-    torch.testing.assert_close(fold(layer)(x), layer(x))
+    torch.testing.assert_close(fuse(layer)(x), layer(x))
 
 
 def test_detail_adds_nothing_where_maps_are_flat():
@@ -68,10 +68,10 @@ def test_a_folded_light_student_is_the_trained_one(kind, upsampling, activation)
     )  # fmt: skip
     lr = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
-        folded = fold(lite)
-        torch.testing.assert_close(folded(lr), lite.eval()(lr), rtol=1e-4, atol=1e-5)
+        fused = fuse(lite)
+        torch.testing.assert_close(fused(lr), lite.eval()(lr), rtol=1e-4, atol=1e-5)
         for own, other in zip(
-            folded.forward_features(lr)[1], lite.forward_features(lr)[1], strict=True
+            fused.forward_features(lr)[1], lite.forward_features(lr)[1], strict=True
         ):
             torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-5)
 
@@ -86,17 +86,17 @@ def nearly_trained(network):
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "detailed", "shuffle"])
 @pytest.mark.parametrize("kind", ["residual", "depthwise"])
-def test_what_is_folded_can_be_unfolded_and_trained(kind, upsampling):
+def test_what_is_fused_can_be_unfolded_and_trained(kind, upsampling):
     torch.manual_seed(0)
     options = {
         "width": 8, "blocks": 2, "stage_widths": (8, 4, 4), "kind": kind, "upsampling": upsampling
     }  # fmt: skip
     trained, other = (nearly_trained(Lite(**options)) for _ in range(2))
-    folded = fold(trained)
-    unfold(other, folded.state_dict())
-    other.load_state_dict(folded.state_dict(), strict=False)
+    fused = fuse(trained)
+    unfuse(other, fused.state_dict())
+    other.load_state_dict(fused.state_dict(), strict=False)
     lr = torch.rand(2, 3, 16, 16)
-    torch.testing.assert_close(other(lr), folded(lr), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(other(lr), fused(lr), rtol=1e-4, atol=1e-4)
     other(lr).mean().backward()
     assert all(parameter.grad is not None for parameter in other.parameters())
 
@@ -106,18 +106,18 @@ def test_unfolding_finds_the_spectral_norm():
     trained, other = (nearly_trained(conv_pair(6, 6, spectral=True)) for _ in range(2))
     for _ in range(200):
         trained.train()(torch.rand(1, 6, 4, 4))  # each a power iteration
-    folded = fold(trained)
-    unfold(other, folded.state_dict())
+    fused = fuse(trained)
+    unfuse(other, fused.state_dict())
     for name in ("0", "2"):
         torch.testing.assert_close(
-            other.get_submodule(name).weight, folded.get_submodule(name).weight, rtol=5e-3, atol=0
+            other.get_submodule(name).weight, fused.get_submodule(name).weight, rtol=5e-3, atol=0
         )
 
 
 def test_weights_of_another_shape_are_left_out():
-    layer, wider = upsampled_conv(3, 2), fold(upsampled_conv(4, 2))
+    layer, wider = upsampled_conv(3, 2), fuse(upsampled_conv(4, 2))
     weight = layer[0].weight.detach().clone()
-    unfold(layer, wider.state_dict())
+    unfuse(layer, wider.state_dict())
     torch.testing.assert_close(layer[0].weight, weight)
     torch.testing.assert_close(layer[0].bias, wider[0].bias)
 

@@ -15,7 +15,7 @@ from faceskd.models import (
     SuperResolver,
     Teacher,
 )
-from faceskd.models.blocks import conv3x3, fold
+from faceskd.models.blocks import conv3x3, fuse
 from faceskd.models.weights import build_network, without_files
 
 NAMES = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
@@ -145,13 +145,13 @@ def test_folding_changes_neither_figures_nor_the_original(name: str) -> None:
         network.train()(lr, boxes)
         before = {key: value.clone() for key, value in network.state_dict().items()}
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        folded = fold(network)
+        fused = fuse(network)
         assert network.training
         network.eval()
-        torch.testing.assert_close(folded(lr, boxes), network(lr, boxes), rtol=0, atol=1e-5)
-    assert not folded.training
-    assert not any(parametrize.is_parametrized(module) for module in folded.modules())
-    assert not any(parameter.requires_grad for parameter in folded.parameters())
+        torch.testing.assert_close(fused(lr, boxes), network(lr, boxes), rtol=0, atol=1e-5)
+    assert not fused.training
+    assert not any(parametrize.is_parametrized(module) for module in fused.modules())
+    assert not any(parameter.requires_grad for parameter in fused.parameters())
     assert list(before) == list(network.state_dict())
     for key, value in network.state_dict().items():
         assert torch.equal(value, before[key]), key
@@ -164,14 +164,14 @@ class TestFold:
             conv3x3(3, 4, spectral=True), parametrizations.weight_norm(nn.Conv2d(4, 2, 1))
         ).eval()
         image = torch.rand(1, 3, 5, 5)
-        folded = fold(network)
-        torch.testing.assert_close(folded(image), network(image), rtol=0, atol=1e-6)
-        assert set(folded.state_dict()) == {"0.weight", "0.bias", "1.weight", "1.bias"}
+        fused = fuse(network)
+        torch.testing.assert_close(fused(image), network(image), rtol=0, atol=1e-6)
+        assert set(fused.state_dict()) == {"0.weight", "0.bias", "1.weight", "1.bias"}
         assert [parametrize.is_parametrized(module) for module in network] == [True, True]
-        torch.testing.assert_close(fold(folded)(image), folded(image))
+        torch.testing.assert_close(fuse(fused)(image), fused(image))
 
     def test_changing_one_leaves_the_other(self) -> None:
         network = conv3x3(2, 2, spectral=True)
-        folded = fold(network)
-        folded.weight.data.zero_()
+        fused = fuse(network)
+        fused.weight.data.zero_()
         assert network.weight.any()

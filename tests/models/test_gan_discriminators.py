@@ -40,7 +40,7 @@ def test_srgan_has_eight_convolutions_of_its_paper() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_verdicts_and_gradients(batch: int) -> None:
+def test_scores_and_gradients(batch: int) -> None:
     for discriminator, x in small():
         x = x[:batch].requires_grad_()
         verdict = discriminator(x)

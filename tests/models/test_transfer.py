@@ -7,7 +7,7 @@ from torch import Tensor
 
 from faceskd.common.errors import ConfigError
 from faceskd.faces.components import COMPONENTS
-from faceskd.models.transfer import FeatureTransfer, _roi_align, adain, paste
+from faceskd.models.transfer import FeatureTransfer, _roi_align, adain, put_back
 
 TYPICAL = [[10.0, 14, 24, 28], [38.0, 14, 52, 28], [26.0, 26, 38, 38], [18.0, 36, 46, 60]]
 """Component boxes of a face of 64 px."""
@@ -48,7 +48,7 @@ def test_module_literal() -> None:
         atoms = stored_atoms()[name]
         atom = adain(atoms[literal_scores(cut, atoms).argmax(1)], cut)
         mixed = cut + transfer.confidence[name](atom - cut) * atom
-        expected = paste(expected, mixed, boxes[:, index] / 4)
+        expected = put_back(expected, mixed, boxes[:, index] / 4)
     with torch.no_grad():
         torch.testing.assert_close(transfer(features, boxes), expected, rtol=1e-3, atol=1e-4)
 

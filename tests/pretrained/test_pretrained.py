@@ -27,7 +27,7 @@ from faceskd.models.dictionary import Dictionary
 from faceskd.models.weights import build_network, load_network, read_weights, save_network
 from faceskd.pretrained import (
     FORMAT,
-    MANIFEST,
+    INDEX,
     available_models,
     find_model,
     load_pretrained,
@@ -79,7 +79,7 @@ def folder(tmp_path):
     """A folder of models like the package's, empty."""
     folder = tmp_path / "models"
     folder.mkdir()
-    (folder / MANIFEST).write_text(json.dumps({"format": FORMAT, "models": []}))
+    (folder / INDEX).write_text(json.dumps({"format": FORMAT, "models": []}))
     return folder
 
 
@@ -160,7 +160,7 @@ class TestReleasing:
         assert [model.name for model in available_models(folder)] == ["lite-m", "lite-s"]
         assert find_model("lite-s", folder) == first
         assert sorted(path.name for path in folder.iterdir()) == [
-            "lite-m.json", "lite-m.safetensors", "lite-s.json", "lite-s.safetensors", MANIFEST,
+            INDEX, "lite-m.json", "lite-m.safetensors", "lite-s.json", "lite-s.safetensors",
         ]  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ class TestReleasing:
     ):
         with pytest.raises(ConfigError, match=message):
             release_student(student, folder, **options)
-        assert [path.name for path in folder.iterdir()] == [MANIFEST]
+        assert [path.name for path in folder.iterdir()] == [INDEX]
 
     def test_figures_of_other_weights_are_refused(self, student, folder, tmp_path):
         write_metrics(tmp_path, student / "metrics.json")
@@ -191,7 +191,7 @@ class TestReleasing:
         monkeypatch.setitem(release_model.MOST_BYTES, "student", 100)
         with pytest.raises(ConfigError, match="expected a student of at most"):
             release_student(student, folder)
-        assert [path.name for path in folder.iterdir()] == [MANIFEST]
+        assert [path.name for path in folder.iterdir()] == [INDEX]
 
 
 class TestTeacherAndDictionary:
@@ -279,7 +279,7 @@ class TestWhatCanBeWrong:
         ["", "[]", "{}", '{"format": "other"}', f'{{"format": "{FORMAT}", "models": [{{}}]}}'],
     )
     def test_a_damaged_manifest(self, folder, content):
-        (folder / MANIFEST).write_text(content)
+        (folder / INDEX).write_text(content)
         with pytest.raises(WeightsError, match="is damaged"):
             available_models(folder)
 

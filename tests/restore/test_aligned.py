@@ -12,8 +12,8 @@ from PIL import Image
 from faceskd.commands.restore import main
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.images import write_image
-from faceskd.restore.aligned import AlignedFaces, restore_jobs
-from faceskd.restore.plan import plan_jobs
+from faceskd.restore.plan import plan_inputs
+from faceskd.restore.stream import AlignedFaces, restore_inputs
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ class TestNames:
     def plan(self, inbox, out, *names):
         for name in names:
             write_image(inbox / name, noise(4, 4, 3))
-        return {job.source: job.name for job in plan_jobs(inbox, out)}
+        return {input_file.source: input_file.name for input_file in plan_inputs(inbox, out)}
 
     def test_sub_folders_are_kept(self, inbox, tmp_path):
         names = self.plan(inbox, tmp_path / "out", "a.png", "sub/a.png")
@@ -61,7 +61,7 @@ class TestNames:
         for stem in stems:
             for suffix in suffixes:
                 (inbox / (stem + suffix)).touch()
-        outputs = [job.name.casefold() for job in plan_jobs(inbox, out)]
+        outputs = [input_file.name.casefold() for input_file in plan_inputs(inbox, out)]
         assert len(set(outputs)) == len(outputs) == len(list(inbox.iterdir()))
 
     def test_results_below_the_inputs_are_no_inputs(self, inbox):
@@ -76,13 +76,13 @@ class TestNames:
         write_image(inbox / "a.png", noise(4, 4, 3))
         write_image(inbox / "restored_imgs/a.png", noise(4, 4, 3))
         write_image(inbox / "cmp/a_00.png", noise(4, 4, 3))
-        jobs = plan_jobs(inbox, inbox, folders=("restored_imgs", "cmp"))
-        assert [job.source for job in jobs] == ["a.png"]
+        inputs = plan_inputs(inbox, inbox, folders=("restored_imgs", "cmp"))
+        assert [input_file.source for input_file in inputs] == ["a.png"]
 
     def test_a_single_file(self, inbox, tmp_path):
         write_image(inbox / "a.jpg", noise(4, 4, 3))
-        (job,) = plan_jobs(inbox / "a.jpg", tmp_path / "out")
-        assert (job.source, job.name) == ("a.jpg", "a")
+        (input_file,) = plan_inputs(inbox / "a.jpg", tmp_path / "out")
+        assert (input_file.source, input_file.name) == ("a.jpg", "a")
 
 
 class TestFolder:
@@ -92,14 +92,14 @@ class TestFolder:
             write_image(inbox / f"{index}.png", np.full((32, 32, 3), 50 * index, np.uint8))
         (inbox / "sub/broken.jpg").write_bytes(b"\xff\xd8 no image")
         (inbox / "sub/empty.png").touch()
-        results = restore_jobs(restorer, plan_jobs(inbox, out), out, AlignedFaces())
+        results = restore_inputs(restorer, plan_inputs(inbox, out), out, AlignedFaces())
         assert len(results) == 7
         assert files(out) == [f"{index}.png" for index in range(5)]
         for index in range(5):
             assert (np.asarray(Image.open(out / f"{index}.png")) == 50 * index).all()
         table = rows(out)
         assert table["sub/broken.jpg"]["status"] == "unreadable"
-        assert "empty" in table["sub/empty.png"]["detail"]
+        assert "empty" in table["sub/empty.png"]["message"]
         assert [table[f"{index}.png"]["status"] for index in range(5)] == ["ok"] * 5
 
     def test_faces_of_several_files_share_a_batch(self, restorer, inbox, tmp_path, monkeypatch):
@@ -113,7 +113,7 @@ class TestFolder:
 
         monkeypatch.setattr(restorer, "restore_lr", spy)
         restorer.batch_size = 4
-        restore_jobs(restorer, plan_jobs(inbox, tmp_path / "o"), tmp_path / "o", AlignedFaces())
+        restore_inputs(restorer, plan_inputs(inbox, tmp_path / "o"), tmp_path / "o", AlignedFaces())
         assert sizes == [4, 1]
 
     def test_a_result_that_cannot_be_written_is_reported(self, restorer, inbox, tmp_path):
@@ -122,7 +122,7 @@ class TestFolder:
         write_image(inbox / "sub/b.png", noise(32, 32, 3))
         out.mkdir()
         (out / "sub").write_text("a file where a folder has to be")
-        results = restore_jobs(restorer, plan_jobs(inbox, out), out, AlignedFaces())
+        results = restore_inputs(restorer, plan_inputs(inbox, out), out, AlignedFaces())
         assert [result.status for result in results] == ["ok", "unwritable"]
         assert files(out) == ["a.png"]
 
@@ -130,13 +130,13 @@ class TestFolder:
         write_image(inbox / "a.png", noise(32, 32, 3))
         (tmp_path / "out").write_text("")
         with pytest.raises(FaceskdError, match="cannot write to the folder"):
-            restore_jobs(
-                restorer, plan_jobs(inbox, tmp_path / "out"), tmp_path / "out", AlignedFaces()
+            restore_inputs(
+                restorer, plan_inputs(inbox, tmp_path / "out"), tmp_path / "out", AlignedFaces()
             )
 
     def test_impossible_settings(self, restorer, tmp_path):
         with pytest.raises(ConfigError, match="at least 1"):
-            restore_jobs(restorer, [], tmp_path, AlignedFaces(), workers=0)
+            restore_inputs(restorer, [], tmp_path, AlignedFaces(), workers=0)
 
 
 class TestCommand:

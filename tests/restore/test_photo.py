@@ -11,7 +11,7 @@ from PIL import Image, ImageCms, ImageOps
 from faceskd.common.errors import ConfigError, ImageError
 from faceskd.faces.align import warp
 from faceskd.portraits import render_portrait
-from faceskd.restore.detail import SIZE, frame_size
+from faceskd.restore.octaves import SIZE, frame_size
 from faceskd.restore.photo import (
     PhotoSettings,
     add_detail,
@@ -129,12 +129,12 @@ class TestFaces:
         settings = PhotoSettings(scale=1)
         (face,) = find_faces(blurred, Known((256, 256, 257)), settings)
         assert (face.status, lr_faces(blurred, [face])) == ("large", [])
-        assert "257 px across" in face.detail
+        assert "257 px across" in face.message
         np.testing.assert_array_equal(put_back(blurred, [face], settings), blurred)
 
     def test_sharp_faces_are_left_and_said(self, sharp):
         (face,) = find_faces(sharp, Known(CENTRE), PhotoSettings(scale=1))
-        assert face.status == "sharp" and "sharp" in face.detail
+        assert face.status == "sharp" and "sharp" in face.message
         assert face.size == pytest.approx(SIDE, abs=0.01)
 
     def test_only_the_face_nearest_to_the_centre(self, blurred):

@@ -14,11 +14,11 @@ from faceskd.commands.restore import main
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import read_image, write_image
 from faceskd.portraits import render_portrait
-from faceskd.restore.aligned import restore_jobs
 from faceskd.restore.photo import PhotoSettings
 from faceskd.restore.photos import WholePhotos
-from faceskd.restore.plan import plan_jobs
+from faceskd.restore.plan import plan_inputs
 from faceskd.restore.restorer import Restorer
+from faceskd.restore.stream import restore_inputs
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def files(folder):
 def restore(inbox, out, *frames, batch_size=8, **options):
     restorer = Restorer(Nearest(), precision="fp32", batch_size=batch_size)
     task = WholePhotos(Known(*frames), PhotoSettings(), **options)
-    jobs = plan_jobs(inbox, out, folders=task.folders, suffixes=task.suffixes)
-    return restore_jobs(restorer, jobs, out, task)
+    inputs = plan_inputs(inbox, out, folders=task.folders, suffixes=task.suffixes)
+    return restore_inputs(restorer, inputs, out, task)
 
 
 FRAMES = ((128, 125, 120), (60, 60, 50), (128, 128, 400))
@@ -80,7 +80,7 @@ class TestFolder:
         ]
         assert [float(first[key]) for key in ("x1", "y1", "x2", "y2")] == [68, 65, 188, 185]
         assert (large["status"], large["output"]) == ("large", "")
-        assert "400 px across" in large["detail"]
+        assert "400 px across" in large["message"]
 
     @pytest.mark.parametrize("batch_size", [1, 3])
     def test_batches_change_nothing(self, inbox, tmp_path, batch_size):
@@ -119,7 +119,7 @@ class TestFolder:
         assert statuses.pop("broken.jpg") == "unreadable"
         assert statuses.pop("wide.png") == "unreadable"
         assert set(statuses) == {"a.jpg", "sub/b.png"}
-        assert any("1200x600 pixels" in result.detail for result in results)
+        assert any("1200x600 pixels" in result.message for result in results)
 
 
 class TestCommand:

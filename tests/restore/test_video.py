@@ -58,7 +58,9 @@ class TestTracking:
         truth = [sighting(x) for x in path]
         track = Track(
             {
-                n: Sighting(s.box, s.landmarks + rng.normal(0, 1, (5, 2)), s.weights, s.size)
+                n: Sighting(
+                    s.box, s.landmarks + rng.normal(0, 1, (5, 2)), s.missing_octaves, s.size
+                )
                 for n, s in enumerate(truth)
             }
         )
@@ -78,7 +80,7 @@ class TestTracking:
 
     def test_what_it_lacks_is_one_for_all_frames(self):
         track = Track({n: sighting(50, lacks=lacks) for n, lacks in enumerate((0, 0.4, 1))})
-        np.testing.assert_array_equal(track.weights, [0.4] * 4)
+        np.testing.assert_array_equal(track.missing_octaves, [0.4] * 4)
         assert track.size == 80
 
     def test_overlap(self):

@@ -120,7 +120,7 @@ def test_the_plan_of_the_release_composes(tmp_path):
         cfg = compose(stage.command, list(stage.overrides))
         if stage.command == "train":
             assert cfg.steps % cfg.data.steps_per_epoch == 0
-            assert cfg.data.augment._target_.endswith("Steps")
-            assert cfg.data.degradation._target_.endswith("Either")
+            assert cfg.data.augment._target_.endswith("Compose")
+            assert cfg.data.degradation._target_.endswith("RandomChoice")
             engines[cfg.engine._target_.removeprefix("faceskd.engine.")].add(stage.name)
     assert engines == ENGINES

@@ -1,7 +1,7 @@
 """Augmentation of HR faces and their component boxes, seeded by the caller.
 
-`conf/augment/default.yaml` is `Augment` alone. `strong.yaml` is `Steps` of several, some of which
-(`mixing`, `morph`) use other faces, too. Boxes move with the pixels of their face.
+`conf/augment/default.yaml` is `SimilarityJitter` alone. `strong.yaml` is `Compose` of several, some
+of which (`mixing`, `morph`) use other faces, too. Boxes move with the pixels of their face.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Augmentation(Protocol):
 
 
 @dataclass(frozen=True)
-class Augment:
+class SimilarityJitter:
     """Mirror, small similarity transform, gain of the colours.
 
     Attributes:
@@ -132,14 +132,14 @@ class Warp:
         probability: that it happens.
         coarse: standard deviation at nodes 1/4 of the face apart, pixels of 256.
         fine: the same, at nodes 1/8 of it apart.
-        detail: the same, at nodes 1/16 of it apart.
+        finest: the same, at nodes 1/16 of it apart.
         asymmetry: share of the variance that is opposite in the two halves of the face.
     """
 
     probability: float = 0.6
     coarse: float = 3.5
     fine: float = 1.2
-    detail: float = 0.0
+    finest: float = 0.0
     asymmetry: float = 0.3
 
     def __call__(
@@ -153,7 +153,7 @@ class Warp:
         if rng.random() >= self.probability:
             return hr, boxes
         side = hr.shape[0]
-        levels = {4: self.coarse, 8: self.fine, 16: self.detail}
+        levels = {4: self.coarse, 8: self.fine, 16: self.finest}
         field = np.zeros((side, side, 2), np.float32)
         for cells, size in levels.items():
             if size:
@@ -171,7 +171,7 @@ class Warp:
         return between[cell // 2 :, cell // 2 :][:side, :side].astype(np.float32)
 
 
-class Steps:
+class Compose:
     """Several augmentations, one after another.
 
     Args:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from faceskd.common.config import compose, instantiate
 from faceskd.common.errors import ConfigError
-from faceskd.data.augment.geometry import Augment, Steps, Tone, Warp, displace, mirror, similarity
+from faceskd.data.augment.geometry import (
+    Compose,
+    SimilarityJitter,
+    Tone,
+    Warp,
+    displace,
+    mirror,
+    similarity,
+)
 from faceskd.faces.components import COMPONENTS, MIRRORED
 
 COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [200, 200, 30]], np.uint8)
@@ -65,7 +73,7 @@ def test_boxes_follow_the_pixels(angle, scale, shift):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_boxes_follow_through_all_of_it(seed):
-    augment = Augment(flip=0.5, jitter=1.0, rotate=8, scale=0.1, shift=8, colour=0.0)
+    augment = SimilarityJitter(flip=0.5, jitter=1.0, rotate=8, scale=0.1, shift=8, colour=0.0)
     face, boxes = augment(painted(), BOXES, np.random.default_rng(seed))
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     found = [find(face, colour)[0] for colour in COLOURS]
@@ -83,13 +91,15 @@ def test_the_identity_transform_changes_nothing():
 
 def test_probability_0_leaves_everything_as_it_is():
     face = painted()
-    changed, boxes = Augment(flip=0, jitter=0, colour=0)(face, BOXES, np.random.default_rng(0))
+    changed, boxes = SimilarityJitter(flip=0, jitter=0, colour=0)(
+        face, BOXES, np.random.default_rng(0)
+    )
     np.testing.assert_array_equal(changed, face)
     np.testing.assert_array_equal(boxes, BOXES)
 
 
 def test_probability_1_always_mirrors():
-    augment = Augment(flip=1, jitter=0, colour=0)
+    augment = SimilarityJitter(flip=1, jitter=0, colour=0)
     for seed in range(5):
         face, _ = augment(painted(), BOXES, np.random.default_rng(seed))
         np.testing.assert_array_equal(face, painted()[:, ::-1])
@@ -97,7 +107,7 @@ def test_probability_1_always_mirrors():
 
 
 def test_half_of_the_faces_are_mirrored():
-    augment = Augment(flip=0.5, jitter=0, colour=0)
+    augment = SimilarityJitter(flip=0.5, jitter=0, colour=0)
     tiny = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
     mirrored = [
         (augment(tiny, BOXES, np.random.default_rng(seed))[0] != tiny).any() for seed in range(300)
@@ -107,7 +117,7 @@ def test_half_of_the_faces_are_mirrored():
 
 def test_colour_is_a_gain_within_its_limit():
     grey = np.full((8, 8, 3), 100, np.uint8)
-    augment = Augment(flip=0, jitter=0, colour=0.08)
+    augment = SimilarityJitter(flip=0, jitter=0, colour=0.08)
     changed = [augment(grey, BOXES, np.random.default_rng(seed))[0] for seed in range(100)]
     gains = np.array([face[0, 0] for face in changed]) / 100
     assert all((face == face[0, 0]).all() for face in changed)
@@ -117,7 +127,7 @@ def test_colour_is_a_gain_within_its_limit():
 
 
 def test_the_generator_alone_decides():
-    augment = Augment()
+    augment = SimilarityJitter()
     first, again, other = (
         augment(painted(), BOXES, np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
@@ -128,7 +138,7 @@ def test_the_generator_alone_decides():
 
 def test_what_came_in_is_not_changed():
     face, boxes = painted(), BOXES.copy()
-    Augment(flip=1, jitter=1)(face, boxes, np.random.default_rng(0))
+    SimilarityJitter(flip=1, jitter=1)(face, boxes, np.random.default_rng(0))
     np.testing.assert_array_equal(face, painted())
     np.testing.assert_array_equal(boxes, BOXES)
 
@@ -230,7 +240,7 @@ class TestWarp:
         assert np.abs(fields).max() < 3
 
     @pytest.mark.parametrize(
-        ("level", "alike"), [("coarse", 0.9), ("fine", 0.6), ("detail", 0.0)], ids=str
+        ("level", "alike"), [("coarse", 0.9), ("fine", 0.6), ("finest", 0.0)], ids=str
     )
     def test_each_level_moves_what_is_of_its_size(self, level, alike):
         """Two points 20 px apart: a coarse displacement moves them alike, details do not."""
@@ -270,20 +280,20 @@ class TestWarp:
 
 class TestSteps:
     def test_are_done_in_their_order_with_one_generator(self):
-        first, second = Augment(flip=1, jitter=1), Tone()
-        face, boxes = Steps(a=first, b=second)(painted(), BOXES, np.random.default_rng(5))
+        first, second = SimilarityJitter(flip=1, jitter=1), Tone()
+        face, boxes = Compose(a=first, b=second)(painted(), BOXES, np.random.default_rng(5))
         rng = np.random.default_rng(5)
         expected = second(*first(painted(), BOXES, rng), rng)
         np.testing.assert_array_equal(face, expected[0])
         np.testing.assert_array_equal(boxes, expected[1])
 
     def test_none_is_left_out(self):
-        face, _ = Steps(a=None)(painted(), BOXES, np.random.default_rng(5))
+        face, _ = Compose(a=None)(painted(), BOXES, np.random.default_rng(5))
         np.testing.assert_array_equal(face, painted())
 
     def test_what_is_no_step_is_refused(self):
         with pytest.raises(ConfigError, match="the step 'tone' as an augmentation, got 3"):
-            Steps(tone=3)
+            Compose(tone=3)
 
 
 def strong(*overrides):

@@ -6,7 +6,7 @@ from helpers.aligned_faces import BOXES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faceskd.data.augment.geometry import Augment
+from faceskd.data.augment.geometry import SimilarityJitter
 from faceskd.data.augment.mixing import PARTS, Background, Exchange, box_window, face_window
 from faceskd.data.augment.morph import Morph
 from faceskd.data.dataset import FaceDataset
@@ -166,12 +166,12 @@ class TestInADataset:
         np.testing.assert_array_equal(mixed.cache[0].transpose(2, 0, 1), (before * 255).round())
 
     def test_the_default_draws_what_it_always_drew(self, prepared_faces):
-        """`Augment` takes its chances from the generator alone, and gives the rest to eq. 8."""
-        item = self.dataset(prepared_faces, Augment())[4, 2]
+        """`SimilarityJitter` draws from the generator first, and eq. 8 draws after it."""
+        item = self.dataset(prepared_faces, SimilarityJitter())[4, 2]
         rng = np.random.default_rng((3, 4, 2))
         plain = self.dataset(prepared_faces, None)[2]
         face = (plain["hr"].numpy() * 255).round().astype(np.uint8).transpose(1, 2, 0)
-        expected, boxes = Augment()(face, plain["boxes"].numpy(), rng)
+        expected, boxes = SimilarityJitter()(face, plain["boxes"].numpy(), rng)
         np.testing.assert_array_equal(
             (item["hr"].numpy() * 255).round(), expected.transpose(2, 0, 1)
         )

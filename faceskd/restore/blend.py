@@ -1,6 +1,6 @@
 """Faces back into their photo.
 
-What is pasted is not a face but what restoring adds to it (`faceskd.restore.detail`). The pixels
+What is added is not a face but what restoring adds to it (`faceskd.restore.octaves`). The pixels
 of the photo are never resampled, and where nothing is added nothing changes. No edge shows, because
 the addition fades to zero towards its border and holds neither light nor colour. Coordinates are
 """
@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from faceskd.faces.align import transform_points
-from faceskd.restore.detail import SIZE, fade, frame_size
+from faceskd.restore.octaves import SIZE, fade, frame_size
 
 
-def paste(canvas: np.ndarray, faces: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+def add_faces(canvas: np.ndarray, faces: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
     """Add to faces in a picture, in place; where their frames overlap, none is added to twice.
 
     Args:

@@ -5,8 +5,8 @@ not laid over the photo: the face is taken apart into octaves of spatial frequen
 comes from the network only as far as the photo lacks it.
 
 Sharp faces are much alike: relative to the octave of 8 to 16 px, the amplitude of each finer
-octave varies little from one to another (`SHARP`). How far a face falls short of that tells what
-blur and enlargement have taken from it, whatever its size in pixels.
+octave varies little from one to another (`SHARP_FACES`). How far a face falls short of that tells
+what blur and enlargement have taken from it, whatever its size in pixels.
 """
 
 from functools import cache
@@ -23,7 +23,7 @@ SIZE = 256
 OCTAVES = (8, 16, 32, 64, 128, 256)
 """Limits of the octaves. A detail of `n` px is one that a face of `n` px across can just hold."""
 
-SHARP = (0.69, 0.50, 0.36, 0.25)
+SHARP_FACES = (0.69, 0.50, 0.36, 0.25)
 """Amplitudes of the last four octaves, over that of the first, in sharp faces.
 
 Medians of 551 photographs of 256 px (`tools/measure_sharp_faces.py`); of each, 98 % lie between
@@ -124,7 +124,7 @@ def frame_size(matrix: np.ndarray) -> float:
 def _shares(face: np.ndarray) -> np.ndarray:
     """The amplitudes of the last four octaves of a face, over those of a sharp one, (4,)."""
     first, *rest = octave_amplitudes(face)
-    return np.array(rest) / np.maximum(np.array(SHARP) * first, 1e-6)
+    return np.array(rest) / np.maximum(np.array(SHARP_FACES) * first, 1e-6)
 
 
 def _falling(shares: np.ndarray) -> np.ndarray:

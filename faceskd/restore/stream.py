@@ -21,7 +21,7 @@ from faceskd.data.manifest import OK
 from faceskd.data.picture import UNREADABLE
 from faceskd.faces.lr_faces import to_lr
 from faceskd.reporting.tables import write_csv
-from faceskd.restore.plan import Job
+from faceskd.restore.plan import InputFile
 from faceskd.restore.restorer import Restorer
 
 RESULTS = "results.csv"
@@ -37,13 +37,13 @@ class Result:
         source: the input, relative to the folder of inputs.
         status: "ok"; of whole photos also what `faceskd.restore.photo.PhotoFace.status` says, or
             "no_face"; "unreadable" or "unwritable" for failures.
-        detail: a sentence for the user; empty when all is well.
+        message: a sentence for the user; empty when all is well.
         output: the restored face, relative to the folder of results; empty where there is none.
     """
 
     source: str
     status: str = OK
-    detail: str = ""
+    message: str = ""
     output: str = ""
 
 
@@ -52,12 +52,12 @@ class Read:
     """An input, read: the faces that the network is to restore, and what writing will need.
 
     Attributes:
-        job: where it comes from.
+        input_file: where it comes from.
         lr: RGB uint8 (32, 32, 3) each.
         state: known to the task alone.
     """
 
-    job: Job
+    input_file: InputFile
     lr: Sequence[np.ndarray]
     state: Any = None
 
@@ -75,7 +75,7 @@ class Task(Protocol):
     suffixes: tuple[str, ...]
     ahead: int
 
-    def read(self, job: Job) -> Read:
+    def read(self, input_file: InputFile) -> Read:
         """Read an input; a FaceskdError makes it unreadable."""
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
@@ -89,20 +89,20 @@ class AlignedFaces:
     suffixes: tuple[str, ...] = (".png",)
     ahead = 64
 
-    def read(self, job: Job) -> Read:
+    def read(self, input_file: InputFile) -> Read:
         """The largest central square of an image, resized."""
-        return Read(job, [to_lr(read_image(job.path))])
+        return Read(input_file, [to_lr(read_image(input_file.path))])
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write the face."""
-        output = f"{read.job.name}.png"
+        output = f"{read.input_file.name}.png"
         write_image(out / output, restored[0])
-        return [Result(read.job.source, output=output)]
+        return [Result(read.input_file.source, output=output)]
 
 
-def restore_jobs(
+def restore_inputs(
     restorer: Restorer,
-    jobs: list[Job],
+    inputs: list[InputFile],
     out: Path | str,
     task: Task,
     *,
@@ -113,7 +113,7 @@ def restore_jobs(
 
     Args:
         restorer: what restores the faces.
-        jobs: from `plan_jobs`.
+        inputs: from `plan_inputs`.
         out: the folder of results.
         task: how files are read and written.
         workers: threads that read and write.
@@ -136,8 +136,8 @@ def restore_jobs(
 
     with ThreadPoolExecutor(workers) as readers, ThreadPoolExecutor(workers) as writers:
         writes: deque[Future[list[Result]]] = deque()
-        inputs = _read_ahead(readers, task, jobs, on_failure=done)
-        for group in _groups(inputs, restorer.batch_size, task.ahead):
+        decoded = _read_ahead(readers, task, inputs, on_failure=done)
+        for group in _groups(decoded, restorer.batch_size, task.ahead):
             restored = iter(restorer.restore_lr([face for read in group for face in read.lr]))
             for read in group:
                 faces = [next(restored) for _ in read.lr]
@@ -154,24 +154,24 @@ def restore_jobs(
 def _read_ahead(
     pool: ThreadPoolExecutor,
     task: Task,
-    jobs: list[Job],
+    inputs: list[InputFile],
     *,
     on_failure: Callable[[list[Result]], None],
 ) -> Iterator[Read]:
     """All inputs that can be read, in order, `task.ahead` of them in advance."""
-    waiting = iter(jobs)
-    reading: deque[tuple[Job, Future[Read]]] = deque()
+    waiting = iter(inputs)
+    reading: deque[tuple[InputFile, Future[Read]]] = deque()
     while True:
-        while len(reading) < task.ahead and (job := next(waiting, None)) is not None:
-            reading.append((job, pool.submit(task.read, job)))
+        while len(reading) < task.ahead and (input_file := next(waiting, None)) is not None:
+            reading.append((input_file, pool.submit(task.read, input_file)))
         if not reading:
             return
-        job, future = reading.popleft()
+        input_file, future = reading.popleft()
         try:
             yield future.result()
         except FaceskdError as error:
-            detail = str(error).removeprefix(f"{job.path.name}: ")
-            on_failure([Result(job.source, UNREADABLE, detail)])
+            message = str(error).removeprefix(f"{input_file.path.name}: ")
+            on_failure([Result(input_file.source, UNREADABLE, message)])
 
 
 def _groups(inputs: Iterator[Read], faces: int, ahead: int) -> Iterator[list[Read]]:
@@ -190,4 +190,4 @@ def _write(task: Task, read: Read, restored: Sequence[np.ndarray], out: Path) ->
     try:
         return task.write(read, restored, out)
     except (FaceskdError, OSError) as error:
-        return [Result(read.job.source, UNWRITABLE, str(error))]
+        return [Result(read.input_file.source, UNWRITABLE, str(error))]

@@ -1,4 +1,4 @@
-"""Measure `faceskd.restore.detail.SHARP`: the octaves of sharp faces.
+"""Measure `faceskd.restore.octaves.SHARP_FACES`: the octaves of sharp faces.
 
     python tools/measure_sharp_faces.py FACES/train
 
@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from faceskd.common.images import list_images, read_image
-from faceskd.restore.detail import OCTAVES, octave_amplitudes
+from faceskd.restore.octaves import OCTAVES, octave_amplitudes
 
 PERCENTILES = (1, 5, 50, 95, 99)
 
