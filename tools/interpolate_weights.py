@@ -5,7 +5,7 @@
 
 Network interpolation (Wang et al., "ESRGAN", ECCV Workshops 2018, section 3.4): (1 - share) times
 the first weights plus share times the second, for a second training that started from the first.
-Measure what comes out: of students it was what both can do, of teachers not (docs/quality.md).
+Measure what comes out: of students it was what both can do, of teachers not (docs/log.md).
 """
 
 import argparse
