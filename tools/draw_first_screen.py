@@ -1,10 +1,10 @@
-"""Draw README's first pictures, of faces that anyone may show.
+"""Draw the two pictures at the top of README, from faces that are free to show.
 
     python tools/draw_first_screen.py --out docs
 
-The astronaut Eileen Collins, by NASA, in the public domain, as scikit-image brings her, and
-synthetic portraits. docs/faces.png: aligned faces, degraded as in eq. 8, restored. docs/photo.png:
-a photo too small to see much in, before and after.
+The faces are NASA's public-domain portrait of Eileen Collins, which scikit-image contains, and
+synthetic portraits. docs/faces.png shows aligned faces, degraded by eq. 8, and restored.
+docs/photo.png shows a very small photo before and after restoration.
 """
 
 import argparse
@@ -28,10 +28,10 @@ from faceskd.reporting.pictures import image_grid
 
 SIZE = 256
 SMALL_FACE = 36.0
-"""Width of the face in the small photo, px."""
+"""Width of the face in the small photo, in px."""
 SCALE = 6
 PORTRAITS = (3, 5)
-"""Which of the synthetic portraits are shown."""
+"""Indices of the synthetic portraits that are shown."""
 
 Pictures = Sequence[np.ndarray] | np.ndarray
 
@@ -45,7 +45,7 @@ def main(out: Path, weights: Path | None) -> None:
 
 
 def draw_faces(photos: list[np.ndarray], restorer: Restorer) -> np.ndarray:
-    """A row a face: LR, bicubic, restored, HR."""
+    """One row for each face: LR, bicubic, restored, HR."""
     detector, crop, degrade = MTCNNDetector(), SimilarityCrop(), Eq8()
     hr = [crop(photo, detector.detect(photo)[0], SIZE)[0] for photo in photos]
     lr = [degrade(face, np.random.default_rng(index)) for index, face in enumerate(hr)]
@@ -60,7 +60,7 @@ def draw_faces(photos: list[np.ndarray], restorer: Restorer) -> np.ndarray:
 
 
 def draw_photo(photo: np.ndarray, restorer: Restorer) -> np.ndarray:
-    """The photo shrunk and enlarged again: by Lanczos, with its face restored, and the original."""
+    """Shrink the photo, then show it enlarged by Lanczos, restored, and as it was."""
     face = MTCNNDetector().detect(photo)[0]
     side = SCALE * round(photo.shape[0] * SMALL_FACE / face.width / SCALE)
     small = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
@@ -95,6 +95,6 @@ def _tensors(images: Pictures) -> Tensor:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Draw README's first pictures.")
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--weights", type=Path, help="default: those of the package")
+    parser.add_argument("--weights", type=Path, help="default: the package's student")
     options = parser.parse_args()
     main(options.out, options.weights)

@@ -2,11 +2,11 @@
 
     python tools/fit_component_boxes.py
 
-The constants must serve real faces, and a mean over many is what they should agree with. Two mean
-shapes of the 68-point scheme are published, here without the jaw (points 17 to 67) and rounded:
-dlib's (get_face_chip_details, Boost licence) and OpenFace's (align_dlib, Apache-2.0). Each is
-expressed in its own frame (eye to eye across, eyes to mouth down), and the two are averaged. How
-well the result agrees face by face is tested on synthetic portraits in tests/test_components.py.
+The constants are fitted to the average face. Two mean shapes of the 68-point scheme are published:
+dlib's (get_face_chip_details, Boost licence) and OpenFace's (align_dlib, Apache-2.0). Both are
+given below without the jaw (points 17 to 67), rounded. Each is fitted in its own coordinates (x
+from eye to eye, y from the eyes to the mouth), and the two results are averaged.
+tests/faces/test_components.py checks the result on synthetic portraits.
 """
 
 import numpy as np
@@ -123,14 +123,14 @@ JAW_POINTS = 17
 
 
 def mean_shapes() -> np.ndarray:
-    """Both mean shapes, (2, 68, 2), y down, in units of their own; the jaw is left at zero."""
+    """Both mean shapes, (2, 68, 2), y downwards, each in its own units. The jaw points are zero."""
     shapes = np.zeros((2, 68, 2))
     shapes[:, JAW_POINTS:] = DLIB, OPENFACE
     return shapes
 
 
 def fit(shape: np.ndarray) -> dict[str, tuple[float, float, float]]:
-    """What `FITTED` would be for one 68-point shape, (68, 2)."""
+    """The constants that fit one 68-point shape (68, 2), in the form of `FITTED`."""
     anchors, across, down, units = face_frame(five_points(shape).astype(float))
     constants = {}
     for name, anchor, unit in zip(COMPONENTS, anchors, units, strict=True):

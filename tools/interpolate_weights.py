@@ -1,11 +1,12 @@
-"""Between two trainings of one network: its fidelity from the first, its texture from the second.
+"""Mix the weights of two trainings of a student: a weighted mean.
 
     python tools/interpolate_weights.py runs/release/lite_m/weights.safetensors \
         runs/release/lite_m_texture/weights.safetensors --share 0.9 --out lite_m.safetensors
 
-Network interpolation (Wang et al., "ESRGAN", ECCV Workshops 2018, section 3.4): (1 - share) times
-the first weights plus share times the second, for a second training that started from the first.
-Measure what comes out: of students it was what both can do, of teachers not (docs/log.md).
+Network interpolation (Wang et al., "ESRGAN", ECCV Workshops 2018, section 3.4): the result is
+(1 - share) times the first weights plus share times the second. The second training must have
+started from the first. If the second added texture, the share trades PSNR for texture. Evaluate
+the result: mixtures of students worked well, mixtures of teachers did not (docs/log.md).
 """
 
 import argparse
@@ -28,25 +29,29 @@ from faceskd.models.weights import (
 
 
 def interpolate(first: Path | str, second: Path | str, *, share: float, out: Path | str) -> None:
-    """Write a student between two.
+    """Write the weighted mean of two weights files.
 
     Args:
-        first, second: weights of one architecture.
-        share: of the second, in [0, 1].
+        first, second: weights files of the same architecture.
+        share: weight of the second, in [0, 1].
+        out: the weights file to write.
 
     Raises:
-        ConfigError: a share outside [0, 1], or teachers: what lies between two was worse than both.
-        WeightsError: a file is missing or damaged, or they are of two architectures.
+        ConfigError: the share is outside [0, 1], or the networks are teachers, whose mixtures were
+            worse than both.
+        WeightsError: a file is missing or damaged, or the architectures differ.
     """
     if not 0 <= share <= 1:
         raise ConfigError(f"expected a share in [0, 1], got {share}")
     start, end = read_weights(first), read_weights(second)
     if start.config != end.config:
-        raise WeightsError(f"{first} and {second} are of two architectures: nothing lies between")
+        raise WeightsError(
+            f"expected weights of one architecture, got those of two: {first} and {second}"
+        )
     check_state(start.state, end.state, f"{second} has other weights than {first}")
     network = build_network(without_files(end.config))
     if isinstance(network, Teacher):
-        raise ConfigError(f"expected two trainings of a student, got a teacher's: {second}")
+        raise ConfigError(f"expected weights of a student, got weights of a teacher: {second}")
     between = {name: _mix(value, end.state[name], share) for name, value in start.state.items()}
     load_state(network, between, f"{first} and {second}")
     note = {"first": start.metadata.get("name"), "share_of_second": share}
@@ -63,7 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Interpolate the weights of two trainings.")
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
-    parser.add_argument("--share", type=float, required=True, help="of the second, 0 to 1")
+    parser.add_argument(
+        "--share", type=float, required=True, help="weight of the second file, 0 to 1"
+    )
     parser.add_argument("--out", type=Path, required=True)
     try:
         interpolate(**vars(parser.parse_args()))

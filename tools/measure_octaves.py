@@ -1,9 +1,9 @@
-"""Measure `faceskd.restore.octaves.SHARP_FACES`: the octaves of sharp faces.
+"""Measure how much detail sharp faces have in each octave (`faceskd.restore.octaves.SHARP_FACES`).
 
-    python tools/measure_sharp_faces.py FACES/train
+    python tools/measure_octaves.py FACES/train
 
-FACES is a folder that `faceskd prepare` wrote from sharp photographs, in which faces have 256 px
-or more.
+FACES is a folder that `faceskd prepare` wrote. Its photos must be sharp, with faces of at least
+256 px.
 """
 
 import sys
@@ -17,7 +17,7 @@ PERCENTILES = (1, 5, 50, 95, 99)
 
 
 def main(folder: str) -> None:
-    """Print the percentiles of each octave's amplitude over that of the first."""
+    """Print percentiles of the amplitude of each octave, divided by that of the first octave."""
     amplitudes = np.array([octave_amplitudes(read_image(path)) for path in list_images(folder)])
     ratios = amplitudes[:, 1:] / amplitudes[:, :1]
     print(f"{len(ratios)} faces; percentiles {PERCENTILES}")

@@ -1,11 +1,12 @@
-"""Which loss leads to the person? What faces gain in identity that follow its gradient a little.
+"""Which loss sees errors of identity? Follow its gradient for a few steps and measure the gain.
 
     python tools/probe_losses.py FACES faceskd/pretrained/teacher.safetensors --face-model ONNX
 
-FACES is a folder that `faceskd prepare` wrote. The SR faces of a network take four steps down the
-gradient of each loss of probe_losses.yaml, each a change of 0.6 grey levels (root mean square),
-in the whole face and in parts of it; HR is what they are led to, so that this says which errors a
-loss minds, not which a network can learn to avoid. Face recognition only measures here.
+FACES is a folder that `faceskd prepare` wrote. For each loss of probe_losses.yaml, the SR faces of
+a network take four steps along the negative gradient towards HR. Each step changes a face by 0.6
+grey levels (root mean square), in the whole face or in one part of it. The gain in identity shows
+which errors the loss sees. It does not show what a network can learn from the loss. The
+face-recognition network only measures; it is no loss.
 """
 
 import argparse
@@ -34,7 +35,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def follow(loss: Loss, sr: Tensor, hr: Tensor) -> Tensor:
-    """Images (B, 3, H, W) in [0, 1] after `STEPS` steps of `STEP`, each image by its own length."""
+    """Images (B, 3, H, W) in [0, 1] after `STEPS` gradient steps of size `STEP` (RMS)."""
     for _ in range(STEPS):
         point = sr.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(point, hr), point)
@@ -46,7 +47,7 @@ def follow(loss: Loss, sr: Tensor, hr: Tensor) -> Tensor:
 def probe(
     network: nn.Module, faces: Iterable[Any], losses: Mapping[str, Loss], identity: Identity
 ) -> dict[str, Tensor]:
-    """Identity that each face gains by each loss, and "start", what it had: (faces,) each."""
+    """Gain of identity of each face (faces,) for each loss; "start" holds the first value."""
     figures: dict[str, list[Tensor]] = {name: [] for name in ("start", *losses)}
     for batch in track(faces, "probing"):
         hr, landmarks = batch["hr"], batch["landmarks"]
@@ -61,23 +62,28 @@ def probe(
 
 
 def show(figures: dict[str, Tensor], losses: list[str], boxes: list[str]) -> None:
-    """Print means and their standard errors, one row a loss, one column a box."""
+    """Print means and standard errors: one row for each loss, one column for each box."""
     table = Table(Column("loss", no_wrap=True), *boxes)
     for loss in losses:
         gains = [figures[f"{loss} in {box}"] for box in boxes]
         cells = [f"{g.mean():+.4f} ± {g.std() / len(g) ** 0.5:.4f}" for g in gains]
         table.add_row(loss, *cells)
     start = figures["start"]
-    Console().print(f"identity at the start: {start.mean():.4f}, {len(start)} faces")
+    Console().print(f"initial identity: {start.mean():.4f}, mean of {len(start)} faces")
     Console().print(table)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Identity gained along gradients of losses.")
+    parser = argparse.ArgumentParser(description="Gain of identity along the gradients of losses.")
     parser.add_argument("faces", type=Path)
-    parser.add_argument("weights", type=Path, help="of the network whose SR faces are the start")
-    parser.add_argument("--face-model", type=Path, required=True, help="ONNX, see conf/evaluate")
-    parser.add_argument("--dictionary", type=Path, help="of a teacher")
+    parser.add_argument("weights", type=Path, help="network that makes the SR faces")
+    parser.add_argument(
+        "--face-model",
+        type=Path,
+        required=True,
+        help="ONNX file, see conf/evaluate.yaml",
+    )
+    parser.add_argument("--dictionary", type=Path, help="dictionary file of a teacher")
     parser.add_argument("--split", default="val")
     given = parser.parse_args()
     register_resolvers()
@@ -87,8 +93,8 @@ def main() -> None:
     try:
         if config.vgg.weights is None:
             raise ConfigError(
-                "expected vgg19_quarter_conv5_1.pth in the folder FACESKD_WEIGHTS: where random "
-                "features lead says nothing"
+                "expected pretrained VGG-19 weights, got none: set FACESKD_WEIGHTS to the folder "
+                "that holds vgg19_quarter_conv5_1.pth"
             )
         losses = {name: instantiate(loss) for name, loss in config.losses.items()}
         probes = {

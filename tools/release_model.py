@@ -1,15 +1,16 @@
-"""Put trained weights among the models that come with the package (`faceskd.pretrained`).
+"""Add a trained network or a dictionary to the models in the package (`faceskd.pretrained`).
 
     python tools/release_model.py runs/release/lite_m/weights.safetensors --name lite-m \
         --role student --metrics runs/release/lite_m/test/metrics.json --facts lite-m.yaml
 
-Networks are fused and rounded to fp16, which halves the file and costs nothing that can be
-seen (the card says how much); a teacher's encoder is kept as it is, for its dictionary knows it
-by its weights. METRICS is what `faceskd evaluate` wrote of these very weights. FACTS is a YAML
-file with what the card must say and no file knows: licence, task, data, starts_from, limits, bias.
+A network is fused and rounded to fp16, which halves the file. The difference is not visible; the
+card gives it in dB. A teacher's encoder stays unchanged, because its dictionary identifies the
+encoder by a checksum of its weights. METRICS is the file that `faceskd evaluate` wrote for exactly
+these weights. FACTS is a YAML file with the texts of the card: licence, task, data, starts_from,
+limits, bias (see tools/cards/).
 
-A dictionary is copied. `--recipe COMMAND` leaves one that is too large out of the package: the
-index then has its checksum, and the command that makes it.
+A dictionary is copied. If it is too large for the package, `--recipe COMMAND` leaves it out: the
+index then contains its checksum and the command that builds it.
 """
 
 import argparse
@@ -44,9 +45,9 @@ from faceskd.pretrained import FOLDER, FORMAT, INDEX, ROLES, PretrainedModel, av
 FACTS = ("licence", "task", "data", "starts_from", "limits", "bias")
 MOST_BYTES = {"student": 60e6, "teacher": 60e6, "dictionary": 60e6}
 LEAST_PSNR = 60.0
-"""dB between the images of fp16 and of fp32 weights: below what 8 bits show."""
+"""Lowest allowed PSNR, dB, between images of fp16 and fp32 weights: not visible in 8 bits."""
 LOCAL_SETTINGS = ("faces_folder", "methods", "weights_sha256")
-"""What metrics.json says of the machine's folders."""
+"""Entries of metrics.json that name local files; they are left out of the card."""
 
 
 def release(
@@ -61,21 +62,25 @@ def release(
     recipe: str = "",
     folder: Path | str = FOLDER,
 ) -> PretrainedModel:
-    """Write a model's file, its card and its entry of the index, in this order.
+    """Write the model's file, then its card, then its entry in the index.
 
     Args:
-        weights: what `faceskd train` or `faceskd dictionary` wrote.
-        facts: for the card; see `FACTS`.
-        metrics: a network's metrics.json.
-        method: the network's name there; default: the only one that is not bicubic.
-        dictionary: of a teacher, the name of its dictionary, which must have been released.
-        recipe: see above.
+        weights: the file that `faceskd train` or `faceskd dictionary` wrote.
+        name: name of the model in the package.
+        role: "student", "teacher" or "dictionary".
+        facts: texts of the card; the keys of `FACTS` are required.
+        metrics: metrics.json of the network; not for a dictionary.
+        method: name of the network in metrics.json; default: the only one that is not bicubic.
+        dictionary: name of the teacher's dictionary; it must have been released before.
+        recipe: command that builds a dictionary too large for the package.
+        folder: where the models lie; default: the package's folder.
 
     Raises:
-        FaceskdError: something is missing, too large, does not fit, or was measured of others.
+        FaceskdError: a text is missing, the file is too large, the dictionary does not match, or
+            the metrics were measured on other weights.
     """
     if recipe and role != "dictionary":
-        raise ConfigError(f"only a dictionary may be left out of the package, not a {role}")
+        raise ConfigError(f"expected a recipe for a dictionary only, got one for a {role}")
     missing = [fact for fact in FACTS if not facts.get(fact)]
     if missing or role not in ROLES:
         raise ConfigError(f"expected a role of {ROLES} and facts {FACTS}; missing: {missing}")
@@ -159,7 +164,7 @@ def _write_dictionary(weights: Path | str, path: Path | None) -> tuple[int, dict
 
 
 def _figures(weights: Path | str, metrics: Path | str | None, method: str | None) -> dict[str, Any]:
-    """What metrics.json says of the weights, with bicubic and HR beside."""
+    """The entries of metrics.json for these weights, for bicubic and for HR."""
     if metrics is None or not Path(metrics).is_file():
         raise ConfigError(f"expected the metrics.json of an evaluation, got {str(metrics)!r}")
     record = json.loads(Path(metrics).read_text(encoding="utf-8"))
@@ -170,7 +175,9 @@ def _figures(weights: Path | str, metrics: Path | str | None, method: str | None
         raise ConfigError(f"expected --method, one of {methods}, got {method!r}")
     measured = record["settings"].get("weights_sha256", {}).get(method)
     if measured != sha256(weights):
-        raise ConfigError(f"{str(metrics)!r} is not of these weights: evaluate {str(weights)!r}")
+        raise ConfigError(
+            f"{str(metrics)!r} was measured on other weights: evaluate {str(weights)!r} first"
+        )
     settings = {k: v for k, v in record["settings"].items() if k not in LOCAL_SETTINGS}
     shown = {name: record["metrics"][name] for name in (BICUBIC, method, HR)}
     figures = {name: round(value, 4) for name, value in shown[method]["values"].items()}
@@ -186,7 +193,7 @@ def _figures(weights: Path | str, metrics: Path | str | None, method: str | None
 def _find(name: str, entries: Sequence[PretrainedModel]) -> PretrainedModel | None:
     found = [entry for entry in entries if entry.name == name]
     if name and not found:
-        raise ConfigError(f"release the dictionary first: there is none of the name {name!r}")
+        raise ConfigError(f"expected a released dictionary, got {name!r}: release it first")
     return found[0] if found else None
 
 
@@ -195,23 +202,23 @@ def _check_size(path: Path, role: str) -> None:
     if size > MOST_BYTES[role]:
         raise ConfigError(
             f"expected a {role} of at most {MOST_BYTES[role] / 1e6:.0f} MB, got {size / 1e6:.1f} MB"
-            + ("; --recipe leaves it out of the package" if role == "dictionary" else "")
+            + ("; use --recipe to leave it out of the package" if role == "dictionary" else "")
         )
 
 
 @torch.inference_mode()
 def _psnr(network: nn.Module, other: nn.Module) -> float:
-    """PSNR between the images of two networks, dB, on synthetic faces.
+    """PSNR in dB between the images of two networks, on synthetic faces.
 
     Raises:
-        ConfigError: it is below `LEAST_PSNR`.
+        ConfigError: the PSNR is below `LEAST_PSNR`.
     """
     lr = sample_lr_faces(4)
     boxes = torch.from_numpy(boxes_from_landmarks(template(256))).expand(len(lr), -1, -1)
     mse = (network(lr, boxes) - other(lr, boxes)).double().square().mean().item()
     psnr = min(-10 * math.log10(mse) if mse else math.inf, 200.0)
     if not psnr >= LEAST_PSNR:
-        raise ConfigError(f"rounding costs too much: {psnr:.1f} dB, expected {LEAST_PSNR} or more")
+        raise ConfigError(f"expected {LEAST_PSNR} dB or more after rounding, got {psnr:.1f} dB")
     return psnr
 
 
@@ -220,14 +227,14 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Put trained weights into the package.")
+    parser = argparse.ArgumentParser(description="Add trained weights to the package.")
     parser.add_argument("weights", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--role", required=True, choices=ROLES)
-    parser.add_argument("--facts", required=True, type=Path, help="YAML; see above")
+    parser.add_argument("--facts", required=True, type=Path, help="YAML, the card's texts")
     parser.add_argument("--metrics", type=Path)
-    parser.add_argument("--method", help="the network's name in METRICS")
-    parser.add_argument("--dictionary", default="", metavar="NAME", help="of a teacher")
+    parser.add_argument("--method", help="name of the network in METRICS")
+    parser.add_argument("--dictionary", default="", metavar="NAME", help="dictionary of a teacher")
     parser.add_argument("--recipe", default="", metavar="COMMAND")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = vars(parser.parse_args())

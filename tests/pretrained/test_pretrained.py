@@ -169,10 +169,10 @@ class TestReleasing:
             ({"facts": FACTS | {"bias": ""}}, "missing: \\['bias'\\]"),
             ({"role": "master"}, "expected a role"),
             ({"role": "teacher"}, "holds a Lite, no teacher"),
-            ({"recipe": "faceskd train"}, "only a dictionary may be left out"),
+            ({"recipe": "faceskd train"}, "expected a recipe for a dictionary only, got one for a"),
             ({"metrics": None}, "expected the metrics.json"),
             ({"method": "theirs"}, "one of \\['ours'\\], got 'theirs'"),
-            ({"dictionary": "none"}, "release the dictionary first"),
+            ({"dictionary": "none"}, "expected a released dictionary, got .*: release it first"),
         ],
     )
     def test_what_is_missing_stops_it_before_anything_is_written(
@@ -184,7 +184,7 @@ class TestReleasing:
 
     def test_figures_of_other_weights_are_refused(self, student, folder, tmp_path):
         write_metrics(tmp_path, student / "metrics.json")
-        with pytest.raises(ConfigError, match="is not of these weights"):
+        with pytest.raises(ConfigError, match="was measured on other weights"):
             release_student(student, folder, metrics=tmp_path / "metrics.json")
 
     def test_too_large_is_refused(self, student, folder, monkeypatch):

@@ -58,7 +58,7 @@ def test_two_architectures_and_shares_beyond_are_refused(
     two: tuple[Path, Path], tmp_path: Path
 ) -> None:
     wide = saved(tmp_path / "wide.safetensors", 0, width=16)
-    with pytest.raises(WeightsError, match="two architectures"):
+    with pytest.raises(WeightsError, match="one architecture, got those of two"):
         interpolate(two[0], wide, share=0.5, out=tmp_path / "out.safetensors")
     with pytest.raises(ConfigError, match="share"):
         interpolate(*two, share=1.5, out=tmp_path / "out.safetensors")
