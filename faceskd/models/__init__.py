@@ -1,4 +1,4 @@
-"""Networks: teacher, student, discriminators, and one file a baseline."""
+"""Networks: the teacher, the students, the discriminators, and the baselines."""
 
 from faceskd.models.base import FeatureInfo, SuperResolver
 from faceskd.models.discriminators import (

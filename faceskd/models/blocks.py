@@ -1,4 +1,4 @@
-"""Pieces that several networks are made of."""
+"""Building blocks that several networks share."""
 
 import copy
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 from faceskd.common.images import luminance
 
 SLOPE = 0.2
-"""Negative slope of every LeakyReLU in DFDNet and here."""
+"""Negative slope of every LeakyReLU, as in DFDNet."""
 
 POWER_ITERATIONS = 300
-"""From chance to within 0.4 % of the norm, for the kernels of the teacher that is released."""
+"""Power iterations from a random start. They find the norms of the released teacher to 0.4 %."""
 
 
 def conv3x3(channels: int, out: int, *, dilation: int = 1, spectral: bool = False) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size of the map, spectrally normalised on demand."""
+    """A 3x3 convolution that keeps the size of the map, optionally with spectral norm."""
     conv = nn.Conv2d(channels, out, 3, padding=dilation, dilation=dilation)
     if spectral:
         spectral_norm(conv)
@@ -48,9 +48,10 @@ class ResidualBlock(nn.Module):
 
 
 class MultiDilationBlock(nn.Module):
-    """Convolutions of several dilations side by side, convolved back together and added.
+    """x + conv(concatenation of convolutions of x with several dilations); (B, C, H, W) as x.
 
-    DFDNet's block on the deepest feature map: one pass sees neighbourhoods of 3 to 9 px.
+    DFDNet's block on the deepest feature map. With dilations 1 to 4 it sees neighbourhoods of 3 to
+    9 cells at once.
     """
 
     def __init__(self, channels: int, dilations: tuple[int, ...] = (4, 3, 2, 1)) -> None:
@@ -69,14 +70,14 @@ class MultiDilationBlock(nn.Module):
 
 
 def shrink(module: nn.Module, factor: float = 0.1) -> None:
-    """Scale a module's initial parameters, so that a network starts near what it adds to."""
+    """Multiply the parameters of a module by `factor`, so that its first outputs are small."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.mul_(factor)
 
 
 def upsample(x: Tensor, factor: int = 2) -> Tensor:
-    """Bilinear enlargement; unlike pixel-shuffle it leaves no grid."""
+    """Bilinear enlargement. Unlike pixel shuffle, it leaves no regular pattern of pixels."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
@@ -86,17 +87,23 @@ def bicubic(lr: Tensor, scale: int) -> Tensor:
 
 
 def back_projected(lr: Tensor, residual: Tensor, share: float) -> Tensor:
-    """LR images such that upsample(lr, n) + residual, made small again, is nearer to what lr was.
+    """Correct the LR image, so that the SR image made from it agrees better with the LR image.
 
-    sr + share * upsample(Y(lr - down(sr)), n) with sr = upsample(lr, n) + residual, Y for luminance
-    and down for means of n x n blocks: one step of iterative back-projection (Irani and Peleg,
-    "Improving Resolution by Image Registration", CVGIP 1991). Everything in it is linear, so that
-    it is done at the size of lr: what is added there is enlarged with it.
+    The SR image is sr = upsample(lr, n) + residual. One step of iterative back-projection (Irani
+    and Peleg, "Improving Resolution by Image Registration", CVGIP 1991) turns it into
+
+        sr + share * upsample(Y(lr - down(sr)), n)
+
+    where Y is the luminance and down(x) the means of n x n blocks. Enlargement is linear, so the
+    correction can be added to lr before it is enlarged, which is cheaper.
 
     Args:
-        lr: (B, 3, H, W).
-        residual: (B, 3, nH, nW), as its network made it of lr.
-        share: 0 leaves lr as it is.
+        lr: images (B, 3, H, W).
+        residual: the network's residual (B, 3, nH, nW).
+        share: strength of the correction; 0 leaves lr unchanged.
+
+    Returns:
+        Corrected LR images (B, 3, H, W).
     """
     scale = residual.shape[-1] // lr.shape[-1]
     grey = luminance(lr)
@@ -105,12 +112,13 @@ def back_projected(lr: Tensor, residual: Tensor, share: float) -> Tensor:
 
 
 def random_window(side: int | None, *images: Tensor, step: int = 1) -> list[Tensor]:
-    """The same square of every image (B, C, H, W), drawn from torch's generator.
+    """Cut the same random square out of every image (B, C, H, W), with torch's generator.
 
     Args:
-        side: px; None, or one that no image exceeds, keeps them whole.
-        images: of one size.
-        step: its corner is at multiples of this, px.
+        side: side of the square in px. None, or a side that is not below the image's, keeps the
+            whole images.
+        images: images of one size.
+        step: the top left corner lies at multiples of this, in px.
     """
     height, width = images[0].shape[-2:]
     if side is None or side >= min(height, width):
@@ -122,35 +130,35 @@ def random_window(side: int | None, *images: Tensor, step: int = 1) -> list[Tens
 
 
 def unit_pixels(feature: Tensor, *, eps: float = 1e-6) -> Tensor:
-    """x / sqrt(|x|^2 + eps), with |x| over the channels of each pixel; maps (B, C, H, W).
+    """Divide each pixel by its norm over the channels: x / sqrt(|x|^2 + eps), (B, C, H, W).
 
-    With eps under the root the gradient is finite where all channels are zero.
+    Because eps is under the root, the gradient is finite where all channels are zero.
     """
     squares = feature.square().sum(1, keepdim=True, dtype=torch.float32)
     return feature * (squares + eps).rsqrt().to(feature.dtype)
 
 
 class UpsampledKernel(nn.Module):
-    """Parametrises a sub-pixel convolution as a 3x3 convolution of the bilinearly enlarged map.
+    """Kernels of a sub-pixel convolution that equals bilinear enlargement and a 3x3 convolution.
 
-    Ours. Enlarging and convolving are both linear, so that one convolution at the small size can
-    compute the four pixels of each cell: its kernels (4 O, C, 3, 3) are made of the one that the
-    enlarged map, which is never made, would be convolved with, (O, C, 3, 3). With replicated
-    borders the two are equal there too.
+    This is our own construction. Enlargement and convolution are both linear. So one convolution at
+    the small size, with kernels (4 O, C, 3, 3), can compute the four output pixels of each cell.
+    These kernels are computed from the kernel (O, C, 3, 3) of the enlarged map; the enlarged map
+    itself is never made. With replicated borders the result is exact at the borders, too.
 
-    A sub-pixel convolution that is trained as such may give the four pixels different means, and
-    leaves a grid; this one cannot, but makes no finer detail than its map has. With `detail` each
-    pixel has a kernel of its own on top, whose sum is zero for every channel: where maps are flat,
-    or on average, it adds nothing, and no grid.
+    An ordinary sub-pixel convolution can give the four pixels of a cell different means, which
+    leaves a regular pattern. This one cannot, but it adds no detail finer than its input map. With
+    `detail`, each of the four pixels gets a second kernel whose sum is zero for every channel. On
+    flat maps it adds nothing, so that no pattern appears there.
 
     Args:
-        channels, out: of the convolution of the enlarged map.
-        inner: what parametrises the kernel of the enlarged map itself; None for nothing.
-        detail: see above.
+        channels, out: input and output channels of the 3x3 convolution.
+        inner: parametrisation of the kernel of the enlarged map; None for a plain parameter.
+        detail: add the second kernels.
     """
 
-    # What rows above, at and below a cell weigh in the three rows of the enlarged map that a
-    # kernel reads, for the upper and for the lower pixel of the cell.
+    # A kernel reads three rows of the enlarged map. ROWS[pixel][tap] are the weights of the rows
+    # above, at and below the cell in each of them, for the upper and the lower pixel of a cell.
     ROWS = (
         ((0.75, 0.25, 0.0), (0.25, 0.75, 0.0), (0.0, 0.75, 0.25)),
         ((0.25, 0.75, 0.0), (0.0, 0.75, 0.25), (0.0, 0.25, 0.75)),
@@ -174,16 +182,16 @@ class UpsampledKernel(nn.Module):
 
     @torch.no_grad()
     def right_inverse(self, kernels: Tensor) -> Tensor:
-        """The kernel of the enlarged map that is nearest to these, with their difference as detail.
+        """The kernel of the enlarged map that is closest to `kernels`; sets `detail` to the rest.
 
-        Made again of both, kernels come out as they were if those of a cell have equal sums, or
-        equal ones up to `detail`. Sets `detail`.
+        `forward` of the result gives back the same kernels if the four kernels of each cell have
+        equal sums.
         """
         out, taps = len(kernels) // 4, self._matrix()
         channels = kernels.shape[1]
         cells = kernels.unflatten(0, (out, 4)).permute(0, 2, 1, 3, 4).flatten(2)
         kernel = cells @ torch.linalg.pinv(taps).T
-        if self.detail is not None:  # has no mean: the sum of a kernel is the enlarged map's
+        if self.detail is not None:  # detail has no mean, so the sums must come from the kernel
             kernel += (cells.sum(-1, keepdim=True) / 4 - kernel.sum(-1, keepdim=True)) / 9
             rest = (cells - kernel @ taps.T).view(out, channels, 4, 3, 3)
             self.detail.copy_(rest.permute(0, 2, 1, 3, 4).flatten(0, 1))
@@ -192,19 +200,19 @@ class UpsampledKernel(nn.Module):
         return inverse(kernel)
 
     def _matrix(self) -> Tensor:
-        """What the taps of the enlarged map's kernel add to those of a cell's four, (36, 9)."""
+        """Linear map (36, 9) from a kernel of the enlarged map to the four kernels of a cell."""
         matrix = torch.einsum("pta,qsb->pqabts", self.rows, self.rows)
         return matrix.reshape(36, 9)
 
 
 class SharedBias(nn.Module):
-    """One bias for the four pixels of a cell: (O,) -> (4 O,)."""
+    """The same bias for the four pixels of a cell: (O,) -> (4 O,)."""
 
     def forward(self, bias: Tensor) -> Tensor:
         return bias.repeat_interleave(4)
 
     def right_inverse(self, biases: Tensor) -> Tensor:
-        """The bias of four equal ones."""
+        """One bias of each group of four equal ones."""
         return biases[::4].clone()
 
 
@@ -228,10 +236,11 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def fuse(network: Network) -> Network:
-    """A copy for inference: eval mode, frozen, parametrised weights computed once and for all.
+    """A frozen copy in eval mode, in which parametrised weights are plain tensors.
 
-    Outputs are those of `network.eval()`, but no norm is computed at each call any more, and
-    other runtimes see plain convolutions. The original stays as it is.
+    The outputs are the same as those of `network.eval()`. Spectral norms and other
+    parametrisations are no longer computed in each call, and other runtimes see plain
+    convolutions. The original network is not changed.
     """
     network = copy.deepcopy(network).eval()
     for module in network.modules():
@@ -242,14 +251,14 @@ def fuse(network: Network) -> Network:
 
 @torch.no_grad()
 def unfuse(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Set parametrised weights to those of a fused network; what `fuse` is undone with.
+    """Copy the weights of a fused network into a network with parametrisations: undo `fuse`.
 
-    Many parameters make the same weight; each parametrisation's `right_inverse` says which are
-    taken.
+    Several parameters can give the same weight. The `right_inverse` of each parametrisation
+    chooses one of them.
 
     Args:
-        network: with parametrisations, as it is trained; changed in place.
-        state: of the same network, fused; weights of other names or shapes are left out.
+        network: the network as it is trained, with parametrisations; changed in place.
+        state: state dict of the fused network. Weights of other names or shapes are skipped.
     """
     for prefix, module in network.named_modules():
         if not parametrize.is_parametrized(module):
@@ -262,9 +271,9 @@ def unfuse(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def _settle(module: nn.Module, name: str) -> None:
-    """Let a spectral norm find its new weight's: in training each access is a power iteration."""
+    """Recompute a spectral norm after its weight changed: an access in train mode iterates."""
     if not list(module.get_submodule(f"parametrizations.{name}").buffers()):
-        return  # nothing is remembered between accesses
+        return  # this parametrisation keeps no state
     training = module.training
     module.train()
     for _ in range(POWER_ITERATIONS):
@@ -273,9 +282,10 @@ def _settle(module: nn.Module, name: str) -> None:
 
 
 def _fuse_module(module: nn.Module) -> None:
-    """`parametrize.remove_parametrizations` would spoil the original.
+    """Replace the parametrised weights of one module by plain parameters.
 
-    The two copies share the class that carries the parametrised properties, and it deletes them.
+    `parametrize.remove_parametrizations` is not used, because it deletes the properties from the
+    class, which the copy shares with the original.
     """
     names = list(module.parametrizations)  # type: ignore[arg-type]
     weights = {name: getattr(module, name).detach() for name in names}

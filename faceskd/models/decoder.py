@@ -1,13 +1,14 @@
 """The decoder that teacher and student share: four stages of spatial feature transform (SFT).
 
-A stage computes, with F the decoder's map and F_hat the encoder's (student) or the
-dictionary-transferred one (teacher) of the same size,
+Let F be the decoder's feature map and F_hat the condition of the same size: the encoder's map in
+the student, the map after dictionary transfer in the teacher. A stage computes
 
     F_up = up(conv(F) * scale(F_hat) + shift(F_hat))
 
-Li et al. 2020 (DFDNet) and eq. 2 of Jo et al. 2021; the shift ends in a sigmoid as in DFDNet.
-Spectral norm everywhere but in the head. Ours: the head adds to the bicubic enlargement, so that
-training starts from it (DFDNet's head draws the whole image).
+(Li et al. 2020, DFDNet; eq. 2 of Jo et al. 2021). As in DFDNet, the shift ends in a sigmoid, and
+all convolutions but those of the head have spectral norm. One change is ours: the head's output is
+added to the bicubic enlargement, so that training starts from it. DFDNet's head makes the whole
+image.
 """
 
 from collections.abc import Sequence
@@ -32,16 +33,14 @@ STAGE_FACTORS = (8, 4, 2, 1)
 
 
 def check_strides(encoder_info: Sequence[FeatureInfo]) -> None:
-    """Raise a ConfigError unless the encoder's features have the strides of the dictionary."""
+    """Raise a ConfigError unless the encoder's features have strides 2, 4, 8 and 16."""
     strides = tuple(info.stride for info in encoder_info)
     if strides != ENCODER_STRIDES:
-        raise ConfigError(
-            f"expected an encoder with taps of the strides {ENCODER_STRIDES}, got {strides}"
-        )
+        raise ConfigError(f"expected encoder taps with strides {ENCODER_STRIDES}, got {strides}")
 
 
 class SFTStage(nn.Module):
-    """(B, C, H, W) and a condition (B, D, H, W) -> (B, C_out, 2H, 2W)."""
+    """One stage: map (B, C, H, W) and condition (B, D, H, W) -> (B, C_out, 2H, 2W)."""
 
     def __init__(self, channels: int, condition: int, out: int) -> None:
         super().__init__()
@@ -60,10 +59,10 @@ class SFTDecoder(nn.Module):
 
     Args:
         encoder_info: channels and strides of the encoder's features, shallow to deep.
-        width: channels of the last stage; the four have 8, 4, 2 and 1 times as many.
+        width: channels of the last stage. The four stages have 8, 4, 2 and 1 times this number.
 
     Raises:
-        ConfigError: the encoder's features have other strides.
+        ConfigError: the encoder's features do not have these strides.
     """
 
     def __init__(self, *, encoder_info: Sequence[FeatureInfo], width: int) -> None:
@@ -97,7 +96,7 @@ class SFTDecoder(nn.Module):
 
         Args:
             encoded: the encoder's features, shallow to deep.
-            lr: unused; other decoders see the LR face.
+            lr: not used here; `ResidualDecoder` needs the LR face.
             enlarged: the LR face, enlarged to H x W.
         """
         x = self.context(encoded[-1])

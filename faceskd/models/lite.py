@@ -1,17 +1,18 @@
-"""Light students: all the work at 32x32, the face enlarged late.
+"""Light students: they work at 32x32 and enlarge the face late.
 
-The paper's student keeps VGG-19's encoder on the enlarged face and names a lighter one as future
-work. This is ours. A residual body sees the LR face at its own size, where a convolution costs a
-sixty-fourth of what it does at 256 px; three stages then double the size with ever fewer channels.
-Each enlarges bilinearly and convolves, computed as a sub-pixel convolution that cannot leave a grid
-(`faceskd.models.blocks.UpsampledKernel`): at 256 px nothing is made but the face. The maps at 32,
-64 and 128 px, and the last one, enlarged, are what is distilled.
+The paper's student runs a VGG-19 encoder on the enlarged face and names a lighter student as future
+work. This network is ours. A residual body works at the size of the LR face, where a convolution
+costs 1/64 of one at 256 px. Two stages then double the size and reduce the channels. The last
+doubling produces the RGB image itself, so that no feature map at 256 px is computed. Each doubling
+is a bilinear enlargement and a convolution, computed as one sub-pixel convolution
+(`faceskd.models.blocks.UpsampledKernel`). Four feature maps are distilled: those at 32, 64 and 128
+px, and the last map, enlarged to 256 px.
 
-Channels are multiples of 16, what matrix units and vector registers like. Convolutions may be
-over-parametrised in training (`reparameterised`): their weight is the sum of a 3x3, a 1x1 and a
-1x1-after-3x3 kernel (RepVGG, Ding et al., CVPR 2021; ECBSR, Zhang et al., ACM MM 2021). Without
-normalisation between them that sum is linear, so it is made on the weights, not on the
-activations: training costs the same, and `faceskd.models.blocks.fuse` leaves one plain 3x3.
+Channel numbers are multiples of 16, which suits matrix units and vector registers. With
+`reparameterised`, the weight of a convolution is the sum of a 3x3 kernel, a 1x1 kernel, and a 1x1
+kernel after a 3x3 kernel (RepVGG, Ding et al., CVPR 2021; ECBSR, Zhang et al., ACM MM 2021). There
+is no normalisation between them, so the sum can be computed on the weights instead of the
+activations. Training costs the same, and `faceskd.models.blocks.fuse` leaves one 3x3 kernel.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -38,7 +39,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class ParallelKernels(nn.Module):
-    """A 3x3 kernel plus those of a 1x1 and of a 1x1 after a 3x3, as one 3x3 kernel (O, I, 3, 3)."""
+    """Sum of a 3x3, a 1x1, and a 1x1 after a 3x3 kernel, as one 3x3 kernel (O, I, 3, 3)."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class ParallelKernels(nn.Module):
         return weight + chained + F.pad(self.point[:, :, None, None], (1, 1, 1, 1))
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """The plain kernel, where the sum is to be this one and the others stay as they are."""
+        """The 3x3 kernel for which the sum is `weight`, with the other kernels unchanged."""
         return weight - self(torch.zeros_like(weight))
 
 
@@ -72,7 +73,7 @@ def _enlarging(channels: int, out: int, upsampling: str, *, reparameterised: boo
 
 
 class LiteBlock(nn.Module):
-    """x + body(x): two 3x3 convolutions, or a depthwise 5x5 between two 1x1."""
+    """x + body(x), with two 3x3 convolutions, or with a depthwise 5x5 between two 1x1."""
 
     def __init__(self, channels: int, *, kind: str, activation: str, reparameterised: bool) -> None:
         super().__init__()
@@ -100,7 +101,7 @@ class LiteBlock(nn.Module):
 
 
 class LiteStage(nn.Module):
-    """(B, C, H, W) -> (B, C_out, 2H, 2W): convolve, then convolve the enlarged map."""
+    """(B, C, H, W) -> (B, C_out, 2H, 2W): a convolution, then enlargement with a convolution."""
 
     def __init__(
         self, channels: int, out: int, *, upsampling: str, activation: str, reparameterised: bool
@@ -115,22 +116,22 @@ class LiteStage(nn.Module):
 
 
 class Lite(SuperResolver):
-    """A student of a few GMACs or less.
+    """A student of 0.5 to 5 GMACs.
 
     Args:
-        width: channels of the body, at the LR face's size.
+        width: channels of the body, at the size of the LR face.
         blocks: residual blocks of the body.
-        stage_widths: channels at 64 and 128 px, and of the last map, which is enlarged to 256 px.
+        stage_widths: channels at 64 px, at 128 px, and of the last map (128 px, too).
         kind: "residual" or "depthwise" blocks.
         upsampling: "bilinear", "detailed" (see `UpsampledKernel`) or "shuffle" (sub-pixel
             convolution, Shi et al., CVPR 2016).
         activation: "relu", "leaky_relu" or "silu".
         reparameterised: over-parametrise the 3x3 convolutions in training.
-        back_projection: share of what the SR face has lost of the LR face's light and dark, that
-            is given back; see `faceskd.models.blocks.back_projected`.
+        back_projection: how strongly the brightness of the SR face is corrected towards that of
+            the LR face, 0 for not at all; see `faceskd.models.blocks.back_projected`.
 
     Raises:
-        ConfigError: an unknown name, not three stages, or a negative share.
+        ConfigError: an unknown name, not three stage widths, or a negative back_projection.
 
     Example:
         >>> lite = Lite(width=16, blocks=1, stage_widths=(16, 16, 16))
@@ -176,7 +177,7 @@ class Lite(SuperResolver):
         ]
 
     def forward(self, lr: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """The SR images; the 256 px feature map is not made."""
+        """The SR images (B, 3, 8H, 8W), without computing the 256 px feature map."""
         return self._maps(lr)[0]
 
     def forward_features(
@@ -186,13 +187,13 @@ class Lite(SuperResolver):
         return sr, [*maps[:-1], upsample(maps[-1])]
 
     def _maps(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """SR images, and maps at 32, 64, 128 and once more 128 px."""
+        """SR images, and maps at 32, 64, 128 and 128 px."""
         x = self.entry(lr - 0.5)
         maps = [x + self.body(x)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
         maps.append(self.activation(self.last(maps[-1])))
-        # Contiguous: three channels last are four times slower to enlarge, and half as fast to add.
+        # Three channels in channels-last order are four times slower to enlarge, and twice to add.
         lr, residual = lr.contiguous(), self.head(maps[-1])
         residual = residual.to(lr.dtype, memory_format=torch.contiguous_format)
         if self.back_projection:
@@ -203,4 +204,4 @@ class Lite(SuperResolver):
 def _check(**options: tuple[str, Collection[str]]) -> None:
     for name, (came, known) in options.items():
         if came not in known:
-            raise ConfigError(f"expected {name} of {', '.join(known)}, got {came!r}")
+            raise ConfigError(f"expected {name} to be one of {', '.join(known)}, got {came!r}")

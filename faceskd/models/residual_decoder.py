@@ -1,13 +1,15 @@
 """A decoder that learns faster than DFDNet's: residual blocks on the LR face, modulated by SFT.
 
-Ours. DFDNet's decoder draws a face from the features of an enlarged, blurred one, through
-spectrally normalised convolutions; trained for as long, a plain residual network on the LR face
-itself, with a tenth of its parameters, was as good. Here the trunk is such a network, and what the
-encoder saw or the dictionary knows modulates it at four scales, as in eq. 2 of Jo et al. 2021,
+This decoder is our own. DFDNet's decoder starts from features of the enlarged face and uses
+convolutions with spectral norm. A plain residual network on the LR face, with a tenth of the
+parameters, was as good after the same training time. So this decoder is such a residual network,
+and the condition F_hat (encoder or dictionary features) modulates it at four scales, as in eq. 2
+of Jo et al. 2021:
 
-    F_up = up(conv(F) * (1 + scale(F_hat)) + shift(F_hat)),
+    F_up = up(conv(F) * (1 + scale(F_hat)) + shift(F_hat))
 
-with scale and shift small at first: the network starts near its trunk, and learns what F_hat adds.
+Scale and shift start near zero. So the network starts as a plain residual network and then learns
+to use F_hat.
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ from faceskd.models.decoder import STAGE_STRIDES, check_strides
 
 
 class Modulation(nn.Module):
-    """conv(x) * (1 + scale(condition)) + shift(condition), maps of one size."""
+    """conv(x) * (1 + scale(condition)) + shift(condition); x and condition have the same size."""
 
     def __init__(self, channels: int, condition: int) -> None:
         super().__init__()
@@ -36,7 +38,7 @@ class Modulation(nn.Module):
 
 
 class ResidualStage(nn.Module):
-    """(B, C, H, W) and a condition (B, D, H, W) -> (B, C_out, 2H, 2W)."""
+    """One stage: map (B, C, H, W) and condition (B, D, H, W) -> (B, C_out, 2H, 2W)."""
 
     def __init__(self, channels: int, condition: int, out: int) -> None:
         super().__init__()
@@ -49,7 +51,7 @@ class ResidualStage(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """LR face, its enlargement and encoder features of strides 2, 4, 8, 16 -> SR face, maps.
+    """LR face, enlarged face, encoder features of strides 2, 4, 8, 16 -> SR face, feature maps.
 
     Args:
         encoder_info: channels and strides of the encoder's features, shallow to deep.
@@ -57,7 +59,7 @@ class ResidualDecoder(nn.Module):
         blocks: residual blocks at 32 px.
 
     Raises:
-        ConfigError: the encoder's features have other strides.
+        ConfigError: the encoder's features do not have these strides.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class ResidualDecoder(nn.Module):
     def forward(
         self, encoded: Sequence[Tensor], lr: Tensor, enlarged: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """The SR face (B, 3, H, W) and maps of 32, 64, 128 and 256 px; see `SFTDecoder`."""
+        """SR face (B, 3, H, W) and maps of 32, 64, 128 and 256 px; arguments as in `SFTDecoder`."""
         *shallower, deepest = encoded
         x = self.entry(lr - 0.5)
         x = x + F.leaky_relu(self.context(x, upsample(deepest)), SLOPE)

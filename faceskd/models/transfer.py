@@ -1,18 +1,19 @@
-"""Dictionary feature transfer: look a facial component up and put what was found in its place.
+"""Dictionary feature transfer: find the best atom for a facial component and blend it in.
 
 Li et al., "Blind Face Restoration via Deep Multi-scale Component Dictionaries", ECCV 2020.
-For one scale and one component, with F the component cut out of the feature map and d_k the
-dictionary's atoms:
+For one scale and one component, let F be the component cut out of the feature map, and d_k the
+atoms of the dictionary:
 
     score_k = <F, AdaIN(d_k, F)>,  k* = argmax score_k
     out     = F + confidence(AdaIN(d_k*, F) - F) * AdaIN(d_k*, F)
 
-The selection need not normalise every atom. With z_k the atom whitened per channel,
+AdaIN need not be computed for every atom. Let z_k be the atom whitened per channel. Then
 
     <F, AdaIN(d_k, F)> = <F * sigma_F, z_k> + sum_c mu_c * sum_xy F_c
 
-and the last term does not depend on k: one matrix product picks the atom, and only the winner is
-transformed. `select_literal` is the form of the paper, kept for the proof and for timing.
+The last term is the same for all k. So one matrix product finds the best atom, and AdaIN is
+computed for this atom only. `select_literal` is the form of the paper. Tests prove that both
+choose the same atom, and the profiler compares their speed.
 """
 
 import math
@@ -30,16 +31,16 @@ EPS = 1e-5
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and sqrt(biased variance + eps) over the last two axes, kept, in float32.
+    """Mean and sqrt(biased variance + eps) over the last two axes (keepdim), in float32.
 
-    The biased variance is defined for a single pixel too, where the unbiased one is NaN.
+    The biased variance is used because the unbiased one is NaN for a single pixel.
     """
     variance, mean = torch.var_mean(features.float(), dim=(-2, -1), correction=0, keepdim=True)
     return mean, torch.sqrt(variance + EPS)
 
 
 def whiten(features: Tensor) -> Tensor:
-    """Per channel to mean 0 and standard deviation 1, (..., H, W)."""
+    """Normalise each channel of (..., H, W) to mean 0 and standard deviation 1."""
     mean, std = statistics(features)
     return (features.float() - mean) / std
 
@@ -54,7 +55,7 @@ def adain(content: Tensor, style: Tensor) -> Tensor:
 
 
 def select_literal(component: Tensor, atoms: Tensor) -> Tensor:
-    """Best atom of each component as DFDNet computes it: every atom normalised to each component.
+    """Best atom for each component, as DFDNet computes it: with AdaIN of every atom.
 
     Args:
         component: (B, C, S, S).
@@ -68,17 +69,17 @@ def select_literal(component: Tensor, atoms: Tensor) -> Tensor:
 
 
 def select(component: Tensor, whitened: Tensor) -> Tensor:
-    """Best atom of each component by one matrix product; the choice of `select_literal`.
+    """Best atom for each component by one matrix product; the same choice as `select_literal`.
 
     Args:
         component: (B, C, S, S).
-        whitened: atoms whitened per channel, each a row, (K, C S S).
+        whitened: atoms whitened per channel, one per row, (K, C S S).
 
     Returns:
         Indices (B,).
     """
     mean, std = statistics(component)
-    # Whitened atoms sum to zero: taking the mean away changes no score, but rounds less in bf16.
+    # Whitened atoms sum to zero. So subtracting the mean changes no score, but rounds less in bf16.
     query = (component.float() - mean) * std
     return (query.flatten(1).to(whitened.dtype) @ whitened.T).argmax(1)
 
@@ -87,10 +88,11 @@ SELECTIONS = ("product", "literal")
 
 
 def put_back(features: Tensor, patches: Tensor, boxes: Tensor) -> Tensor:
-    """Put patches into their boxes of the feature maps, resampled bilinearly; differentiable.
+    """Write patches back into their boxes of the feature maps, resampled bilinearly.
 
-    The inverse of RoIAlign with aligned=True: a patch's cells cover the box, pixel centres are at
-    half integers, and the cells of the map whose centre lies in the box are replaced.
+    This is the inverse of RoIAlign with aligned=True. A patch covers its box, pixel centres lie at
+    half integers, and a cell of the map is replaced if its centre lies in the box. The function is
+    differentiable.
 
     Args:
         features: (B, C, H, W).
@@ -108,7 +110,7 @@ def put_back(features: Tensor, patches: Tensor, boxes: Tensor) -> Tensor:
     grid = torch.stack((u[:, None, :].expand(shape), v[:, :, None].expand(shape)), dim=-1)
     sampled = F.grid_sample(patches.float(), grid, padding_mode="border", align_corners=False)
     inside = (u.abs() <= 1)[:, None, :] & (v.abs() <= 1)[:, :, None]
-    # Channels last: a cell is one row of memory, and only rows of the window are touched.
+    # In channels-last order a cell is contiguous in memory, and only the window is written.
     maps = features.permute(0, 2, 3, 1)
     batch = torch.arange(len(boxes), device=boxes.device)[:, None, None]
     cells = (batch, rows[:, :, None], columns[:, None, :])
@@ -118,13 +120,13 @@ def put_back(features: Tensor, patches: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _window(start: Tensor, length: int, size: int) -> Tensor:
-    """`length` consecutive cells from floor(start), shifted to lie in [0, size); (B, length)."""
+    """`length` consecutive cells from floor(start), clamped to [0, size); (B, length)."""
     first = start.floor().long().clamp(0, size - length)
     return first[:, None] + torch.arange(length, device=start.device)
 
 
 def _normalised(cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Centres of cells in grid_sample's coordinates, where a box spans [-1, 1]."""
+    """Centres of cells in the coordinates of grid_sample, in which the box is [-1, 1]."""
     extent = (high - low).clamp(min=1e-3)[:, None]
     return (cells + 0.5 - low[:, None]) / extent * 2 - 1
 
@@ -132,19 +134,19 @@ def _normalised(cells: Tensor, low: Tensor, high: Tensor) -> Tensor:
 class FeatureTransfer(nn.Module):
     """Dictionary feature transfer on one scale: (B, C, H, W) and boxes -> (B, C, H, W).
 
-    The atoms are not part of the state dict: a dictionary is a file of its own, as large as a
-    network, which `load_atoms` fills in. They follow the module's device and dtype.
+    The atoms are buffers that are not part of the state dict, because a dictionary is a separate
+    file, as large as a network. `load_atoms` sets them.
 
     Args:
-        channels: C of the feature map.
+        channels: channels C of the feature map.
         stride: pixels of the face per cell of the map.
-        selection: "product", or "literal" to time DFDNet's form.
+        selection: "product" (fast), or "literal" (DFDNet's form, for timing).
     """
 
     def __init__(self, *, channels: int, stride: int, selection: str = "product") -> None:
         super().__init__()
         if selection not in SELECTIONS:
-            raise ConfigError(f"expected a selection of {SELECTIONS}, got {selection!r}")
+            raise ConfigError(f"expected selection to be one of {SELECTIONS}, got {selection!r}")
         self.channels = channels
         self.stride = stride
         self.selection = selection
@@ -155,9 +157,9 @@ class FeatureTransfer(nn.Module):
             self.register_buffer(f"atoms_{component}", None, persistent=False)
 
     def load_atoms(self, atoms: Mapping[str, Tensor]) -> None:
-        """Keep the atoms (K, C, S, S) of each component as rows (K, C S S).
+        """Store the atoms (K, C, S, S) of each component as rows (K, C S S).
 
-        They are whitened once; DFDNet's literal form normalises them in every call instead.
+        With "product" they are whitened here, once. With "literal" every call normalises them.
         """
         like = next(self.parameters())
         for component in COMPONENTS:
@@ -166,7 +168,7 @@ class FeatureTransfer(nn.Module):
             setattr(self, f"atoms_{component}", kept.to(like.dtype).flatten(1).contiguous())
 
     def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
-        """`boxes`: (B, 4, 4), xyxy in pixels of the face, in the order of COMPONENTS."""
+        """Maps (B, C, H, W); boxes (B, 4, 4), xyxy in face pixels, in the order of COMPONENTS."""
         out = features
         precise = features.float()  # once for all components: RoIAlign's CPU kernel has no bfloat16
         scaled = boxes.to(device=features.device, dtype=torch.float32) / self.stride
@@ -176,7 +178,7 @@ class FeatureTransfer(nn.Module):
         return out
 
     def transfer(self, features: Tensor, component: str, box: Tensor) -> Tensor:
-        """Cut a component out by its box (B, 4) in cells, look it up, and blend the atom in."""
+        """Cut a component out of its box (B, 4), in cells, and blend the best atom into it."""
         atoms = getattr(self, f"atoms_{component}")
         size = math.isqrt(atoms.shape[1] // self.channels)
         shape = (-1, self.channels, size, size)
@@ -195,7 +197,7 @@ class FeatureTransfer(nn.Module):
 
 
 def _roi_align(features: Tensor, box: Tensor, size: int) -> Tensor:
-    """RoIAlign with one box a map."""
+    """RoIAlign with one box for each map of the batch."""
     from torchvision.ops import roi_align  # a second or two to import, which no student needs
 
     batch = torch.arange(len(box), device=box.device, dtype=torch.float32)

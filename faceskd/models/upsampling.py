@@ -1,8 +1,9 @@
-"""How baselines climb from LR to SR resolution: three doublings by sub-pixel convolution.
+"""Upsampling of the baselines from LR to SR size: three doublings by sub-pixel convolution.
 
-Sub-pixel convolution is Shi et al., "Real-Time Single Image and Video Super-Resolution Using an
-Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016 (arXiv 1609.05158). Its four phases
-start equal (ICNR, Aitken et al., 2017, arXiv 1707.02937), so that no grid is there to unlearn.
+Sub-pixel convolution is by Shi et al., "Real-Time Single Image and Video Super-Resolution Using an
+Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016 (arXiv 1609.05158). The kernels of the
+four pixels of a cell start equal (ICNR, Aitken et al., 2017, arXiv 1707.02937), so that training
+does not start with a regular pattern.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ class SubPixelUp(nn.Module):
 
 
 class Upsampler(nn.Module):
-    """LR features (B, C, H, W) -> [themselves, and the features after each doubling]."""
+    """LR features (B, C, H, W) -> list of the LR features and the features after each doubling."""
 
     def __init__(self, channels: int, *, activation: Callable[[], nn.Module] = nn.Identity) -> None:
         super().__init__()

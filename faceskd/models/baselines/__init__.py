@@ -1,1 +1,1 @@
-"""Baselines at x8, one file a network, each from its paper."""
+"""Baselines at x8. Each file implements one network from its paper."""

@@ -3,12 +3,13 @@
 Haris, Shakhnarovich, Ukita, "Deep Back-Projection Networks for Super-Resolution", CVPR 2018,
 arXiv 1803.02735. At x8 the paper's projections are 12x12 with stride 8 and padding 2.
 
-A unit goes up, comes back down, and corrects its way up by the error of the way back; units
-take turns, and each sees the outputs of all those of the other kind before it.
+An up-projection unit enlarges its input, reduces the result, and corrects the enlargement by the
+difference from the input. A down-projection unit does the same in the other direction. Up and down
+units alternate. Each sees the outputs of all earlier units of the other kind.
 
-Changed: images are centred at 0; initial weights have variance 1 / fan-in, where the fan-in of
-a strided deconvolution counts only the taps that meet a pixel, which keeps the variance of the
-features about level from unit to unit. 23.2 M parameters.
+Changed: images are centred at 0. Initial weights have variance 1 / fan-in, where the fan-in of a
+strided deconvolution counts only the taps that reach one pixel. This keeps the variance of the
+features about constant. 23.2 M parameters.
 """
 
 import math
@@ -23,7 +24,7 @@ KERNEL, STRIDE, PADDING = 12, 8, 2
 
 
 def _projection(channels: int, *, up: bool) -> nn.Sequential:
-    """x8 up by deconvolution or down by convolution, then PReLU."""
+    """x8 enlargement by deconvolution, or x8 reduction by convolution; then PReLU."""
     kind = nn.ConvTranspose2d if up else nn.Conv2d
     conv = kind(channels, channels, KERNEL, stride=STRIDE, padding=PADDING)
     taps = (KERNEL / STRIDE) ** 2 if up else KERNEL**2
@@ -32,12 +33,12 @@ def _projection(channels: int, *, up: bool) -> nn.Sequential:
 
 
 class ProjectionUnit(nn.Module):
-    """Project, project the result back, and add the projection of what was lost.
+    """Project, project back, and add the projection of the difference from the input.
 
     Args:
         channels: channels of its input after fusion, and of its output.
-        inputs: how many maps of `channels` it sees; a 1x1 convolution fuses more than one.
-        up: whether it goes from LR to SR resolution (and back) or the other way round.
+        inputs: number of input maps; a 1x1 convolution fuses more than one.
+        up: True from LR to SR size, False from SR to LR size.
     """
 
     def __init__(self, channels: int, *, inputs: int, up: bool) -> None:
@@ -55,14 +56,14 @@ class ProjectionUnit(nn.Module):
 
 
 class DBPN(SuperResolver):
-    """Up- and down-projection units in turn; the image is made of all SR-sized maps together.
+    """Alternating up- and down-projection units; all SR-sized maps together give the image.
 
     Args:
         width: channels of every projected map (n_R).
         head_width: channels of the first convolution (n_0).
-        stages: up-projection units (T); there is one down-projection unit fewer.
+        stages: number of up-projection units (T). There are T - 1 down-projection units.
 
-    Features: the last LR-sized map at stride 8, and all SR-sized maps together at stride 1.
+    Features: the last LR-sized map (stride 8), and the concatenated SR-sized maps (stride 1).
     """
 
     def __init__(self, *, width: int = 64, head_width: int = 256, stages: int = 7) -> None:

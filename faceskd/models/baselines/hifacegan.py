@@ -1,4 +1,4 @@
-"""HiFaceGAN's generator: suppress the degradation while going down, replenish detail going up.
+"""HiFaceGAN's generator: an encoder that suppresses degradations, a decoder that adds detail.
 
 Yang, Liu, Wang, Wang, Ren, Ma, Gao, "HiFaceGAN: Face Renovation via Collaborative Suppression
 and Replenishment", ACM Multimedia 2020, arXiv 2005.05005. Its encoder pools by learned
@@ -6,11 +6,12 @@ importance (Gao, Wang, Wu, "LIP: Local Importance-based Pooling", ICCV 2019, arX
 its decoder is modulated by the encoder's maps (Park, Liu, Wang, Zhu, "Semantic Image Synthesis
 with Spatially-Adaptive Normalization", CVPR 2019, arXiv 1903.07291).
 
-The paper restores at one size; here the LR image is first enlarged bicubically, as its authors
-do for super-resolution. Where it is silent, ours: the decoder starts from a convolution of the
-image shrunk to its coarsest size, as SPADE does; instance statistics, so that an image does not
-depend on its batch; no normalisation in the encoder's convolutions, whose maps carry the colour
-that the decoder's normalisation takes away. 130.6 M parameters at `width` 64.
+The paper restores images without enlarging them. For super-resolution its authors first enlarge the
+LR image bicubically, as we do here. Where the paper gives no details, we chose: the decoder starts
+from a convolution of the image at the coarsest size, as SPADE does; normalisation uses instance
+statistics, so that an image does not depend on its batch; the encoder's convolutions have no
+normalisation, because their maps must keep the colour that the decoder's normalisation removes.
+130.6 M parameters at `width` 64.
 """
 
 from itertools import pairwise
@@ -24,7 +25,7 @@ from faceskd.models.base import FeatureInfo, SuperResolver
 from faceskd.models.blocks import SLOPE, bicubic, conv3x3
 
 AMPLIFICATION = 12.0
-"""Importance is at most exp(12) times another: LIP's bound, for numerical stability."""
+"""The ratio of two importances is at most exp(12): LIP's bound, for numerical stability."""
 
 ENCODER_WIDTHS = (1, 2, 4, 8, 16, 16)
 """Channels of the encoder's maps at strides 1, 2, 4, 8, 16 and 32, in units of `width`."""
@@ -42,13 +43,13 @@ DECODER_STAGES = (
 
 
 def importance_pool(x: Tensor, logits: Tensor) -> Tensor:
-    """Weighted mean over 3x3 windows, halving the size; the weights are exp(logits).
+    """Weighted mean over 3x3 windows at stride 2; the weights are exp(logits).
 
     LIP's definition: sum(x exp(logits)) / sum(exp(logits)), per channel.
 
     Args:
         x: maps (B, C, H, W).
-        logits: their log importance, of the same shape.
+        logits: log importance of each value, of the same shape.
 
     Returns:
         Maps (B, C, ceil(H / 2), ceil(W / 2)).
@@ -59,9 +60,9 @@ def importance_pool(x: Tensor, logits: Tensor) -> Tensor:
 
 
 class ImportancePool(nn.Module):
-    """Local importance-based pooling: a small network says what is worth keeping.
+    """Local importance-based pooling: a small network computes the weights.
 
-    logits = 12 (sigmoid(IN(conv(x))) - 1/2); the half cancels in the quotient and keeps the
+    logits = 12 (sigmoid(IN(conv(x))) - 1/2). The 1/2 cancels in the weighted mean; it keeps the
     exponential in the range of half precision.
     """
 
@@ -78,11 +79,11 @@ class ImportancePool(nn.Module):
 
 
 class SPADE(nn.Module):
-    """IN(x) * (1 + gamma) + beta, with gamma and beta convolved from the guide, pixel by pixel.
+    """IN(x) * (1 + gamma) + beta; convolutions of the guide give gamma and beta for each pixel.
 
     Args:
         channels: channels of x.
-        guide_channels: channels of the guide, which has the size of x.
+        guide_channels: channels of the guide, which has the same size as x.
         hidden: channels of the convolution that gamma and beta share.
     """
 
@@ -100,7 +101,7 @@ class SPADE(nn.Module):
 
 
 class SPADEBlock(nn.Module):
-    """A residual block whose normalisations are SPADEs and whose convolutions are spectral."""
+    """A residual block with SPADE normalisation and spectrally normalised convolutions."""
 
     def __init__(self, channels: int, out: int, guide_channels: int, hidden: int) -> None:
         super().__init__()
@@ -133,7 +134,7 @@ class SuppressionEncoder(nn.Module):
         )
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
-        """The maps by their stride."""
+        """A dict from stride to map."""
         maps = {1: self.entry(image)}
         for level, down in enumerate(self.downs):
             maps[2 ** (level + 1)] = down(maps[2**level])
@@ -141,9 +142,10 @@ class SuppressionEncoder(nn.Module):
 
 
 class HiFaceGAN(SuperResolver):
-    """Encoder of learned-importance pooling, decoder of SPADE blocks, 256x256 by way of 8x8.
+    """Encoder with learned-importance pooling to 8x8 (for 256x256), decoder of SPADE blocks.
 
-    Any LR size is accepted: sides are padded by repetition to a multiple of 4, at least 8.
+    Any LR size is accepted. The last rows and columns are repeated until the sides are multiples of
+    4 and at least 8.
 
     Args:
         width: channels at SR resolution (ngf).
@@ -185,7 +187,7 @@ class HiFaceGAN(SuperResolver):
 
 
 def _pad(lr: Tensor) -> Tensor:
-    """Repeat the last row and column until the coarsest map is whole and over one pixel."""
+    """Repeat the last row and column until the sides are multiples of 4 and at least 8."""
     missing = [max(-side % 4, 8 - side) for side in lr.shape[-2:]]
     return F.pad(lr, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else lr
 

@@ -1,8 +1,9 @@
-"""Interpolation as a network without parameters: the floor under every learned one.
+"""Interpolation as a network without parameters: the simplest baseline.
 
-Each mode is a fixed kernel, applied along rows and then along columns as a matrix product, with
-weights normalised at the borders. All four give Pillow's values: bicubic has a = -0.5 (Keys,
-1981; also MATLAB's), where OpenCV and `torch.nn.functional.interpolate` have -0.75.
+Each mode is a fixed kernel, applied along rows and columns by matrix products. Weights are
+normalised at the borders. All four modes give the same values as Pillow. In particular, bicubic
+uses a = -0.5 (Keys, 1981; also MATLAB), whereas OpenCV and `torch.nn.functional.interpolate` use
+-0.75.
 """
 
 from collections.abc import Callable
@@ -46,7 +47,7 @@ KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def enlarging_matrix(size: int, scale: int, mode: str) -> Tensor:
-    """The matrix (scale * size, size) that enlarges a signal; float32, its rows sum to 1."""
+    """The matrix (scale * size, size) that enlarges a signal; float32, each row sums to 1."""
     targets = (torch.arange(size * scale, dtype=torch.float64) + 0.5) / scale
     sources = torch.arange(size, dtype=torch.float64) + 0.5
     weights = KERNELS[mode](targets[:, None] - sources[None, :])
@@ -54,7 +55,7 @@ def enlarging_matrix(size: int, scale: int, mode: str) -> Tensor:
 
 
 class Interpolation(SuperResolver):
-    """Nearest, bilinear, bicubic or Lanczos enlargement; it has no features.
+    """Nearest, bilinear, bicubic or Lanczos enlargement. It has no feature maps.
 
     Args:
         mode: "nearest", "bilinear", "bicubic" or "lanczos" (three lobes).

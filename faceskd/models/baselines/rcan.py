@@ -4,7 +4,7 @@ Zhang, Li, Li, Wang, Zhong, Fu, "Image Super-Resolution Using Very Deep Residual
 Attention Networks", ECCV 2018, arXiv 1807.02758.
 
 Changed: images are centred at 0 rather than at the mean colour of DIV2K; sub-pixel convolutions
-start without a grid. 15.7 M parameters.
+start with equal kernels (`faceskd.models.upsampling`). 15.7 M parameters.
 """
 
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from faceskd.models.upsampling import STRIDES, Upsampler
 
 
 class ChannelAttention(nn.Module):
-    """x * sigmoid(W_up ReLU(W_down mean(x))), a weight for each channel of (B, C, H, W)."""
+    """x * sigmoid(W_up ReLU(W_down mean(x))): one weight for each channel of (B, C, H, W)."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class ChannelAttention(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """x + attention(conv(ReLU(conv(x)))): the paper's RCAB."""
+    """x + attention(conv(ReLU(conv(x)))): the RCAB of the paper."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class AttentionBlock(nn.Module):
 
 
 class ResidualGroup(nn.Module):
-    """Attention blocks and a convolution, with a skip over all of them."""
+    """Attention blocks and a convolution, with a skip connection around all of them."""
 
     def __init__(self, channels: int, blocks: int, reduction: int) -> None:
         super().__init__()
@@ -63,13 +63,13 @@ class ResidualGroup(nn.Module):
 
 
 class RCAN(SuperResolver):
-    """Residual groups inside one residual (residual in residual), then three doublings.
+    """Residual groups with an outer skip connection (residual in residual), then three doublings.
 
     Args:
         width: channels of every feature map.
         groups: residual groups.
         blocks: attention blocks in each group.
-        reduction: how many times fewer channels the attention's bottleneck has.
+        reduction: channels of the attention's bottleneck are `width // reduction`.
 
     Raises:
         ConfigError: the bottleneck would have no channel.

@@ -1,11 +1,11 @@
 """RDN, the residual dense network.
 
 Zhang, Tian, Kong, Zhong, Fu, "Residual Dense Network for Image Super-Resolution", CVPR 2018,
-arXiv 1802.08797. The paper's letters: D blocks, C layers in each, growth rate G, G0 channels
-between them; D16 C8 G64 here.
+arXiv 1802.08797. In the paper's notation: D blocks of C layers, growth rate G, G0 channels between
+the blocks. Here D = 16, C = 8, G = G0 = 64.
 
-Changed: three doublings; images are centred at 0; sub-pixel convolutions start without a grid.
-22.4 M parameters.
+Changed: three doublings; images are centred at 0; sub-pixel convolutions start with equal kernels
+(`faceskd.models.upsampling`). 22.4 M parameters.
 """
 
 import torch
@@ -17,9 +17,9 @@ from faceskd.models.upsampling import STRIDES, Upsampler
 
 
 class ResidualDenseBlock(nn.Module):
-    """Each layer sees the block's input and every layer before it; a 1x1 convolution fuses all.
+    """Each layer sees the block's input and all earlier layers; a 1x1 convolution fuses them.
 
-    The fusion is added to the input (local residual learning); (B, C, H, W) keeps its shape.
+    The result is added to the input (local residual learning). Maps (B, C, H, W) keep their shape.
     """
 
     def __init__(self, channels: int, growth: int, layers: int) -> None:
@@ -37,7 +37,7 @@ class ResidualDenseBlock(nn.Module):
 
 
 class RDN(SuperResolver):
-    """Residual dense blocks whose outputs are all fused at the end, then three doublings.
+    """Residual dense blocks, fusion of all their outputs, then three doublings.
 
     Args:
         width: channels between blocks (G0).

@@ -3,8 +3,8 @@
 Wang, Yu, Wu, Gu, Liu, Dong, Loy, Qiao, Tang, "ESRGAN: Enhanced Super-Resolution Generative
 Adversarial Networks", ECCV 2018 workshops, arXiv 1809.00219.
 
-Changed: a third doubling (nearest, then convolution) makes x4 into x8; images are centred at 0.
-16.7 M parameters.
+Changed: a third doubling (nearest, then convolution) gives x8 instead of x4; images are centred at
+0. 16.7 M parameters.
 """
 
 import torch
@@ -26,7 +26,7 @@ def _leaky(x: Tensor) -> Tensor:
 
 
 def _small_conv(channels: int, out: int) -> nn.Conv2d:
-    """Its weights start at a tenth of Kaiming's, as the paper advises for so deep a network."""
+    """A 3x3 convolution with a tenth of the Kaiming initialisation, as the paper advises."""
     conv = conv3x3(channels, out)
     nn.init.kaiming_normal_(conv.weight, a=SLOPE)
     with torch.no_grad():
@@ -36,7 +36,7 @@ def _small_conv(channels: int, out: int) -> nn.Conv2d:
 
 
 class DenseBlock(nn.Module):
-    """x + 0.2 * dense(x): five convolutions, each of the input and every one before it."""
+    """x + 0.2 * dense(x): five convolutions; each sees the input and all earlier ones."""
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ class RRDB(nn.Module):
 
 
 class RRDBNet(SuperResolver):
-    """RRDBs at LR resolution with one skip over all of them, then three doublings.
+    """RRDBs at LR size with one skip connection around all of them, then three doublings.
 
     Args:
         width: channels between blocks.
         growth: channels each layer of a dense block adds.
-        blocks: RRDBs.
+        blocks: number of RRDBs.
 
     Features: the body's output at stride 8, then the map after each doubling.
     """

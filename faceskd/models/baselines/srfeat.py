@@ -3,11 +3,11 @@
 Park, Son, Cho, Hong, Lee, "SRFeat: Single Image Super-Resolution with Feature Discrimination",
 ECCV 2018.
 
-Every residual block has a long-range skip, a learned 1x1 convolution, to the end of the body,
-where all of them are summed: the gradient reaches each block without crossing the others.
+Every residual block has a long-range skip connection, a learned 1x1 convolution, to the end of the
+body, where all of them are summed. So the gradient reaches each block without passing the others.
 
-Changed: a third doubling makes x4 into x8; images are centred at 0; sub-pixel convolutions
-start without a grid. 6.8 M parameters.
+Changed: a third doubling gives x8 instead of x4; images are centred at 0; sub-pixel convolutions
+start with equal kernels (`faceskd.models.upsampling`). 6.8 M parameters.
 """
 
 import torch
@@ -24,7 +24,7 @@ def _activation() -> nn.Module:
 
 
 class LongRangeBody(nn.Module):
-    """Residual blocks in a row; the output is the sum of a 1x1 convolution of each one's."""
+    """Residual blocks in sequence. The output is the sum of 1x1 convolutions of their outputs."""
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class LongRangeBody(nn.Module):
 
 
 class SRFeat(SuperResolver):
-    """A body of long-range skips at LR resolution, then three doublings.
+    """Residual blocks with long-range skip connections at LR size, then three doublings.
 
     Args:
         width: channels of every feature map.

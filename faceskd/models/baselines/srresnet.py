@@ -4,8 +4,8 @@ Ledig, Theis, Huszár, Caballero, Cunningham, Acosta, Aitken, Tejani, Totz, Wang
 "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network",
 CVPR 2017, arXiv 1609.04802.
 
-Changed: a third doubling makes x4 into x8; images are centred at 0; sub-pixel convolutions
-start without a grid. 1.7 M parameters.
+Changed: a third doubling gives x8 instead of x4; images are centred at 0; sub-pixel convolutions
+start with equal kernels (`faceskd.models.upsampling`). 1.7 M parameters.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class NormalizedBlock(nn.Module):
 
 
 class SRResNet(SuperResolver):
-    """Residual blocks at LR resolution, one skip over all of them, three doublings.
+    """Residual blocks at LR size with one skip connection around all of them, then three doublings.
 
     Args:
         width: channels of every feature map.
