@@ -50,7 +50,7 @@ def _weights_file(name: str) -> str | None:
 def quoted(value: str) -> str:
     """A text as Hydra's override grammar wants it: in quotes, but for plain paths.
 
-    Example:
+    Examples:
         >>> quoted("faces/a.png"), quoted("my faces"), quoted("null")
         ('faces/a.png', "'my faces'", "'null'")
     """
@@ -65,7 +65,7 @@ def quoted(value: str) -> str:
 def folder_name(text: str) -> str:
     """A text as the name of one folder: without separators, short, and another for another text.
 
-    Example:
+    Examples:
         >>> folder_name("seed=0"), folder_name("init=a/b.safetensors")
         ('seed=0', 'init=a_b.safetensors-dc44ee44')
     """
@@ -129,7 +129,7 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
 def compose(config_name: str, overrides: list[str] | tuple[str, ...] = ()) -> DictConfig:
     """Compose a config by name, inside or outside a running Hydra application.
 
-    Example:
+    Examples:
         >>> compose("model/bicubic")["model"]["_target_"]
         'faceskd.models.baselines.interpolation.Interpolation'
     """

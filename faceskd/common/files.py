@@ -17,7 +17,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     A reader never sees half a file, and a killed process leaves `path` as it was. The temporary
     name keeps the suffix of `path`, which many writers take the format from.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> target = Path(tempfile.mkdtemp()) / "a.txt"
         >>> with atomic_path(target) as temporary:

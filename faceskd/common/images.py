@@ -138,7 +138,7 @@ def write_image(path: Path | str, image: np.ndarray) -> None:
 def to_tensor(image: np.ndarray) -> Tensor:
     """uint8 (H, W, 3) or (B, H, W, 3) -> float32 in [0, 1], (3, H, W) or (B, 3, H, W).
 
-    Example:
+    Examples:
         >>> to_tensor(np.full((2, 2, 3), 255, np.uint8)).shape
         torch.Size([3, 2, 2])
     """
@@ -148,7 +148,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 def to_uint8(image: Tensor) -> np.ndarray:
     """Float in [0, 1] (clamped), (..., 3, H, W) -> uint8 (..., H, W, 3), rounded to nearest.
 
-    Example:
+    Examples:
         >>> to_uint8(torch.full((3, 1, 1), 0.5)).ravel().tolist()
         [128, 128, 128]
     """

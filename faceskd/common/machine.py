@@ -20,7 +20,7 @@ def machine_summary() -> dict[str, str | int]:
     `cores` are those this process may run on. `gpu` and `gpu_memory_gib` are there only where
     there is one.
 
-    Example:
+    Examples:
         >>> machine_summary()["threads"] == torch.get_num_threads()
         True
     """

@@ -144,7 +144,7 @@ def crop_names(places: Mapping[str, Place]) -> dict[str, str]:
     Folders and stem are joined by "-"; names that would be the same (a.jpg and a.png, or a file
     system that ignores case) get some digits of a hash of their source.
 
-    Example:
+    Examples:
         >>> crop_names({"ann/1.jpg": Place("train", "ann")})
         {'ann/1.jpg': 'ann-1'}
     """

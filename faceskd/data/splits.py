@@ -65,7 +65,7 @@ def assign(
 def draw(identity: str, fractions: Mapping[str, float] = FRACTIONS) -> str:
     """The split of an identity, by its SHA-256: the same on every machine, in every order.
 
-    Example:
+    Examples:
         >>> draw("somebody") == draw("somebody")
         True
     """

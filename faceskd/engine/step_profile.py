@@ -85,7 +85,7 @@ class StepProfile(pl.Callback):
 def kind_of(operator: str) -> str:
     """The kind in `KINDS` of a profiler's event, or "rest".
 
-    Example:
+    Examples:
         >>> kind_of("aten::convolution_backward"), kind_of("aten::add")
         ('convolution backward', 'rest')
     """

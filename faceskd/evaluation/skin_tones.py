@@ -131,7 +131,7 @@ def compare_skin_tones(
 def group_by_skin_tone(angles: list[float]) -> list[Group]:
     """Three groups of faces by their typology angles, whose sizes differ by one at most.
 
-    Example:
+    Examples:
         >>> [group.faces for group in group_by_skin_tone([40.0, -10.0, 20.0])]
         [(1,), (2,), (0,)]
     """

@@ -42,7 +42,7 @@ def compare_paired(a: Mapping[str, float], b: Mapping[str, float]) -> Paired:
     Raises:
         ConfigError: the faces differ, or there are fewer than two.
 
-    Example:
+    Examples:
         >>> compare_paired({"x": 3.0, "y": 5.0}, {"x": 2.0, "y": 4.0}).difference
         1.0
     """
@@ -64,7 +64,7 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
 
     Of the comparisons below 0.05, one in twenty is expected to be chance.
 
-    Example:
+    Examples:
         >>> [round(p, 3) for p in adjusted([0.01, 0.04, 0.03])]
         [0.03, 0.04, 0.04]
     """

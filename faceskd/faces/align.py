@@ -57,7 +57,7 @@ def template(size: int = 256, scale: float = TEMPLATE_SCALE) -> np.ndarray:
     `scale` enlarges FFHQ's template about the centre of the face image: over 1 the face fills more
     of the crop.
 
-    Example:
+    Examples:
         >>> template(512, scale=1.0)[0].tolist()
         [192.98, 239.95]
     """
@@ -93,7 +93,7 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> np.ndarray:
 def transform_points(points: ArrayLike, matrix: np.ndarray) -> np.ndarray:
     """Take points (..., 2) through a matrix (2, 3); float32.
 
-    Example:
+    Examples:
         >>> transform_points([[1, 2]], np.array([[2, 0, 5], [0, 2, 0]])).tolist()
         [[7.0, 4.0]]
     """

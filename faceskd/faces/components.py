@@ -69,7 +69,7 @@ def five_points(landmarks: ArrayLike) -> np.ndarray:
     Raises:
         FacesError: the landmarks are of another number or not finite.
 
-    Example:
+    Examples:
         >>> five_points(np.zeros((68, 2))).shape
         (5, 2)
     """
@@ -93,7 +93,7 @@ def boxes_from_landmarks(points: ArrayLike, face_size: float = 256) -> np.ndarra
     Raises:
         FacesError: the landmarks are of another number or not finite.
 
-    Example:
+    Examples:
         >>> eyes_nose_mouth = [[96, 120], [160, 120], [128, 157], [100, 186], [156, 186]]
         >>> boxes_from_landmarks(eyes_nose_mouth).shape
         (4, 4)

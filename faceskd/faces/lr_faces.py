@@ -19,7 +19,7 @@ def to_lr(face: np.ndarray) -> np.ndarray:
     The largest central square is averaged over areas, as the last step of eq. 8 does; where it
     is smaller than 32 pixels it is enlarged by bicubic interpolation.
 
-    Example:
+    Examples:
         >>> to_lr(np.zeros((218, 178, 3), np.uint8)).shape
         (32, 32, 3)
     """

@@ -47,7 +47,7 @@ class WeightedSum(nn.Module):
         targets: name -> what is done to HR faces before any term sees them, in this order; None is
             left out.
 
-    Example:
+    Examples:
         >>> import torch
         >>> loss = WeightedSum(terms={"l2": {"weight": 100.0, "loss": MSELoss()}})
         >>> total, parts = loss(torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.1))

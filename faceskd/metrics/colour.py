@@ -39,7 +39,7 @@ def to_lab(pixels: np.ndarray) -> np.ndarray:
 
     OpenCV's conversion is tabulated, and off by up to 0.4.
 
-    Example:
+    Examples:
         >>> to_lab(np.array([[255, 255, 255], [255, 0, 0]], np.uint8)).round(1).tolist()
         [[100.0, 0.0, 0.0], [53.2, 80.1, 67.2]]
     """
@@ -93,7 +93,7 @@ def typology_angle(lightness: float, b: float) -> float:
     the photo, whose exposure and white balance move it, and says nothing of monochrome ones, whose
     b* is 0.
 
-    Example:
+    Examples:
         >>> round(typology_angle(65, 15))
         45
     """

@@ -22,7 +22,7 @@ def luma(image: Tensor) -> Tensor:
     Y = (16 + 65.481 R + 128.553 G + 24.966 B) / 255, MATLAB's `rgb2ycbcr`, which the field's Y
     figures are taken on.
 
-    Example:
+    Examples:
         >>> import torch
         >>> luma(torch.ones(1, 3, 1, 1)).mul(255).round().item()
         235.0
@@ -36,7 +36,7 @@ def psnr(sr: Tensor, hr: Tensor) -> Tensor:
 
     Identical images would be infinitely good and spoil every mean: the figure ends at 100 dB.
 
-    Example:
+    Examples:
         >>> import torch
         >>> psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1))
         tensor([20.])

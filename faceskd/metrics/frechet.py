@@ -25,7 +25,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     Raises:
         MetricUnavailable: a set has fewer than two images.
 
-    Example:
+    Examples:
         >>> points = torch.tensor([[0.0], [2.0]])
         >>> frechet_distance(points, points + 3)
         9.0

@@ -98,7 +98,7 @@ class MetricSuite:
     Raises:
         ConfigError: a name is unknown or given twice.
 
-    Example:
+    Examples:
         >>> suite = MetricSuite(["psnr"])
         >>> hr = torch.zeros(2, 3, 16, 16)
         >>> suite.update(hr + 0.2, hr)

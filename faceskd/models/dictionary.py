@@ -36,7 +36,7 @@ def atom_size(component: str, stride: int) -> int:
 def atom_shape(component: str, info: "FeatureInfo") -> tuple[int, int, int]:
     """(C, S, S) of the atoms of a component in a feature map.
 
-    Example:
+    Examples:
         >>> from faceskd.models import FeatureInfo
         >>> atom_shape("mouth", FeatureInfo(128, 2))
         (128, 27, 27)

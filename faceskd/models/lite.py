@@ -133,7 +133,7 @@ class Lite(SuperResolver):
     Raises:
         ConfigError: an unknown name, not three stage widths, or a negative back_projection.
 
-    Example:
+    Examples:
         >>> lite = Lite(width=16, blocks=1, stage_widths=(16, 16, 16))
         >>> sr, features = lite.forward_features(torch.rand(1, 3, 32, 32))
         >>> tuple(sr.shape), [tuple(f.shape[1:]) for f in features]

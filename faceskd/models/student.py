@@ -24,7 +24,7 @@ class Student(SuperResolver):
         decoder: from the encoder's `feature_info` to a decoder; None takes `SFTDecoder`, of the
             encoder's width.
 
-    Example:
+    Examples:
         >>> import torch
         >>> student = Student(encoder=VGG19(width=4))
         >>> sr, features = student.forward_features(torch.rand(1, 3, 32, 32))

@@ -34,7 +34,7 @@ def tap_position(tap: str) -> tuple[int, int, bool]:
     Raises:
         ConfigError: VGG-19 has no such layer.
 
-    Example:
+    Examples:
         >>> tap_position("conv5_4")
         (5, 4, False)
     """
@@ -57,7 +57,7 @@ class VGG19(nn.Module):
         pooling: "max", or "avg": through max-pooling a perceptual loss sees one pixel in four,
             and its gradient leaves a grid.
 
-    Example:
+    Examples:
         >>> vgg = VGG19(width=4)
         >>> [tuple(map.shape) for map in vgg(torch.rand(1, 3, 64, 64))]
         [(1, 8, 32, 32), (1, 16, 16, 16), (1, 32, 8, 8), (1, 32, 4, 4)]

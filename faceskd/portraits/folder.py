@@ -76,7 +76,7 @@ def assign_splits(identities: int, splits: Mapping[str, float]) -> list[str]:
 
     The first people keep their splits when more are added.
 
-    Example:
+    Examples:
         >>> assign_splits(7, {"train": 0.8, "val": 0.1, "test": 0.1})
         ['train', 'train', 'train', 'val', 'train', 'train', 'test']
     """

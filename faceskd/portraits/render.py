@@ -61,7 +61,7 @@ def render_portrait(identity: int, photo: int = 0, *, size: int = 512) -> Portra
     Raises:
         ConfigError: a number outside these ranges.
 
-    Example:
+    Examples:
         >>> portrait = render_portrait(7, size=128)
         >>> portrait.image.shape, portrait.landmarks.shape
         ((128, 128, 3), (68, 2))

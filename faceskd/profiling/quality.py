@@ -52,7 +52,7 @@ def with_quality(profile: Profile, quality: Quality) -> Profile:
 def pareto_front(points: Sequence[tuple[float, float]], better: Direction) -> list[int]:
     """The points (cost, figure) that no other beats in both, by increasing cost.
 
-    Example:
+    Examples:
         >>> pareto_front([(1, 20.0), (2, 19.0), (3, 25.0)], "higher")
         [0, 2]
     """

@@ -33,7 +33,7 @@ def best_rows(
 
     `reference` is the row that "reference" columns should come near, by ratio; it never wins.
 
-    Example:
+    Examples:
         >>> best_rows([{"psnr": 25.0}, {"psnr": 26.0}], {"psnr": "higher"})
         {'psnr': {1}}
     """
@@ -60,7 +60,7 @@ def best_rows(
 def format_cell(name: str, value: Any) -> str:
     """A cell's text: PSNR and Frechet distances with 2 decimals, other fractions with 4.
 
-    Example:
+    Examples:
         >>> format_cell("psnr", 25.7049), format_cell("ssim", 0.73), format_cell("faces", 8)
         ('25.70', '0.7300', '8')
     """
@@ -87,7 +87,7 @@ def markdown_table(
         reference: the row, one of `rows`, that "reference" columns should come near.
         headers: other names for columns.
 
-    Example:
+    Examples:
         >>> print(markdown_table([{"name": "a", "ms": 1.5}, {"name": "b", "ms": 2.0}],
         ...                      better={"ms": "lower"}))
         | name | ms ↓ |

@@ -54,7 +54,7 @@ class LandmarkPair:
 def inter_ocular_error(points: np.ndarray, truth: np.ndarray) -> float:
     """Mean distance of five points (5, 2) to the true ones, in true distances between the eyes.
 
-    Example:
+    Examples:
         >>> truth = np.array([[0, 0], [10, 0], [5, 5], [2, 10], [8, 10]])
         >>> inter_ocular_error(truth + [1, 0], truth)
         0.1

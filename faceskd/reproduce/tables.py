@@ -110,7 +110,7 @@ class Evaluated:
 def direction(metric: str) -> Direction:
     """Which way a column is better.
 
-    Example:
+    Examples:
         >>> direction("identity_mobilefacenet"), direction("lpips_squeeze")
         ('higher', 'lower')
     """

@@ -71,7 +71,7 @@ def read_photo(path: Path | str) -> Photo:
 def extension(source: str, wanted: str) -> str:
     """Of "auto" the source's own where it is JPEG or WebP, else PNG.
 
-    Example:
+    Examples:
         >>> extension("a.JPEG", "auto"), extension("a.tif", "auto"), extension("a.tif", "jpg")
         ('jpg', 'png', 'jpg')
     """

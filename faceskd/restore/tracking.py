@@ -97,7 +97,7 @@ def link(frames: Sequence[Sequence[Sighting]]) -> list[Track]:
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
     """Intersection over union of two boxes x1, y1, x2, y2.
 
-    Example:
+    Examples:
         >>> overlap(np.array([0, 0, 2, 2]), np.array([1, 0, 3, 2]))
         0.3333333333333333
     """

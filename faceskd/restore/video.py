@@ -55,7 +55,7 @@ class VideoSummary:
 def is_video(path: Path | str) -> bool:
     """Whether a path has the suffix of a video.
 
-    Example:
+    Examples:
         >>> is_video("a.MP4"), is_video("a.png")
         (True, False)
     """

@@ -63,7 +63,7 @@ class Interpolation(SuperResolver):
     Raises:
         ConfigError: the mode is none of these.
 
-    Example:
+    Examples:
         >>> Interpolation(mode="lanczos")(torch.rand(1, 3, 32, 32)).shape
         torch.Size([1, 3, 256, 256])
     """
