@@ -1,4 +1,4 @@
-"""What networks are trained to reduce: one file a family, and their weighted sum."""
+"""Training losses: one file for each kind, and their weighted sum."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -42,10 +42,10 @@ class WeightedSum(nn.Module):
     """sum_i weight_i loss_i(sr, hr).
 
     Args:
-        terms: name -> {weight, loss}; a term of weight 0 or None is left out and costs nothing.
-            None for no terms at all: zero.
-        targets: name -> what is done to HR faces before any term sees them, in this order; None is
-            left out.
+        terms: name -> {weight, loss}. A term that is None or has weight 0 is skipped and costs
+            nothing. If `terms` is None, the sum is zero.
+        targets: name -> module that changes the HR faces before all terms, applied in this order.
+            A module that is None is skipped.
 
     Examples:
         >>> import torch
@@ -68,7 +68,7 @@ class WeightedSum(nn.Module):
         self.losses = nn.ModuleDict({name: term["loss"] for name, term in kept.items()})
 
     def forward(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images (B, 3, H, W) -> the sum, and each term before its weight."""
+        """SR and HR images (B, 3, H, W) -> the weighted sum, and the terms without weights."""
         target = self.targets(hr)
         parts = {name: loss(sr, target) for name, loss in self.losses.items()}
         total = sum((self.weights[name] * part for name, part in parts.items()), sr.new_zeros(()))

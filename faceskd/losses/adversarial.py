@@ -1,7 +1,7 @@
-"""Adversarial losses over the scores of one or several discriminators, each (B, 1, h, w).
+"""Adversarial losses on the scores of one or more discriminators, each (B, 1, h, w).
 
-Every loss is a mean over patches and faces, summed over discriminators as eq. 6 and 7 of
-Jo et al. 2021 do, in float32.
+Each loss is a mean over patches and faces, summed over the discriminators as in eq. 6 and 7 of
+Jo et al. 2021, in float32.
 """
 
 from abc import abstractmethod
@@ -14,15 +14,15 @@ Scores = Sequence[Tensor]
 
 
 class AdversarialLoss(nn.Module):
-    """What the generator and the discriminator reduce."""
+    """A pair of losses: one for the generator, one for the discriminator."""
 
     @abstractmethod
     def generator(self, fake: Scores) -> Tensor:
-        """Loss of the generator, from the scores of what it made."""
+        """Loss of the generator, from the scores of its images."""
 
     @abstractmethod
     def discriminator(self, real: Scores, fake: Scores) -> Tensor:
-        """Loss of the discriminator."""
+        """Loss of the discriminator, from the scores of real and of generated images."""
 
 
 def _sum(terms: list[Tensor]) -> Tensor:
@@ -45,7 +45,7 @@ class LeastSquares(AdversarialLoss):
 
 
 class Hinge(AdversarialLoss):
-    """Hinge loss, DFDNet's: G: -D(fake); D: max(0, 1 - D(real)) + max(0, 1 + D(fake))."""
+    """Hinge loss, as in DFDNet: G: -D(fake); D: max(0, 1 - D(real)) + max(0, 1 + D(fake))."""
 
     def generator(self, fake: Scores) -> Tensor:
         return _sum([-score.float().mean() for score in fake])

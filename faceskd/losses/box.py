@@ -1,4 +1,4 @@
-"""A loss that looks at one part of aligned faces."""
+"""A loss on one part of aligned faces."""
 
 from collections.abc import Sequence
 
@@ -8,21 +8,23 @@ from faceskd.common.errors import ConfigError
 
 
 class InBox(nn.Module):
-    """loss(sr, hr) of the same box of both images (B, 3, H, W): eyes, say, or the inner face.
+    """Applies a loss to the same box of both images (B, 3, H, W), for example to the eyes.
 
     Args:
-        box: left, top, right, bottom, px of an aligned face.
-        loss: from two images to a scalar.
+        box: left, top, right, bottom, in px of an aligned face.
+        loss: module from two images to a scalar.
 
     Raises:
-        ConfigError: the box is empty, or images do not hold it.
+        ConfigError: the box is empty, or it does not lie inside the images.
     """
 
     def __init__(self, *, box: Sequence[int], loss: nn.Module) -> None:
         super().__init__()
         left, top, right, bottom = box
         if not (0 <= left < right and 0 <= top < bottom):
-            raise ConfigError(f"expected a box left, top, right, bottom, got {list(box)}")
+            raise ConfigError(
+                f"expected a box [left, top, right, bottom], not empty, got {list(box)}"
+            )
         self.box = left, top, right, bottom
         self.loss = loss
 
@@ -30,7 +32,7 @@ class InBox(nn.Module):
         left, top, right, bottom = self.box
         if hr.shape[-1] < right or hr.shape[-2] < bottom:
             raise ConfigError(
-                f"expected images that hold the box {list(self.box)}, got "
+                f"expected images that contain the box {list(self.box)}, got "
                 f"{hr.shape[-1]}x{hr.shape[-2]} pixels"
             )
         return self.loss(*(image[..., top:bottom, left:right] for image in (sr, hr)))

@@ -1,4 +1,4 @@
-"""The adversarial loss of SRGAN and SRFeat, over logits."""
+"""The adversarial loss of SRGAN and SRFeat, on logits."""
 
 import torch
 import torch.nn.functional as F
@@ -8,9 +8,9 @@ from faceskd.losses.adversarial import AdversarialLoss, Scores
 
 
 class CrossEntropy(AdversarialLoss):
-    """G: -log s(fake); D: -log s(real) - log(1 - s(fake)), s the sigmoid.
+    """G: -log s(fake); D: -log s(real) - log(1 - s(fake)), where s is the sigmoid.
 
-    Goodfellow et al., NeurIPS 2014, with the generator's loss that does not saturate; means over
+    Goodfellow et al., NeurIPS 2014, with the non-saturating loss of the generator. Means over
     faces, summed over discriminators, in float32.
     """
 

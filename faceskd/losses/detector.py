@@ -12,46 +12,50 @@ from faceskd.losses.perceptual import unit_distance
 Network = Literal["refine", "output"]
 CONVOLUTIONS: dict[Network, int] = {"refine": 3, "output": 4}
 OWN_SIDE: dict[Network, int] = {"refine": 24, "output": 48}
-"""What each takes when it detects, px; 3x3 pixels are left of it after the convolutions."""
+"""Input side of each network when it detects faces, px. The last map then has 3x3 cells."""
 
 
 class DetectorLoss(nn.Module):
-    """Mean unit distance of the feature maps of one of MTCNN's networks.
+    """Distance between SR and HR faces in the feature maps of one of MTCNN's networks.
 
-    They tell faces from others and find eyes, nose and mouth (Zhang et al., "Joint Face Detection
+    The distance is `faceskd.losses.perceptual.unit_distance`, averaged over the maps. MTCNN was
+    trained to detect faces and to find eyes, nose and mouth (Zhang et al., "Joint Face Detection
     and Alignment Using Multitask Cascaded Convolutional Networks", IEEE Signal Processing Letters,
-    2016): their features mind what these look like, where VGG-19, that has learnt a thousand kinds
-    of things, minds all textures alike. The weights come with facenet-pytorch.
+    2016). So its features depend on the shape of these parts, whereas VGG-19, trained on a thousand
+    classes, weighs all textures alike. The weights come with facenet-pytorch.
 
     Args:
-        network: "refine", MTCNN's second, of 28, 48 and 64 channels, or "output", its third, of
-            32, 64, 64 and 128.
-        side: what faces are resized to, px; two or three times the network's own input, so that
-            the first maps see the lids. The least and the largest of two: each batch has its own,
-            so that what is right at one size alone is of no use.
+        network: "refine", MTCNN's second network (28, 48 and 64 channels), or "output", its third
+            (32, 64, 64 and 128 channels).
+        side: side in px to which faces are resized. Two or three times the network's own input
+            works well, because the first maps then resolve the eyelids. With two values, each batch
+            draws a side between them, so that a network cannot fit one size only.
 
     Raises:
-        ConfigError: another network, a side below its own, or two in the wrong order.
+        ConfigError: an unknown network, a side below the network's input, or two sides in the wrong
+            order.
     """
 
     def __init__(self, *, network: Network = "output", side: int | tuple[int, int] = 96) -> None:
         super().__init__()
         if network not in CONVOLUTIONS:
-            raise ConfigError(f"expected a network of {', '.join(CONVOLUTIONS)}, got {network!r}")
+            raise ConfigError(
+                f"expected network to be one of {', '.join(CONVOLUTIONS)}, got {network!r}"
+            )
         least, largest = (side, side) if isinstance(side, int) else side
         if not OWN_SIDE[network] <= least <= largest:
             raise ConfigError(
-                f"expected a side of at least {OWN_SIDE[network]} px for {network!r}, or the least "
-                f"and the largest, got {side}"
+                f"expected side as px or [smallest, largest], at least {OWN_SIDE[network]} px for "
+                f"{network!r}, got {side}"
             )
-        from facenet_pytorch.models.mtcnn import ONet, RNet  # 0.2 s that few commands need
+        from facenet_pytorch.models.mtcnn import ONet, RNet  # takes 0.2 s; few commands need it
 
         self.sides = least, largest
         self.convolutions = CONVOLUTIONS[network]
         self.network = (RNet if network == "refine" else ONet)().requires_grad_(False).eval()
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Faces (B, 3, H, W) in [0, 1], cut as a detector would: see `InBox`."""
+        """Faces (B, 3, H, W) in [0, 1] -> scalar. Use `InBox` to cut them as a detector does."""
         least, largest = self.sides
         side = int(torch.randint(least, largest + 1, ()))
         with torch.no_grad():
@@ -61,7 +65,7 @@ class DetectorLoss(nn.Module):
         return torch.stack(distances).mean()
 
     def features(self, faces: Tensor, side: int) -> list[Tensor]:
-        """Maps after each convolution, of faces resized to this side; each stride doubles."""
+        """Feature maps after each convolution, for faces resized to `side`."""
         resized = F.interpolate(faces.float(), (side, side), mode="bilinear", antialias=True)
         x = (resized * 255 - 127.5) / 128
         maps: list[Tensor] = []

@@ -15,21 +15,21 @@ from faceskd.models.vgg import VGG19
 
 
 def relative_distance(feature: Tensor, target: Tensor) -> Tensor:
-    """mean |feature - target| / mean |target|, of maps (B, C, H, W); eq. 5, made relative.
+    """mean |feature - target| / mean |target| of maps (B, C, H, W): a relative form of eq. 5.
 
-    Dividing by the mean activation makes it independent of the scale of a VGG's features, which
-    differs by origin (torchvision's, normalised, distilled, our own) and by layer.
+    The division makes the distance independent of the scale of the features. This scale differs
+    between layers and between VGG weights (torchvision's, normalised, distilled, our own).
     """
-    # Means in float32, maps as they are: in bf16 half the memory is read and written.
+    # The means are float32, but bf16 maps stay bf16: that halves the memory traffic.
     error = (feature - target).abs().mean(dtype=torch.float32)
     return error / target.abs().mean(dtype=torch.float32).clamp(min=1e-6)
 
 
 def unit_distance(feature: Tensor, target: Tensor) -> Tensor:
-    """mean over pixels of |f / |f| - t / |t||^2, over channels; eq. 1 of Zhang et al., unweighted.
+    """Mean over pixels of |f / |f| - t / |t||^2 (norms over channels): the distance of LPIPS.
 
-    Each pixel counts alike, whatever its activation: smooth skin as much as a strong edge. From 0
-    to 2 for features that are not negative.
+    This is eq. 1 of Zhang et al. without channel weights. All pixels count the same, smooth skin as
+    much as a strong edge. The range is 0 to 2 for non-negative features.
     """
     return (unit_pixels(feature) - unit_pixels(target)).square().sum(1).mean(dtype=torch.float32)
 
@@ -37,15 +37,15 @@ def unit_distance(feature: Tensor, target: Tensor) -> Tensor:
 def squared_distance(feature: Tensor, target: Tensor) -> Tensor:
     """mean (feature - target)^2 / mean target^2: the content loss of SRGAN and SRFeat.
 
-    Ledig et al., CVPR 2017, eq. 5; Park et al., ECCV 2018, eq. 2. Both scale VGG features by hand
-    (1 / 12.75 in SRGAN); the division does it for a VGG of any origin.
+    Ledig et al., CVPR 2017, eq. 5; Park et al., ECCV 2018, eq. 2. Both scale VGG features by a
+    constant (1 / 12.75 in SRGAN). The division replaces it and works for any VGG weights.
     """
     error = (feature.float() - target.float()).square().mean()
     return error / target.float().square().mean().clamp(min=1e-6)
 
 
 FOCUS = (0.5, 0.58)
-"""Between eyes and mouth of an aligned face: across and down, in sides of the image."""
+"""A point between the eyes and the mouth of an aligned face: (x, y) as shares of the sides."""
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "relative": relative_distance,
@@ -58,19 +58,18 @@ class PerceptualLoss(nn.Module):
     """sum_l w_l distance(vgg_l(sr), vgg_l(hr)), images (B, 3, H, W) in [0, 1].
 
     Args:
-        vgg: with the layers to compare in as its taps; the paper compares in five. Frozen.
-        weights: one a tap; default 1 / taps, so that the loss is their mean.
-        distance: "relative", the paper's; "squared", SRGAN's; or "unit", LPIPS's: at the same PSNR
-            a network trained with it has the lower LPIPS, though that is measured in another
-            network's features.
-        crop: side of a window, px, the same for all faces of a call and drawn anew in each, that
-            alone is compared; at 128 px the loss costs a quarter. None compares whole images.
-        focus: share of the windows that lie around `FOCUS`, where what tells faces apart is.
-        pool: side of squares, px, whose means are compared in the place of pixels: at 2 a face of
-            256 px costs what a window of 128 does, and its shape counts, not its pores.
+        vgg: frozen VGG whose taps are the layers to compare; the paper compares five.
+        weights: one for each tap; default: 1 / taps, so that the loss is their mean.
+        distance: "relative" (the paper), "squared" (SRGAN) or "unit" (LPIPS). At the same PSNR,
+            training with "unit" gives the lowest LPIPS.
+        crop: side in px of a random window that is compared instead of the whole image. All faces
+            of a call share the window. At 128 px the loss costs a quarter. None for whole images.
+        focus: share of the windows that are centred at `FOCUS`, on the inner face.
+        pool: compare means of pool x pool px. With 2, a 256 px face costs as much as a window of
+            128 px, and shapes count more than pores.
 
     Raises:
-        ConfigError: an unknown distance, not as many weights as taps, or a focus without a crop.
+        ConfigError: an unknown distance, a wrong number of weights, or a focus without a crop.
     """
 
     def __init__(
@@ -85,11 +84,13 @@ class PerceptualLoss(nn.Module):
     ) -> None:
         super().__init__()
         if weights is not None and len(weights) != len(vgg.taps):
-            raise ConfigError(f"expected {len(vgg.taps)} weights, one a tap, got {len(weights)}")
+            raise ConfigError(f"expected {len(vgg.taps)} weights, one per tap, got {len(weights)}")
         if distance not in DISTANCES:
-            raise ConfigError(f"expected a distance of {', '.join(DISTANCES)}, got {distance!r}")
+            raise ConfigError(
+                f"expected distance to be one of {', '.join(DISTANCES)}, got {distance!r}"
+            )
         if focus and crop is None:
-            raise ConfigError(f"expected a crop with focus={focus}: it is a share of the windows")
+            raise ConfigError(f"focus={focus} needs a crop, got none: set crop, or focus=0")
         self.vgg = vgg.requires_grad_(False).eval()
         self.weights = tuple(weights or [1 / len(vgg.taps)] * len(vgg.taps))
         self.distance = DISTANCES[distance]

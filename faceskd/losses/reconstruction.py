@@ -13,14 +13,13 @@ class L1Loss(nn.Module):
 
 
 class MSELoss(nn.Module):
-    """mean (sr - hr)^2: the L2 of DFDNet's code and our reading of eq. 4 of Jo et al. 2021.
+    """mean (sr - hr)^2: the L2 loss of DFDNet's code, and our reading of eq. 4 of Jo et al. 2021.
 
-    Both train on images in [-1, 1], where it is four times as large as here.
+    Both papers train on images in [-1, 1], where the loss is four times as large as here.
 
     Args:
-        pool: side of squares, px, whose means are compared in the place of pixels. What is left is
-            colour and shape, for which a squared error has no bias, and not texture, which it
-            would smooth.
+        pool: compare means of pool x pool px instead of pixels. This constrains colour and shape,
+            for which a squared error is unbiased, but not texture, which it would smooth.
     """
 
     def __init__(self, *, pool: int = 1) -> None:
@@ -32,7 +31,7 @@ class MSELoss(nn.Module):
 
 
 class Charbonnier(nn.Module):
-    """mean sqrt((sr - hr)^2 + eps^2): an L1 that is smooth at zero (Lai et al., CVPR 2017)."""
+    """mean sqrt((sr - hr)^2 + eps^2): an L1 loss that is smooth at zero (Lai et al., CVPR 2017)."""
 
     def __init__(self, *, eps: float = 1e-3) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is done to HR faces before networks are held to them, so that they are right on average."""
+"""Changes to HR faces before they are used as training targets."""
 
 from collections.abc import Sequence
 
@@ -9,24 +9,25 @@ from faceskd.common.errors import ConfigError
 
 
 class LocalContrast(nn.Module):
-    """Contrast of a band of scales, changed in a box: x + change w (G_fine - G_coarse) x.
+    """Change the contrast of shapes of a few pixels in a box: x + change w (G_fine - G_coarse) x.
 
-    A network that invents texture also draws shapes with full contrast, though 32x32 pixels do not
-    say where they lie. Targets with less contrast in shapes a few pixels wide are nearer to the
-    person on average. w is 1 in the box and 0 around it and in the spared box. G convolves with a
-    Gaussian.
+    G_fine and G_coarse blur with a Gaussian. The window w is 1 in the box, 0 outside it and 0 in
+    the spared box. A network that invents texture draws small shapes with full contrast, although a
+    32x32 face does not determine where they lie. With less contrast in the targets, the results are
+    closer to the person on average (docs/log.md).
 
     Args:
-        box: left, top, right, bottom, px of an aligned face.
-        spared: a box that is left as it is: eyes, for irises are dark; or None.
-        change: of the band's contrast, relative: -0.4 takes two fifths of it away.
-        fine, coarse: the Gaussians' standard deviations, px.
-        feather: width of the borders of the box, px; of the spared one, half.
-        side: of the faces, px.
+        box: left, top, right, bottom, in px of an aligned face.
+        spared: a box that stays unchanged, such as the eyes, whose irises would become lighter;
+            None for none.
+        change: relative change of the contrast of the band; -0.4 removes 40 %.
+        fine, coarse: standard deviations of the two Gaussians, px.
+        feather: width of the soft border of the box, px. The spared box has half of it.
+        side: side of the faces, px.
 
     Raises:
         ConfigError: a change outside [-1, 1], deviations in the wrong order, an empty box, or
-            images of another side.
+            images of another size.
     """
 
     window: Tensor
@@ -46,9 +47,9 @@ class LocalContrast(nn.Module):
     ) -> None:
         super().__init__()
         if not -1 <= change <= 1:
-            raise ConfigError(f"expected a change in [-1, 1], got {change}")
+            raise ConfigError(f"expected change in [-1, 1], got {change}")
         if not 0 < fine < coarse:
-            raise ConfigError(f"expected deviations 0 < fine < coarse, got {fine} and {coarse}")
+            raise ConfigError(f"expected 0 < fine < coarse, got {fine} and {coarse}")
         window = _window(box, side, feather)
         if spared is not None:
             window = window * (1 - _window(spared, side, feather / 2))
@@ -59,7 +60,7 @@ class LocalContrast(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Targets (B, 3, H, W) in, targets out; no gradient."""
+        """Targets (B, 3, H, W) -> changed targets; no gradient."""
         _check_side(images, self.window)
         with torch.autocast(images.device.type, enabled=False):
             x = images.float()
@@ -68,16 +69,16 @@ class LocalContrast(nn.Module):
 
 
 class Darkening(nn.Module):
-    """The same levels less in boxes: irises, that every loss of pixels leaves too light.
+    """Darken boxes by a constant: used for irises, which pixel losses leave too light.
 
     Args:
-        boxes: each left, top, right, bottom, px of an aligned face; none touches another.
-        levels: how much darker, of 1; of three, red, green and blue, for colours that are off.
-        feather: width of their borders, px.
-        side: of the faces, px.
+        boxes: each left, top, right, bottom, in px of an aligned face; they must not touch.
+        levels: what is subtracted, in [0, 1]: one value, or one each for red, green and blue.
+        feather: width of the soft borders, px.
+        side: side of the faces, px.
 
     Raises:
-        ConfigError: neither one nor three levels, an empty box, or images of another side.
+        ConfigError: neither one nor three levels, an empty box, or images of another size.
     """
 
     shift: Tensor
@@ -93,13 +94,15 @@ class Darkening(nn.Module):
         super().__init__()
         rgb = [levels] * 3 if isinstance(levels, int | float) else [*levels]
         if len(rgb) != 3:
-            raise ConfigError(f"expected levels of red, green and blue, or one, got {rgb}")
+            raise ConfigError(
+                f"expected levels as one number, or as red, green and blue, got {rgb}"
+            )
         windows = torch.stack([_window(box, side, feather) for box in boxes])
         shift = torch.tensor(rgb, dtype=torch.float)[:, None, None] * windows.amax(0)
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Targets (B, 3, H, W) in, targets out."""
+        """Targets (B, 3, H, W) -> darker targets."""
         _check_side(images, self.shift)
         return images - self.shift
 
@@ -107,14 +110,14 @@ class Darkening(nn.Module):
 def _check_side(images: Tensor, window: Tensor) -> None:
     side, (height, width) = window.shape[-1], images.shape[-2:]
     if (height, width) != (side, side):
-        raise ConfigError(f"expected faces of {side} px, got {width}x{height} pixels")
+        raise ConfigError(f"expected faces of {side}x{side} pixels, got {width}x{height}")
 
 
 def _window(box: Sequence[int], side: int, feather: float) -> Tensor:
-    """1 in the box and 0 around it, (side, side); half a cosine between, centred on the border."""
+    """Window (side, side): 1 in the box, 0 outside, a half cosine across the border."""
     left, top, right, bottom = box
     if not (left < right and top < bottom):
-        raise ConfigError(f"expected a box left, top, right, bottom, got {list(box)}")
+        raise ConfigError(f"expected a box [left, top, right, bottom], not empty, got {list(box)}")
     centres = torch.arange(side) + 0.5
     ramps = [
         (torch.minimum(centres - low, high - centres) / feather + 0.5).clamp(0, 1)
@@ -125,9 +128,9 @@ def _window(box: Sequence[int], side: int, feather: float) -> Tensor:
 
 
 def _gaussian(side: int, deviation: float) -> Tensor:
-    """The matrix (side, side) that convolves with a Gaussian; at borders its rows still sum to 1.
+    """Matrix (side, side) that blurs with a Gaussian; each row sums to 1, at borders, too.
 
-    At these sizes two products of matrices are faster than two convolutions with long kernels.
+    At this size two matrix products are faster than two convolutions with long kernels.
     """
     places = torch.arange(side)
     kernel = torch.exp(-(((places[:, None] - places) / deviation) ** 2) / 2)

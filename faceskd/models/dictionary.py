@@ -1,7 +1,8 @@
 """A dictionary of facial components: K atoms for each component and scale, in one file.
 
-DFDNet's dictionaries at 256 px. An atom is a component of one face, cut out of one VGG-19
-feature map and resized to a fixed size; `faceskd.dictionary.kmeans` builds the atoms by K-means.
+These are DFDNet's dictionaries, at 256 px. A component of a face is cut out of one VGG-19 feature
+map and resized to a fixed size. The atoms are the K-means cluster centres of many faces; see
+`faceskd.dictionary.kmeans`.
 """
 
 import json
@@ -23,18 +24,18 @@ if TYPE_CHECKING:  # the networks import this module
     from faceskd.models.base import FeatureInfo
 
 COMPONENT_SIZES = {"left_eye": 40, "right_eye": 40, "nose": 25, "mouth": 55}
-"""Sides of the components in a 256 px face: half of DFDNet's, which are for 512 px."""
+"""Sides of the components in a 256 px face, in px: half of DFDNet's, which are for 512 px."""
 MIN_ATOM_SIZE = 3
 FORMAT = "faceskd-dictionary-1"
 
 
 def atom_size(component: str, stride: int) -> int:
-    """Side of an atom in cells; at least 3, for a nose at stride 16 would be a single cell."""
+    """Side of an atom in cells, at least 3; a nose at stride 16 would otherwise be one cell."""
     return max(MIN_ATOM_SIZE, COMPONENT_SIZES[component] // stride)
 
 
 def atom_shape(component: str, info: "FeatureInfo") -> tuple[int, int, int]:
-    """(C, S, S) of the atoms of a component in a feature map.
+    """Shape (C, S, S) of the atoms of a component in a feature map.
 
     Examples:
         >>> from faceskd.models import FeatureInfo
@@ -47,13 +48,13 @@ def atom_shape(component: str, info: "FeatureInfo") -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Atoms by (tap, component), with where they come from.
+    """Atoms for each tap and component, with their origin.
 
     Attributes:
         atoms: "tap/component" -> (K, C, S, S), float16.
         encoder: fingerprint of the encoder that built it; empty for random atoms.
         provenance: faces, taps, K, seed, inertia, members of each atom, library versions.
-        sha256: of the file, when it comes from one.
+        sha256: checksum of the file, if the dictionary was read from one.
     """
 
     atoms: Mapping[str, Tensor]
@@ -85,7 +86,7 @@ class Dictionary:
     def random(
         taps: Sequence[str], infos: Sequence["FeatureInfo"], *, atoms: int, seed: int = 0
     ) -> "Dictionary":
-        """K random atoms a component and scale: for timing, tests and the ablation."""
+        """A dictionary of K random atoms, for timing, tests and the ablation study."""
         generator = torch.Generator().manual_seed(seed)
         return Dictionary(
             {
@@ -99,7 +100,7 @@ class Dictionary:
         )
 
     def save(self, path: Path | str) -> None:
-        """Write one safetensors file, atomically, with the provenance in its metadata."""
+        """Write one safetensors file atomically, with the provenance in its metadata."""
         metadata = {
             "format": FORMAT,
             "encoder": self.encoder,
@@ -118,7 +119,9 @@ class Dictionary:
         """
         path = Path(path)
         if not path.is_file():
-            raise DictionaryError(f"no dictionary at {str(path)!r}: build it, `faceskd dictionary`")
+            raise DictionaryError(
+                f"no dictionary at {str(path)!r}: build it with `faceskd dictionary`"
+            )
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}

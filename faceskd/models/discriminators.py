@@ -1,4 +1,4 @@
-"""Discriminators: on feature maps for distillation, on images for the teacher."""
+"""Discriminators on feature maps (for distillation) and on images (for teachers and students)."""
 
 import math
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from faceskd.models.vgg import VGG19
 
 
 class PatchDiscriminator(nn.Sequential):
-    """Strided convolutions to a map of scores, one a patch: (B, C, H, W) -> (B, 1, h, w).
+    """Strided convolutions that give one score for each patch: (B, C, H, W) -> (B, 1, h, w).
 
-    Jo et al. do not print their feature discriminators. Following Chung et al. (ICML 2020), ours
-    are strided convolutions with LeakyReLU; spectral norm stands in for batch normalisation,
-    which mixes the faces of a batch and wants large ones.
+    Jo et al. do not describe the layers of their feature discriminators. As in Chung et al. (ICML
+    2020), ours are strided convolutions with LeakyReLU. Spectral norm replaces batch normalisation,
+    which needs large batches and mixes their faces.
 
     Args:
-        channels: of the input.
-        width: channels of the first convolution; each further one doubles them, up to 8 times.
-        layers: strided convolutions; a score sees about 2 ** (layers + 2) cells.
-        spectral: normalise the convolutions spectrally.
+        channels: input channels.
+        width: channels of the first convolution. Each further one doubles them, up to 8 times.
+        layers: number of strided convolutions. A score sees about 2 ** (layers + 2) cells.
+        spectral: whether the convolutions have spectral norm.
     """
 
     def __init__(
@@ -41,9 +41,10 @@ class PatchDiscriminator(nn.Sequential):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """One patch discriminator a scale of the image: (B, 3, H, W) -> list of (B, 1, h, w).
+    """One patch discriminator for each size of the image: (B, 3, H, W) -> list of (B, 1, h, w).
 
-    DFDNet judges the restored face at several sizes; an image is halved by area each time.
+    As in DFDNet, the image is judged at several sizes. Each size is half of the one before, by area
+    averaging.
     """
 
     def __init__(self, *, scales: int = 3, width: int = 32, layers: int = 3) -> None:
@@ -63,19 +64,19 @@ class MultiScaleDiscriminator(nn.Module):
 class ProjectedDiscriminator(nn.Module):
     """Patch discriminators on a frozen VGG's features: (B, 3, H, W) -> list of (B, 1, h, w).
 
-    After Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021, without their random
-    mixing of channels and scales. A discriminator of pixels has to learn first what texture is,
-    from a few hundred faces; this one sees it from its first step, and finds the weave that a
-    perceptual loss invites. Features have unit mean square at every pixel, as LPIPS's: a
-    discriminator need not ask how bright or how sharp an edge is. Nothing is spectrally
-    normalised; where it was, the first 200 steps went alike.
+    After Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021, without their random mixing
+    of channels and scales. A discriminator on pixels must first learn from a few hundred faces what
+    texture is. VGG features contain it from the first step, and they show the regular pattern that
+    perceptual losses produce (docs/log.md). Each pixel's features are normalised to mean square 1,
+    similar to LPIPS. So the scores do not depend on the brightness or strength of an edge. The
+    convolutions have no spectral norm; with it, the first 200 steps were the same.
 
     Args:
-        vgg: with the layers to judge as its taps. Frozen.
-        width, layers: of each layer's patch discriminator.
-        crop: side of a window, px, drawn anew in each call, that alone is judged, at multiples of
-            8 px: a pattern fixed to the LR face's pixels is always in the same place to the
-            strided convolutions, which find it the sooner. None judges whole images.
+        vgg: frozen VGG whose taps are the layers to judge.
+        width, layers: of the patch discriminator of each layer.
+        crop: side in px of the random window that is judged in each call. The window lies at
+            multiples of 8 px, aligned with the LR pixels. So a pattern that is fixed to the LR
+            pixels is always at the same place, and is found sooner. None judges whole images.
     """
 
     def __init__(
@@ -103,10 +104,10 @@ def _unit_mean_square(feature: Tensor) -> Tensor:
 
 
 class FeatureDiscriminators(nn.Module):
-    """One patch discriminator a distilled feature map (D_i of eq. 6 and 7, Jo et al. 2021).
+    """One patch discriminator for each distilled feature map (D_i of eq. 6 and 7, Jo et al. 2021).
 
     Args:
-        channels: of each map.
+        channels: channels of each map.
         width, layers: of each discriminator.
     """
 

@@ -1,4 +1,4 @@
-"""Several SR faces of one LR face: of several networks, and of its mirror image."""
+"""Averages of several SR faces: from several networks, or from a face and its mirror image."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,19 +12,19 @@ from faceskd.models.base import SuperResolver
 def from_mirror(
     forward: Callable[[Tensor, Tensor], Tensor], lr: Tensor, boxes: Tensor, *, scale: int
 ) -> Tensor:
-    """The SR faces (B, 3, H, W) that `forward` makes of the mirrored faces, mirrored back."""
+    """Mirror the LR faces, apply `forward`, and mirror the SR faces (B, 3, H, W) back."""
     return forward(lr.flip(-1), mirror_boxes(boxes, scale * lr.shape[-1])).flip(-1)
 
 
 class Ensemble(SuperResolver):
-    """The mean of the SR faces of networks that were trained apart.
+    """The mean of the SR faces of several networks, used as a teacher.
 
-    What they do not agree on is as often wrong as right, and fades; so it is what a student is
-    best taught with (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section
-    3). Its feature maps are those of the first.
+    Details on which the networks disagree are often wrong, and averaging weakens them. So the mean
+    is a better target for a student than one network (Hinton et al., "Distilling the Knowledge in a
+    Neural Network", 2015, section 3). The feature maps are those of the first network.
 
     Args:
-        networks: of one scale.
+        networks: networks of the same scale.
     """
 
     def __init__(self, *, networks: Sequence[SuperResolver]) -> None:

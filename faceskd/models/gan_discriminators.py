@@ -1,11 +1,11 @@
-"""Discriminators that only the adversarial baselines need: one score for a whole face.
+"""Discriminators of the adversarial baselines SRGAN and SRFeat: one score for a whole face.
 
-SRGAN: Ledig et al., CVPR 2017, arXiv 1609.04802. Eight convolutions of 3x3, every second one
-strided, 64 to 512 channels, batch normalisation but in the first, LeakyReLU, then two fully
-connected layers. SRFeat: Park et al., ECCV 2018, has one on images and one on the VGG feature
-maps of images, both convolutional with a fully connected end.
+SRGAN (Ledig et al., CVPR 2017, arXiv 1609.04802): eight 3x3 convolutions, every second one strided,
+64 to 512 channels, batch normalisation except in the first, LeakyReLU, then two fully connected
+layers. SRFeat (Park et al., ECCV 2018) has one discriminator on images and one on their VGG feature
+maps, both of the same kind.
 
-Their outputs are logits: the sigmoid belongs to the loss.
+The outputs are logits. The loss applies the sigmoid.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from faceskd.models.blocks import SLOPE
 from faceskd.models.vgg import VGG19
 
 STAGE_WIDTHS = (1, 2, 4, 8)
-"""Channels of the four pairs of convolutions, in units of `width`."""
+"""Channels of the four pairs of convolutions, as multiples of `width`."""
 
 
 def _convolution(channels: int, out: int, stride: int, *, norm: bool = True) -> nn.Sequential:
@@ -27,7 +27,7 @@ def _convolution(channels: int, out: int, stride: int, *, norm: bool = True) -> 
 
 
 class _Discriminator(nn.Module):
-    """Four pairs of convolutions, the second of each strided, and two fully connected layers."""
+    """Four pairs of convolutions (the second of each strided) and two fully connected layers."""
 
     def __init__(
         self, *, channels: int, size: int, width: int, hidden: int, strides: Sequence[int]
@@ -39,7 +39,9 @@ class _Discriminator(nn.Module):
             layers.append(_convolution(channels, out, 1, norm=index > 0))
             layers.append(_convolution(out, out, stride))
             if size % stride:
-                raise ConfigError(f"expected a size that halves evenly, got {size} px on the way")
+                raise ConfigError(
+                    f"expected a size divisible by all strides, got {size} px before a stride"
+                )
             channels, size = out, size // stride
         self.body = nn.Sequential(*layers)
         self.verdict = nn.Sequential(
@@ -54,10 +56,10 @@ class _Discriminator(nn.Module):
 
 
 class SRGANDiscriminator(_Discriminator):
-    """Is this image a photograph? RGB in [0, 1], (B, 3, S, S) -> logits (B, 1).
+    """SRGAN's discriminator of images: RGB in [0, 1], (B, 3, S, S) -> logits (B, 1).
 
-    SRFeat's image discriminator is of this kind too. 138.9 M parameters for 256 px faces, of
-    which the first fully connected layer has 134.2 M; SRGAN trained on crops of 96 px.
+    SRFeat's image discriminator is the same. It has 138.9 M parameters for 256 px faces, 134.2 M of
+    them in the first fully connected layer. SRGAN trained on crops of 96 px.
 
     Args:
         image_size: side of the images in pixels, a multiple of 16.
@@ -65,7 +67,7 @@ class SRGANDiscriminator(_Discriminator):
         hidden: outputs of the first fully connected layer.
 
     Raises:
-        ConfigError: the image size is no multiple of 16.
+        ConfigError: the image size is not a multiple of 16.
     """
 
     def __init__(self, *, image_size: int = 256, width: int = 64, hidden: int = 1024) -> None:
@@ -79,19 +81,19 @@ class SRGANDiscriminator(_Discriminator):
 
 
 class SRFeatFeatureDiscriminator(_Discriminator):
-    """Are these the features of a photograph? Maps (B, C, S, S) -> logits (B, 1).
+    """SRFeat's discriminator of VGG features: maps (B, C, S, S) -> logits (B, 1).
 
-    The defaults fit VGG-19's conv5_4 of a 256 px face. Its 16x16 maps are halved only twice, so
-    that 4x4 are left for the fully connected end. 13.4 M parameters.
+    The defaults are for VGG-19's conv5_4 of a 256 px face. Its 16x16 maps are halved only twice, so
+    that 4x4 cells remain for the fully connected layers. 13.4 M parameters.
 
     Args:
         channels: channels of the feature maps.
-        feature_size: their side in cells, a multiple of 4.
+        feature_size: side of the feature maps in cells, a multiple of 4.
         width: channels of the first convolutions.
         hidden: outputs of the first fully connected layer.
 
     Raises:
-        ConfigError: the feature size is no multiple of 4.
+        ConfigError: the feature size is not a multiple of 4.
     """
 
     def __init__(
@@ -103,20 +105,20 @@ class SRFeatFeatureDiscriminator(_Discriminator):
 
 
 class ImageAndFeatureDiscriminator(nn.Module):
-    """SRGAN's and SRFeat's discriminators as one module.
+    """The discriminators of SRGAN (images) and SRFeat (images and VGG features) in one module.
 
-    Images (B, 3, S, S) in [0, 1] -> logits (B, 1) of the image, and of its VGG features.
+    Images (B, 3, S, S) in [0, 1] -> list of logits (B, 1): of the image, then of its VGG features.
 
-    SRGAN (Ledig et al., CVPR 2017) judges images; SRFeat (Park et al., ECCV 2018) judges the
-    features of the deepest tap too, and trains both discriminators at once.
+    SRFeat (Park et al., ECCV 2018) uses the features of the deepest tap, and trains both
+    discriminators together. SRGAN (Ledig et al., CVPR 2017) has the first one only.
 
     Args:
-        image: judges the image.
-        feature: judges features; None leaves them out.
-        vgg: what they are the features of; frozen.
+        image: discriminator of images.
+        feature: discriminator of VGG features; None for SRGAN.
+        vgg: frozen VGG that computes the features; needed if `feature` is given.
 
     Raises:
-        ConfigError: a feature discriminator without its VGG, or the other way round.
+        ConfigError: only one of `feature` and `vgg` is given.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class ImageAndFeatureDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         if (feature is None) != (vgg is None):
-            raise ConfigError("expected a feature discriminator and its vgg together, got one")
+            raise ConfigError("expected both feature and vgg or neither, got one of them")
         self.image = image
         self.feature = feature
         self.vgg = vgg.requires_grad_(False).eval() if vgg is not None else None

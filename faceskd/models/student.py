@@ -1,7 +1,7 @@
-"""The student: the teacher's encoder and decoder, without dictionary and without landmarks.
+"""The paper's student: the teacher's encoder and decoder, without dictionary and landmarks.
 
 Jo, Park, Hong, "Face Super-Resolution using Adversarial Distillation of Multi-Scale Facial Region
-Dictionary", JBE 26(5), 2021: SFT takes the student's own encoder features.
+Dictionary", JBE 26(5), 2021. The SFT stages use the student's own encoder features.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from faceskd.models.vgg import VGG19
 
 
 class Student(SuperResolver):
-    """VGG-19 encoder and SFT decoder, both trained; its four stages are what is distilled.
+    """VGG-19 encoder and SFT decoder, both trained. The outputs of the four stages are distilled.
 
     Args:
-        encoder: usually a copy of the teacher's; it is trained.
-        decoder: from the encoder's `feature_info` to a decoder; None takes `SFTDecoder`, of the
-            encoder's width.
+        encoder: usually a copy of the teacher's encoder; it is trained.
+        decoder: function from the encoder's `feature_info` to a decoder; None for an `SFTDecoder`
+            of the encoder's width.
 
     Examples:
         >>> import torch

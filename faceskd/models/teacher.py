@@ -2,8 +2,8 @@
 
 Li et al., "Blind Face Restoration via Deep Multi-scale Component Dictionaries", ECCV 2020, as
 used by Jo et al. 2021: VGG-19 encoder, dictionary feature transfer at four taps, SFT decoder.
-What differs from DFDNet: 256 px, any batch size, RoIAlign, atoms of at least 3 px, a biased
-variance, selection by one matrix product, and a residual head (`faceskd.models.decoder`).
+Differences from DFDNet: 256 px, any batch size, RoIAlign, atoms of at least 3 cells, biased
+variance, selection of atoms by one matrix product, and a residual head (`faceskd.models.decoder`).
 """
 
 from collections.abc import Callable
@@ -26,25 +26,25 @@ from faceskd.models.vgg import VGG19
 
 
 class Teacher(SuperResolver):
-    """Looks the components of a face up in a dictionary; needs their boxes.
+    """Restores a face with a dictionary of facial components; needs component boxes.
 
-    The encoder is frozen: the dictionary means something only in the feature space that it was
-    built in, and `load_dictionary` refuses one of another encoder.
+    The encoder is frozen, because a dictionary is valid only for the encoder that built it.
+    `load_dictionary` refuses the dictionary of another encoder.
 
     Args:
         encoder: the encoder that built the dictionary.
-        dictionary: a `Dictionary` or its file; None leaves it to `load_dictionary`.
+        dictionary: a `Dictionary` or its file; None if `load_dictionary` is called later.
         selection: "product" (one matrix product), or "literal" as DFDNet computes it.
-        decoder: from the encoder's `feature_info` to a decoder; None takes `SFTDecoder`, of the
-            encoder's width.
-        mirror_share: in eval mode the SR face has this share of a second one, made of the mirrored
-            LR face and mirrored back (self-ensemble, with 0.5; Timofte et al., "Seven ways to
-            improve example-based single image super resolution", CVPR 2016). Twice the time;
-            feature maps stay those of the first. What the two do not agree on, error as often as
-            texture, fades: 0.5 has the highest PSNR, less of it more texture.
+        decoder: function from the encoder's `feature_info` to a decoder; None for an `SFTDecoder`
+            of the encoder's width.
+        mirror_share: weight s of a second pass in eval mode. The SR face is
+            (1 - s) f(x) + s m(f(m(x))), where m mirrors. With s = 0.5 this is a self-ensemble
+            (Timofte et al., "Seven ways to improve example-based single image super resolution",
+            CVPR 2016). It takes twice the time. The feature maps are those of the first pass. 0.5
+            has the highest PSNR; smaller values keep more texture.
 
     Raises:
-        ConfigError: a share that is none.
+        ConfigError: mirror_share is outside [0, 1].
         DictionaryError: see `load_dictionary`.
     """
 
@@ -76,10 +76,10 @@ class Teacher(SuperResolver):
             self.load_dictionary(dictionary)
 
     def load_dictionary(self, dictionary: Dictionary | Path | str) -> None:
-        """Fill in the atoms.
+        """Set the atoms of all transfers.
 
         Raises:
-            DictionaryError: the dictionary is missing, damaged, or was built with another encoder.
+            DictionaryError: the dictionary is missing, damaged, or built with another encoder.
         """
         if not isinstance(dictionary, Dictionary):
             dictionary = Dictionary.load(dictionary)
@@ -96,7 +96,7 @@ class Teacher(SuperResolver):
 
     @property
     def dictionary_bytes(self) -> int:
-        """What the atoms take in memory, in their present dtype; 0 without a dictionary."""
+        """Memory of the atoms in bytes, in their current dtype; 0 without a dictionary."""
         return sum(
             buffer.numel() * buffer.element_size()
             for name, buffer in self.transfers.named_buffers()

@@ -76,7 +76,7 @@ def test_only_the_sr_face_learns(faces):
     ("options", "message"),
     [
         ({"side": 47}, "at least 48 px for 'output'.*, got 47"),
-        ({"side": (96, 72)}, r"the least and the largest, got \(96, 72\)"),
+        ({"side": (96, 72)}, r"smallest, largest.*, got \(96, 72\)"),
         ({"network": "proposal"}, "of refine, output, got 'proposal'"),
     ],
 )

@@ -133,17 +133,17 @@ def test_a_standardised_teacher_counts_each_channel_alike():
 
 @pytest.mark.parametrize("levels", [(4,), (-1,), (0, 7)])
 def test_scales_that_do_not_exist_are_refused(levels):
-    with pytest.raises(ConfigError, match="expected levels within 0 to 3"):
+    with pytest.raises(ConfigError, match="expected levels from 0 to 3"):
         FeatureDistillation(student=INFO, teacher=INFO, levels=levels)
 
 
 def test_no_scale_and_a_scale_twice_are_refused():
     for levels in ((), (1, 1)):
-        with pytest.raises(ConfigError, match="expected levels, each once"):
+        with pytest.raises(ConfigError, match="expected at least one level, each once"):
             FeatureDistillation(student=INFO, teacher=INFO, levels=levels)
 
 
 def test_maps_of_other_resolution_are_refused():
     other = [FeatureInfo(8, 8), FeatureInfo(4, 8), FeatureInfo(2, 2), FeatureInfo(1, 1)]
-    with pytest.raises(ConfigError, match="feature map 1 of the student has stride 8"):
+    with pytest.raises(ConfigError, match="expected the same stride for feature map 1"):
         FeatureDistillation(student=other, teacher=INFO)

@@ -95,7 +95,7 @@ def test_a_sum_of_no_terms_is_zero(faces):
         ({"fine": 3.0, "coarse": 1.0}, "fine < coarse, got 3.0 and 1.0"),
         ({"box": [9, 9, 9, 12]}, "left, top, right, bottom"),
         ({"spared": [9, 9, 12, 9]}, "left, top, right, bottom"),
-        ({"side": 32}, "faces of 32 px, got 64x64"),
+        ({"side": 32}, "faces of 32x32 pixels, got 64x64"),
     ],
 )
 def test_what_it_cannot_do_is_refused(options, message, faces):
@@ -106,7 +106,7 @@ def test_what_it_cannot_do_is_refused(options, message, faces):
 def test_darkening_refuses_the_same(faces):
     with pytest.raises(ConfigError, match="left, top, right, bottom"):
         Darkening(boxes=[BOX, [9, 9, 9, 12]], levels=0.1)
-    with pytest.raises(ConfigError, match="faces of 256 px, got 64x64"):
+    with pytest.raises(ConfigError, match="faces of 256x256 pixels, got 64x64"):
         Darkening(boxes=[BOX], levels=0.1)(faces)
-    with pytest.raises(ConfigError, match=r"red, green and blue, or one, got \[0.1, 0.2\]"):
+    with pytest.raises(ConfigError, match=r"red, green and blue, got \[0.1, 0.2\]"):
         Darkening(boxes=[BOX], levels=[0.1, 0.2])

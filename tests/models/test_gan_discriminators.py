@@ -76,7 +76,7 @@ def test_it_learns_to_tell() -> None:
 
 
 def test_refuses_sizes_that_do_not_halve() -> None:
-    with pytest.raises(ConfigError, match="halves evenly"):
+    with pytest.raises(ConfigError, match="divisible by all strides"):
         SRGANDiscriminator(image_size=100, width=4, hidden=4)
-    with pytest.raises(ConfigError, match="halves evenly"):
+    with pytest.raises(ConfigError, match="divisible by all strides"):
         SRFeatFeatureDiscriminator(channels=4, feature_size=6, width=4, hidden=4)
