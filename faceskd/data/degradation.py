@@ -1,9 +1,10 @@
-"""From HR to LR faces.
+"""Degradation of HR faces to LR faces.
 
-Eq. 8 of Jo et al. 2021, I_LR = ((I_HR * k) down_r + n_sigma) JPEG_q, then 32x32. The paper prints
-the ranges k {3.0:5.0}, r {0.8:0.4}, sigma {1.5:15.0}, q {0.4:0.8}; our reading: k the size in
-pixels of a Gaussian or motion kernel at 256 px, r * 256 the intermediate size, sigma in 8-bit
-levels, JPEG quality 100 q. With it bicubic scores near the paper's 25.7 to 26.1 dB.
+Eq. 8 of Jo et al. 2021: I_LR = ((I_HR * k) down_r + n_sigma) JPEG_q, then a resize to 32x32. The
+paper prints the ranges k {3.0:5.0}, r {0.8:0.4}, sigma {1.5:15.0}, q {0.4:0.8}. We read them as
+follows: k is the size in px of a Gaussian or motion blur kernel at 256 px; r * 256 is the
+intermediate size; sigma is in 8-bit levels; the JPEG quality is 100 q. With this reading, bicubic
+enlargement has a PSNR close to the paper's 25.7 to 26.1 dB.
 """
 
 import math
@@ -20,20 +21,20 @@ Range = tuple[float, float]
 
 
 class Degradation(Protocol):
-    """HR face, uint8 RGB (256, 256, 3) -> LR face, uint8 RGB (32, 32, 3)."""
+    """A function from an HR face, uint8 RGB (256, 256, 3), to an LR face, uint8 RGB (32, 32, 3)."""
 
     def __call__(self, hr: np.ndarray, rng: np.random.Generator) -> np.ndarray: ...
 
 
 def gaussian_kernel(size: float) -> np.ndarray:
-    """A Gaussian of `size` pixels, sigma by OpenCV's rule 0.3 ((size - 1) / 2 - 1) + 0.8; sum 1."""
+    """Gaussian kernel of `size` px, sigma = 0.3 ((size - 1) / 2 - 1) + 0.8 (OpenCV); sum 1."""
     sigma = 0.3 * ((size - 1) / 2 - 1) + 0.8
     row = cv2.getGaussianKernel(_odd(size), sigma)
     return row @ row.T
 
 
 def motion_kernel(size: float, angle: float) -> np.ndarray:
-    """A line of `size` pixels at `angle` (radians) through the centre, antialiased; sum 1."""
+    """Motion blur kernel: an antialiased line of `size` px at `angle` (radians); sum 1."""
     side = _odd(size)
     steps = np.linspace(-(size - 1) / 2, (size - 1) / 2, 8 * side)
     x = steps * math.cos(angle) + side // 2
@@ -66,18 +67,18 @@ def _check_lr_size(lr_size: int) -> None:
 
 @dataclass(frozen=True)
 class Eq8:
-    """Blur, shrink, noise, JPEG, then area resize to `lr_size`.
+    """Eq. 8: blur, reduction, Gaussian noise, JPEG, then area resize to `lr_size`.
 
     Attributes:
-        blur: range of the kernel's size, pixels at 256 px.
-        motion: probability of a motion kernel instead of a Gaussian.
+        blur: range of the kernel size, px at 256 px.
+        motion: probability of a motion blur kernel instead of a Gaussian.
         resize: range of the intermediate size as a share of the HR size.
-        noise: range of the Gaussian noise's sigma, 8-bit levels.
+        noise: range of the standard deviation of the noise, 8-bit levels.
         jpeg: range of the JPEG quality, 1 to 100.
-        lr_size: side of the LR face.
+        lr_size: side of the LR face, px.
 
     Raises:
-        ConfigError: a range is none, reversed, or outside what is possible.
+        ConfigError: a range is not [low, high], or lies outside the possible values.
     """
 
     blur: Range = (3.0, 5.0)
@@ -96,7 +97,7 @@ class Eq8:
                     f"expected {name} as [low, high] within [{lowest}, {highest}], got {came}"
                 )
         if not 0 <= self.motion <= 1:
-            raise ConfigError(f"expected motion as a probability, got {self.motion}")
+            raise ConfigError(f"expected motion as a probability in [0, 1], got {self.motion}")
         _check_lr_size(self.lr_size)
 
     def __call__(self, hr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -117,7 +118,7 @@ class Eq8:
 
 @dataclass(frozen=True)
 class Clean:
-    """Antialiased bicubic resize and nothing else: the setting of most papers on general SR."""
+    """Antialiased bicubic resize only: the setting of most papers on general super-resolution."""
 
     lr_size: int = 32
 
@@ -131,14 +132,14 @@ class Clean:
 
 @dataclass(frozen=True)
 class RandomChoice:
-    """One of two degradations, drawn for each face.
+    """Applies one of two degradations, chosen at random for each face.
 
     Attributes:
-        probability: of the first.
-        first, second: what is drawn from; may be such choices themselves.
+        probability: probability of the first.
+        first, second: degradations; each may be a `RandomChoice`, too.
 
     Raises:
-        ConfigError: the probability is none, or what is drawn from is no degradation.
+        ConfigError: the probability is outside [0, 1], or one of the two is not a degradation.
     """
 
     probability: float
@@ -147,10 +148,12 @@ class RandomChoice:
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
-            raise ConfigError(f"expected a probability, 0 to 1, got {self.probability}")
+            raise ConfigError(f"expected a probability in [0, 1], got {self.probability}")
         for name in ("first", "second"):
             if not callable(getattr(self, name)):
-                raise ConfigError(f"expected {name} as a degradation, got {getattr(self, name)!r}")
+                raise ConfigError(
+                    f"expected {name} to be a degradation, got {getattr(self, name)!r}"
+                )
 
     def __call__(self, hr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         chosen = self.first if rng.random() < self.probability else self.second

@@ -1,1 +1,1 @@
-"""Methods side by side: figures, skin tones, statistics, report."""
+"""Evaluation: compare methods on the same faces, also by skin tone; statistics; report."""

@@ -1,4 +1,4 @@
-"""Methods against each other: the same faces, the same degradation, the same metrics."""
+"""Compare methods on the same faces, with the same degradations and the same metrics."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,17 +18,17 @@ from faceskd.metrics import Direction, MetricSuite, Scores
 from faceskd.models.baselines.interpolation import Interpolation
 
 Method = Callable[[Tensor, Tensor], Tensor]
-"""From LR faces (B, 3, H, W) and component boxes (B, 4, 4) to SR faces; networks are some."""
+"""Function or network: LR faces (B, 3, H, W), component boxes (B, 4, 4) -> SR faces."""
 Precision = Literal["fp32", "bf16"]
 
 BICUBIC = "bicubic"
 HR = "hr"
 LR = "lr"
-_HR_METRICS = ("grid_index", "ita")  # what says something of the HR faces alone
+_HR_METRICS = ("grid_index", "ita")  # metrics that are measured on the HR faces, too
 
 
 class FacePairs(Protocol):
-    """A data set of {"lr", "hr", "boxes", "landmarks", "name"} by index."""
+    """A data set whose items are {"lr", "hr", "boxes", "landmarks", "name"}."""
 
     def __len__(self) -> int: ...
 
@@ -37,15 +37,15 @@ class FacePairs(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of it.
+    """Results of an evaluation.
 
     Attributes:
-        scores: for each method what was measured: bicubic first, then the methods as given, then
-            "hr", which has only what HR faces alone have.
-        better: for each metric which way is better.
-        unavailable: for each metric that could not be measured, why.
-        pictures: the first faces, as "lr", each method, "hr": (B, 3, H, W), SR as
-            it came, not clamped.
+        scores: results of each method: bicubic, the given methods, and "hr", for which only
+            metrics of HR faces alone are measured.
+        better: for each metric, which values are better.
+        unavailable: for each metric that could not be measured, the reason.
+        pictures: the first faces as "lr", each method, and "hr": (B, 3, H, W). SR faces are not
+            clamped.
         boxes: component boxes of these faces, (B, 4, 4).
         settings: precision, batch size, device.
     """
@@ -64,11 +64,11 @@ class Evaluation:
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics that were measured."""
+        """Names of the metrics that were measured."""
         return [name for name in self.better if name not in self.unavailable]
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table: one row a method, means over faces and figures of the set."""
+        """The table: one row for each method, with means over faces and values of the set."""
         summaries = {method: scores.summary() for method, scores in self.scores.items()}
         return [
             {"method": method} | {name: values[name] for name in self.metrics if name in values}
@@ -85,7 +85,7 @@ class Evaluation:
         ]
 
     def intervals(self) -> dict[str, dict[str, tuple[float, float]]]:
-        """95 % bootstrap intervals of the means, by method and metric."""
+        """95 % bootstrap intervals of the means, for each method and metric."""
         return {
             method: {name: bootstrap_interval(v) for name, v in scores.per_image.items()}
             for method, scores in self.scores.items()
@@ -94,13 +94,13 @@ class Evaluation:
 
 
 def bootstrap_interval(values: Sequence[float], resamples: int = 2000) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of a mean, with a fixed seed.
+    """95 % bootstrap interval (percentile method) of a mean, with a fixed seed.
 
     Raises:
         ConfigError: there are fewer than two values.
     """
     if len(values) < 2:
-        raise ConfigError(f"an interval expects at least 2 values, got {len(values)}")
+        raise ConfigError(f"expected at least 2 values for an interval, got {len(values)}")
     sample = np.asarray(values, np.float64)
     interval = bootstrap(
         (sample,), np.mean, n_resamples=resamples, batch=200, method="percentile",
@@ -120,20 +120,22 @@ def evaluate(
     show: int = 6,
     progress: bool = True,
 ) -> Evaluation:
-    """Measure methods, and bicubic beside them, on every face of a data set.
+    """Measure the given methods and bicubic enlargement on all faces of a data set.
 
     Args:
-        methods: by the name they get in tables; networks are put into eval mode meanwhile.
-        dataset: yields {"lr" (3, h, w), "hr" (3, 8h, 8w), "boxes" (4, 4), "landmarks" (5, 2),
-            "name"}; every method gets the same LR faces.
-        metrics: names and settings; it is left empty.
-        precision: fp32, or bf16 by autocast with channels_last, for networks.
-        show: how many faces, from the first, to keep for pictures.
-        progress: whether to show a bar.
+        methods: methods by their names in tables. Networks are in eval mode during the call.
+        dataset: items {"lr" (3, h, w), "hr" (3, 8h, 8w), "boxes" (4, 4), "landmarks" (5, 2),
+            "name"}. All methods get the same LR faces.
+        metrics: the metrics to measure; this suite itself stays empty.
+        batch_size: faces per batch.
+        precision: precision of networks: fp32, or bf16 (autocast with channels_last).
+        device: device of the networks.
+        show: number of faces to keep for pictures, from the first.
+        progress: whether to show a progress bar.
 
     Raises:
-        ConfigError: a method's name is taken, the data set is empty, a setting is impossible, or
-            a method gives images of another size or values that are not finite.
+        ConfigError: the name of a method is reserved, the data set is empty, a setting is invalid,
+            or a method returns images of the wrong size or values that are not finite.
     """
     _check(methods, dataset, batch_size, precision, device)
     rows: dict[str, Method] = {BICUBIC: Interpolation(mode="bicubic"), **methods}
@@ -170,7 +172,7 @@ def show_faces(
     precision: Precision = "fp32",
     device: str = "cpu",
 ) -> dict[str, Tensor]:
-    """What `Evaluation.pictures` holds, of chosen faces; one at a time, whatever their number."""
+    """The pictures of chosen faces, in the form of `Evaluation.pictures`. Batch size 1."""
     rows: dict[str, Method] = {BICUBIC: Interpolation(mode="bicubic"), **methods}
     with _ready(rows, device):
         pictures = [
@@ -186,13 +188,15 @@ def _check(
 ) -> None:
     taken = sorted({BICUBIC, LR, HR, "boxes"} & set(methods))
     if taken:
-        raise ConfigError(f"a method cannot be named {taken[0]!r}: that name is taken")
+        raise ConfigError(
+            f"expected a name other than {taken[0]!r} for a method: this name is reserved"
+        )
     if len(dataset) == 0:
         raise ConfigError("expected at least one face to evaluate, got none")
     if batch_size < 1:
-        raise ConfigError(f"batch_size is expected to be at least 1, got {batch_size}")
+        raise ConfigError(f"expected batch_size of at least 1, got {batch_size}")
     if precision not in ("fp32", "bf16"):
-        raise ConfigError(f"precision is expected to be fp32 or bf16, got {precision!r}")
+        raise ConfigError(f"expected precision fp32 or bf16, got {precision!r}")
     checked_device(device)
 
 
@@ -200,7 +204,7 @@ def _check(
 def _restore(
     rows: Mapping[str, Method], batch: Mapping[str, Any], precision: str, device: str
 ) -> dict[str, Tensor]:
-    """A batch as "lr", every method, "hr", each (B, 3, H, W), on the device."""
+    """One batch as "lr", each method, and "hr", all (B, 3, H, W), on the device."""
     lr, hr, boxes = (batch[key].to(device) for key in (LR, HR, "boxes"))
     pictures = {LR: lr}
     for name, method in rows.items():
@@ -210,17 +214,17 @@ def _restore(
             sr = method(lr.contiguous(memory_format=layout), boxes).float().contiguous()
         if sr.shape != hr.shape:
             raise ConfigError(
-                f"the method {name!r} gave images {tuple(sr.shape)}, expected {tuple(hr.shape)}"
+                f"expected images {tuple(hr.shape)} from {name!r}, got {tuple(sr.shape)}"
             )
         if not torch.isfinite(sr).all():
-            raise ConfigError(f"the method {name!r} gave values that are not finite")
+            raise ConfigError(f"expected finite values from {name!r}, got NaN or infinity")
         pictures[name] = sr
     return pictures | {HR: hr}
 
 
 @contextmanager
 def _ready(methods: Mapping[str, Method], device: str) -> Iterator[None]:
-    """Networks on the device and in eval mode; their modes are given back."""
+    """Networks on the device and in eval mode; afterwards their modes are restored."""
     networks = [method for method in methods.values() if isinstance(method, nn.Module)]
     modes = [(module, module.training) for network in networks for module in network.modules()]
     try:
@@ -228,7 +232,7 @@ def _ready(methods: Mapping[str, Method], device: str) -> Iterator[None]:
             network.to(device).eval()
         yield
     finally:
-        for module, training in modes:  # one by one: a part may be frozen
+        for module, training in modes:  # for each module, because parts may be frozen in eval mode
             module.training = training
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: tables for the screen, Markdown, CSV and JSON, and pictures."""
+"""Report of an evaluation: tables for the screen, in Markdown, CSV and JSON, and pictures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ CLOSE_UPS = ("left_eye", "right_eye", "mouth")
 
 
 def evaluation_table(evaluation: Evaluation, title: str | None = None) -> Table:
-    """An evaluation's table for the screen."""
+    """The table of an evaluation, for the screen."""
     rows = evaluation.rows()
     return rich_table(rows, title=title, transpose=True, **_table_options(evaluation, rows))
 
@@ -43,14 +43,14 @@ def write_report(
     extra: Mapping[str, Any] | None = None,
     tones: SkinTones | None = None,
 ) -> Path:
-    """Write per_image.csv, metrics.json, report.md and its pictures into the folder `out`.
+    """Write per_image.csv, metrics.json, report.md and pictures into the folder `out`.
 
     Args:
-        evaluation: what `faceskd.evaluation.evaluate.evaluate` returned.
-        out: is created.
-        extra: what else was set (data, degradation, files of networks), plain values; it goes
-            into metrics.json and report.md.
-        tones: the same by skin tone.
+        evaluation: result of `faceskd.evaluation.evaluate.evaluate`.
+        out: folder; it is created.
+        extra: further settings (data, degradation, weights files) as plain values, written into
+            metrics.json and report.md.
+        tones: results by skin tone; None leaves the section out.
 
     Returns:
         The path of report.md.
@@ -70,7 +70,7 @@ def write_report(
 
 
 def _table_options(evaluation: Evaluation, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Arrows, the HR row to compare with, and the number of images beside Frechet distances."""
+    """Arrows, the HR row as reference, and the number of images next to Frechet distances."""
     count = len(evaluation.faces)
     sets = {name for name in evaluation.metrics if name.startswith(("fid", "frechet"))}
     return {
@@ -97,7 +97,7 @@ def _record(evaluation: Evaluation, extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_pictures(evaluation: Evaluation, out: Path) -> dict[str, str]:
-    """Write the pictures; returns their captions by file name."""
+    """Write the pictures; returns a dict from file name to caption."""
     if not len(evaluation.boxes):
         return {}
     columns = _columns(evaluation.pictures)
@@ -118,12 +118,14 @@ def _columns(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _skin_tone_section(evaluation: Evaluation, tones: SkinTones, out: Path) -> list[str]:
     labels = tones.labels(evaluation.faces)
     write_image(out / "skin_tones.png", image_grid(_columns(tones.pictures), labels))
-    said = [f"- {sentence}." for sentence in tones.said] or ["- Nothing visible or significant."]
+    said = [f"- {sentence}." for sentence in tones.said] or [
+        "- No visible shift of colour, and no significant difference between the thirds."
+    ]
     return [
         "## By skin tone",
-        "Thirds of these faces by the individual typology angle (ITA) of the HR face's skin; means "
-        "with 95 % bootstrap intervals. Shifts of colour are SR less HR, in CIELAB: L lighter, a "
-        "redder, b yellower.",
+        "The faces are sorted by the individual typology angle (ITA) of the HR face's skin and "
+        "split into three groups of the same size. Means with 95 % bootstrap intervals. Colour "
+        "shifts are SR minus HR, in CIELAB: positive L is lighter, a redder, b yellower.",
         "\n".join(said),
         markdown_table(tones.rows()),
         "![Examples of each third](skin_tones.png)",
@@ -134,9 +136,9 @@ def _markdown(evaluation: Evaluation, record: dict[str, Any], sections: Sequence
     rows = evaluation.rows()
     parts = [
         "# Evaluation",
-        f"{record['faces']} faces; PSNR, SSIM, MS-SSIM, LPIPS and identity are means over faces. "
-        "SR images are measured as they would be saved, in 8 bit. Best in bold; the grid index "
-        "is best where it is nearest to the HR faces' own.",
+        f"{record['faces']} faces. PSNR, SSIM, MS-SSIM, LPIPS and identity are means over faces. "
+        "SR images are rounded to 8 bit, as in saved files. The best values are bold. For the "
+        "grid index, the value closest to that of the HR faces is best.",
         markdown_table(rows, **_table_options(evaluation, rows)),
     ]
     if evaluation.unavailable:

@@ -1,8 +1,8 @@
-"""Whom methods serve worse: an evaluation by thirds of skin tone.
+"""Evaluation by thirds of skin tone: does a method work worse for some people?
 
-Faces are sorted by the typology angle of the HR face's skin (`faceskd.metrics.colour`) and cut into
-three groups of one size. Thirds of the faces at hand: the darkest third of faces that are all light
-is light too, which is why its angles are told.
+Faces are sorted by the typology angle of the HR face's skin (`faceskd.metrics.colour`) and split
+into three groups of the same size. The groups depend on the faces: if all are light, the darkest
+third is light, too. So the angles of each group are reported.
 """
 
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ from faceskd.metrics.colour import SHIFT_NAMES, TYPOLOGY_ANGLE
 
 THIRDS = ("darkest third", "middle third", "lightest third")
 VISIBLE_SHIFT = 2.0
-"""Units of CIELAB."""
+"""Smallest visible colour shift, in units of CIELAB."""
 EXAMPLES = 2
 QUALITY = ("psnr", "lpips", "identity")
-"""What is compared between groups, by what its name begins with; not PSNR of luma."""
+"""Metrics that are compared between groups, by the start of their names; not `psnr_y`."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Group:
 
     Attributes:
         name: one of `THIRDS`.
-        faces: their positions in the evaluation, from dark to light.
-        angles: the least and the largest typology angle, degrees.
+        faces: indices of the faces in the evaluation, from dark to light.
+        angles: smallest and largest typology angle, degrees.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Group:
 
     @property
     def examples(self) -> tuple[int, ...]:
-        """Up to `EXAMPLES` faces from inside the group."""
+        """Up to `EXAMPLES` faces, evenly spaced in the group."""
         count = min(EXAMPLES, len(self.faces))
         places = (np.arange(count) + 0.5) * len(self.faces) / count
         return tuple(self.faces[int(place)] for place in places)
@@ -54,7 +54,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Figure:
-    """The mean of a metric over a group, and its 95 % interval; None of a single face."""
+    """The mean of a metric over a group, and its 95 % interval (None for a single face)."""
 
     mean: float
     interval: tuple[float, float] | None
@@ -66,10 +66,9 @@ class SkinTones:
 
     Attributes:
         groups: from dark to light.
-        figures: by group, method and metric, in this order.
-        pictures: the groups' examples, one below another, as `Evaluation.pictures`.
-        said: what ought to be known: visible shifts of colour, and differences between groups
-            that chance does not explain; a sentence each.
+        figures: group -> method -> metric -> value.
+        pictures: examples of the groups, in the form of `Evaluation.pictures`.
+        said: sentences on visible colour shifts and on significant differences between groups.
     """
 
     groups: list[Group]
@@ -78,7 +77,7 @@ class SkinTones:
     said: list[str]
 
     def labels(self, faces: list[str]) -> list[str]:
-        """What to write on the pictures' rows, of the names of all faces."""
+        """Labels of the rows of pictures; `faces` are the names of all faces."""
         return [f"{g.name}: {faces[index]}" for g in self.groups for index in g.examples]
 
     def rows(self) -> list[dict[str, str]]:
@@ -93,7 +92,7 @@ class SkinTones:
         ]
 
     def record(self) -> dict[str, Any]:
-        """All of it, fit for JSON."""
+        """All results as plain values, for JSON."""
         return {
             group.name: {
                 "angles": list(group.angles),
@@ -113,10 +112,11 @@ class SkinTones:
 def compare_skin_tones(
     evaluation: Evaluation, methods: Mapping[str, Method], dataset: FacePairs
 ) -> SkinTones | None:
-    """Group an evaluation that measured `ita`; None where there are fewer than three faces.
+    """Split the results of an evaluation by skin tone; None for fewer than three faces.
 
     Args:
-        methods, dataset: what was evaluated, for the pictures.
+        evaluation: results that include `ita`.
+        methods, dataset: what was evaluated; used for the pictures.
     """
     if len(evaluation.faces) < len(THIRDS):
         return None
@@ -129,7 +129,7 @@ def compare_skin_tones(
 
 
 def group_by_skin_tone(angles: list[float]) -> list[Group]:
-    """Three groups of faces by their typology angles, whose sizes differ by one at most.
+    """Three groups of faces by their typology angles. Their sizes differ by at most one.
 
     Examples:
         >>> [group.faces for group in group_by_skin_tone([40.0, -10.0, 20.0])]
@@ -200,11 +200,13 @@ def _visible_shifts(method: str, name: str, thirds: dict[str, Figure]) -> list[s
 
 
 def _unequal(method: str, name: str, thirds: dict[str, Figure], better: str) -> list[str]:
-    """The best and the worst third, where their intervals lie apart."""
+    """A sentence on the best and the worst third if their intervals do not overlap."""
     order = sorted(thirds, key=lambda third: thirds[third].mean)
     worst, best = (order[0], order[-1]) if better == "higher" else (order[-1], order[0])
     low, high = thirds[order[0]].interval, thirds[order[-1]].interval
     if low is None or high is None or low[1] >= high[0]:
         return []
     cells = (_cell(name, thirds[third]) for third in (worst, best))
-    return [f"{method} serves the {worst} worse than the {best}: {name} {' against '.join(cells)}"]
+    return [
+        f"{method} is worse for the {worst} than for the {best}: {name} {' against '.join(cells)}"
+    ]

@@ -1,4 +1,4 @@
-"""Two methods on the same faces: how far apart they are, and how sure that is."""
+"""Paired comparison of two methods on the same faces: the difference and its uncertainty."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ class Paired:
     """The differences a - b of two methods over the same faces.
 
     Attributes:
-        faces: how many there are.
-        difference: their mean.
-        low, high: 95 % bootstrap interval of the mean.
-        p_value: of Wilcoxon's signed-rank test, two-sided: how often differences that lie about
-            zero alike on both sides would be as one-sided as these; 1 where all are zero.
-        relative: the mean difference over the mean of b.
+        faces: number of faces.
+        difference: mean difference.
+        low, high: 95 % bootstrap interval of the mean difference.
+        p_value: of the two-sided Wilcoxon signed-rank test, whose null hypothesis is that the
+            differences are symmetric around zero; 1 if all differences are zero.
+        relative: the mean difference divided by the mean of b.
     """
 
     faces: int
@@ -32,12 +32,13 @@ class Paired:
 
 
 def compare_paired(a: Mapping[str, float], b: Mapping[str, float]) -> Paired:
-    """Compare two methods by one figure a face.
+    """Compare two methods by one value per face.
 
-    Faces are drawn with both their figures, so that a face that is hard for both widens nothing.
+    The bootstrap draws faces with the values of both methods, so that faces that are difficult for
+    both do not widen the interval.
 
     Args:
-        a, b: figures by face.
+        a, b: the two methods' values by face.
 
     Raises:
         ConfigError: the faces differ, or there are fewer than two.
@@ -60,9 +61,9 @@ def compare_paired(a: Mapping[str, float], b: Mapping[str, float]) -> Paired:
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """p values of several tests at once, by Benjamini and Hochberg.
+    """p values adjusted for several tests, by the method of Benjamini and Hochberg.
 
-    Of the comparisons below 0.05, one in twenty is expected to be chance.
+    Among the adjusted values below 0.05, at most one in twenty is expected to be a false positive.
 
     Examples:
         >>> [round(p, 3) for p in adjusted([0.01, 0.04, 0.03])]

@@ -1,15 +1,15 @@
-"""What is measured, by name.
+"""The metrics, by name.
 
-| name | what | better |
+| name | what it measures | better |
 | --- | --- | --- |
 | psnr, ssim, ms_ssim | fidelity on RGB, mean over images; with `_y`, on BT.601 luma | higher |
 | lpips_alex, lpips_vgg, lpips_squeeze | learned perceptual distance, mean over images | lower |
-| fid | Frechet distance in Inception features; wants thousands of images | lower |
-| frechet_squeezenet | Frechet distance in SqueezeNet 1.1 features | lower |
-| identity_<network> | cosine of face embeddings, mean over images | higher |
-| grid_index | regular pattern of period 8 in the mean power spectrum | as the HR images |
-| ita | individual typology angle: how light the skin is, degrees | as the HR images |
-| skin_L ... iris_b | colour of skin and irises less the HR face's, CIELAB | near 0 |
+| fid | Frechet distance of Inception features; needs thousands of images | lower |
+| frechet_squeezenet | Frechet distance of SqueezeNet 1.1 features | lower |
+| identity_<network> | cosine similarity of face embeddings, mean over images | higher |
+| grid_index | strength of a regular 8 px pattern in the mean power spectrum | close to HR |
+| ita | individual typology angle (how light the skin is), degrees | close to HR |
+| skin_L ... iris_b | colour of skin or irises minus that of the HR face, CIELAB | close to 0 |
 """
 
 from faceskd.metrics.base import Direction, ImageMetric, Metric, MetricUnavailable, SetMetric

@@ -1,4 +1,4 @@
-"""What a metric is: a figure for each image, or one figure for a set of images."""
+"""Base classes of metrics: one value for each image, or one value for a set of images."""
 
 from abc import ABC, abstractmethod
 from typing import Literal
@@ -8,29 +8,29 @@ from torch import Tensor
 from faceskd.common.errors import ConfigError, FaceskdError
 
 Direction = Literal["higher", "lower", "reference"]
-"""What is better: more, less, or the nearest to what the HR images have."""
+"""Which values are better: higher, lower, or closest to the value of the HR images."""
 
 
 class MetricUnavailable(FaceskdError):
-    """A metric cannot be measured here: missing weights or package, images too few or too small.
+    """A metric cannot be measured: weights or a package are missing, or images too few or small.
 
-    The message says what is missing, from where it comes, and the choice without a network.
+    The message says what is missing and how to get it.
     """
 
 
 class Metric(ABC):
-    """A named figure. Constructing is free; `load` fetches what measuring needs.
+    """A metric with a name. The constructor loads nothing; `load` loads networks.
 
     Attributes:
-        name: the name in tables; a metric that looks through a network carries the network's.
-        better: which way is better.
+        name: name in tables. If the metric uses a network, the name contains the network's.
+        better: which values are better.
     """
 
     name: str
     better: Direction = "higher"
 
     def load(self) -> None:  # noqa: B027 - most metrics need nothing
-        """Load networks; calling it again costs nothing.
+        """Load the networks. Further calls do nothing.
 
         Raises:
             MetricUnavailable: something is missing.
@@ -38,21 +38,21 @@ class Metric(ABC):
 
 
 class ImageMetric(Metric):
-    """One figure for each image, averaged over images."""
+    """One value for each image; tables show the mean."""
 
     @abstractmethod
     def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
-        """The figures (B,) of SR images against HR images, both (B, 3, H, W) in [0, 1].
+        """Values (B,) for SR images compared with HR images, both (B, 3, H, W) in [0, 1].
 
-        `landmarks` are the five points (B, 5, 2) of the HR faces, in their pixels.
+        `landmarks` are the five points (B, 5, 2) of the HR faces, in pixels.
         """
 
 
 def check_landmarks(landmarks: Tensor | None, name: str) -> Tensor:
-    """The five points that a metric cannot do without.
+    """Check that the five landmarks are given, and return them.
 
     Raises:
-        ConfigError: there are none, or others.
+        ConfigError: there are no landmarks, or their shape is not (B, 5, 2).
     """
     if landmarks is None or landmarks.shape[1:] != (5, 2):
         came = None if landmarks is None else tuple(landmarks.shape)
@@ -61,19 +61,19 @@ def check_landmarks(landmarks: Tensor | None, name: str) -> Tensor:
 
 
 class Accumulator(ABC):
-    """Gathers a set of images, batch by batch."""
+    """Collects a set of images, batch by batch."""
 
     @abstractmethod
     def add(self, sr: Tensor, hr: Tensor) -> None:
-        """Take in a batch of SR and HR images, (B, 3, H, W) in [0, 1]."""
+        """Add a batch of SR and HR images, (B, 3, H, W) in [0, 1]."""
 
     @abstractmethod
     def compute(self) -> float:
-        """The figure of all images so far."""
+        """The value for all images so far."""
 
 
 class SetMetric(Metric):
-    """One figure for a whole set of images."""
+    """One value for a whole set of images."""
 
     @abstractmethod
     def start(self) -> Accumulator:

@@ -1,11 +1,12 @@
-"""Colour of skin and irises, in CIELAB: how light a skin is, and how far SR faces shift it.
+"""Colour of skin and irises in CIELAB: how light the skin is, and how far SR faces shift colours.
 
-Regions are taken from the HR face's landmarks: skin is two discs on the cheeks, halfway between
-eyes and corners of the mouth; irises are the darker half of a disc around each eye's centre, which
-leaves out the white, lids and highlights. The darker half is each image's own, so that an iris
-that moved by a pixel is no shift of colour; one that is blurred still becomes lighter.
+The landmarks of the HR face define the regions. Skin is two discs on the cheeks, halfway between
+the eyes and the corners of the mouth. Irises are the darker half of a disc around the centre of
+each eye, which excludes the white of the eye, lids and highlights. The darker half is determined in
+each image separately. So an iris that moved by a pixel does not count as a colour shift, but a
+blurred one still appears lighter.
 
-A region's colour is the median of each of L*, a*, b*.
+The colour of a region is the median of L*, of a* and of b*.
 """
 
 from functools import lru_cache
@@ -31,13 +32,13 @@ RGB_TO_XYZ = np.array(
 
 CHEEK_RADIUS = 0.12
 IRIS_RADIUS = 0.10
-"""Radii in distances between the eyes; an iris is 11.7 mm wide, and pupils are 63 mm apart."""
+"""Radii as shares of the distance between the eyes (irises: 11.7 mm wide, 63 mm apart)."""
 
 
 def to_lab(pixels: np.ndarray) -> np.ndarray:
     """sRGB uint8 (..., 3) -> CIELAB (D65) float64 (..., 3), L* in [0, 100] (CIE 15; IEC 61966-2-1).
 
-    OpenCV's conversion is tabulated, and off by up to 0.4.
+    OpenCV's conversion uses tables and is wrong by up to 0.4.
 
     Examples:
         >>> to_lab(np.array([[255, 255, 255], [255, 0, 0]], np.uint8)).round(1).tolist()
@@ -52,14 +53,14 @@ def to_lab(pixels: np.ndarray) -> np.ndarray:
 
 
 def region_mask(region: Region, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Which pixels of a face show skin, or irises.
+    """Mask of the pixels that show skin, or irises.
 
     Args:
         image: uint8 (H, W, 3).
         landmarks: `faceskd.faces.components.FIVE_POINTS` of the face, (5, 2), in its pixels.
 
     Returns:
-        bool (H, W), true somewhere.
+        bool (H, W), with at least one true pixel.
     """
     left, right, _, mouth_left, mouth_right = landmarks
     distance = float(np.linalg.norm(right - left))
@@ -76,22 +77,22 @@ def region_mask(region: Region, image: np.ndarray, landmarks: np.ndarray) -> np.
 
 def _disc(image: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
     height, width = image.shape[:2]
-    x, y = np.clip(centre, 0.5, (width - 0.5, height - 0.5))  # pixel i lies around i + 0.5
+    x, y = np.clip(centre, 0.5, (width - 0.5, height - 0.5))  # pixel i has its centre at i + 0.5
     rows, columns = np.ogrid[:height, :width]
     return np.hypot(columns + 0.5 - x, rows + 0.5 - y) <= max(radius, 1.0)
 
 
 def region_colour(region: Region, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The median L*, a*, b* of a region, (3,); arguments as of `region_mask`."""
+    """The median L*, a*, b* of a region, (3,); arguments as in `region_mask`."""
     return np.median(to_lab(image[region_mask(region, image, landmarks)]), axis=0)
 
 
 def typology_angle(lightness: float, b: float) -> float:
     """The individual typology angle, atan2(L* - 50, b*) in degrees (Chardon et al., 1991).
 
-    Over 55 very light, 41 light, 28 intermediate, 10 tan, -30 brown, below it dark skin. It is of
-    the photo, whose exposure and white balance move it, and says nothing of monochrome ones, whose
-    b* is 0.
+    Over 55: very light; over 41: light; over 28: intermediate; over 10: tan; over -30: brown;
+    below: dark skin. The angle describes the photo: exposure and white balance change it. It means
+    nothing for monochrome photos, whose b* is 0.
 
     Examples:
         >>> round(typology_angle(65, 15))
@@ -101,7 +102,7 @@ def typology_angle(lightness: float, b: float) -> float:
 
 
 class SkinTone(ImageMetric):
-    """`ita`: the typology angle of the skin, degrees, of the SR face; or of HR given as SR."""
+    """`ita`: typology angle of the skin of the SR face in degrees. Pass HR as SR to measure HR."""
 
     name = TYPOLOGY_ANGLE
     better = "reference"
@@ -112,20 +113,20 @@ class SkinTone(ImageMetric):
 
 
 class ColourShift(ImageMetric):
-    """`skin_L` ... `iris_b`: the colour of a region of the SR face, less the HR face's.
+    """`skin_L` ... `iris_b`: colour of a region of the SR face minus that of the HR face.
 
-    In units of CIELAB; about 2 can be seen. L > 0 is lighter, a > 0 redder, b > 0 yellower, and
-    b < 0 bluer.
+    In units of CIELAB; a shift of about 2 is visible. L > 0 is lighter, a > 0 redder, b > 0
+    yellower, b < 0 bluer.
 
     Raises:
-        ConfigError: there is no such figure.
+        ConfigError: there is no such metric.
     """
 
     better = "reference"
 
     def __init__(self, name: str) -> None:
         if name not in SHIFT_NAMES:
-            raise ConfigError(f"expected a colour shift of {', '.join(SHIFT_NAMES)}, got {name!r}")
+            raise ConfigError(f"expected one of {', '.join(SHIFT_NAMES)}, got {name!r}")
         self.name = name
         self._region: Region = REGIONS[SHIFT_NAMES.index(name) // len(AXES)]
         self._axis = SHIFT_NAMES.index(name) % len(AXES)
@@ -138,10 +139,10 @@ class ColourShift(ImageMetric):
 
 @lru_cache(maxsize=2 * len(REGIONS))
 def _region_colours(region: Region, images: Tensor, landmarks: Tensor) -> np.ndarray:
-    """The colour of a region in each image, (B, 3); arguments as of `ImageMetric.per_image`.
+    """The colour of a region in each image, (B, 3); arguments as in `ImageMetric.per_image`.
 
-    The figures of a batch ask for the same ones, and every method meets the same HR images.
-    Tensors are told apart by identity.
+    Cached, because several metrics need the same colours, and all methods share the HR images.
+    Tensors are compared by identity.
     """
     faces = zip(to_uint8(images), landmarks.cpu().numpy(), strict=True)
     return np.stack([region_colour(region, image, points) for image, points in faces])

@@ -1,4 +1,4 @@
-"""Fidelity to the HR image: PSNR, SSIM and MS-SSIM, for each image, on RGB or on luma."""
+"""Fidelity to the HR image: PSNR, SSIM and MS-SSIM of each image, on RGB or on luma."""
 
 from torch import Tensor
 from torchmetrics.functional.image import (
@@ -10,7 +10,7 @@ from torchmetrics.functional.image import (
 from faceskd.metrics.base import ImageMetric, MetricUnavailable
 
 PSNR_CEILING = 100.0
-"""dB; two 256x256 RGB images of 8 bit that differ by one level in two values are 98 dB apart."""
+"""dB. For comparison: two 8-bit 256x256 RGB images that differ by 1 in two values have 98 dB."""
 
 _WINDOW_RADIUS = 5  # of the 11x11 Gaussian window of SSIM
 _MS_SSIM_LEAST_SIDE = 176  # five scales, and an 11x11 window at the last
@@ -19,8 +19,8 @@ _MS_SSIM_LEAST_SIDE = 176  # five scales, and an 11x11 window at the last
 def luma(image: Tensor) -> Tensor:
     """BT.601 luma of RGB in [0, 1], (B, 3, H, W) -> (B, 1, H, W), in [16/255, 235/255].
 
-    Y = (16 + 65.481 R + 128.553 G + 24.966 B) / 255, MATLAB's `rgb2ycbcr`, which the field's Y
-    figures are taken on.
+    Y = (16 + 65.481 R + 128.553 G + 24.966 B) / 255. This is MATLAB's `rgb2ycbcr`, on which papers
+    report their Y figures.
 
     Examples:
         >>> import torch
@@ -34,7 +34,7 @@ def luma(image: Tensor) -> Tensor:
 def psnr(sr: Tensor, hr: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each image in dB, 10 log10(1 / MSE), (B, C, H, W) -> (B,).
 
-    Identical images would be infinitely good and spoil every mean: the figure ends at 100 dB.
+    The value is limited to 100 dB, because identical images would make every mean infinite.
 
     Examples:
         >>> import torch
@@ -48,9 +48,9 @@ def psnr(sr: Tensor, hr: Tensor) -> Tensor:
 def ssim(sr: Tensor, hr: Tensor) -> Tensor:
     """Structural similarity of each image (Wang et al., 2004), (B, C, H, W) -> (B,), at most 1.
 
-    An 11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, averaged over channels and over
-    the positions where the window lies inside the image, as in the authors' code: torchmetrics'
-    own mean takes reflected borders in, which is worth 0.01 at 256x256.
+    An 11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03. The mean is over channels and over
+    the positions where the window lies inside the image, as in the authors' code. torchmetrics'
+    mean includes reflected borders, which changes the value by 0.01 at 256x256.
     """
     _, similarity = structural_similarity_index_measure(
         sr, hr, data_range=1.0, reduction="none", return_full_image=True
@@ -77,7 +77,7 @@ def ms_ssim(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 class Fidelity(ImageMetric):
-    """One of `FIDELITY`; the suffix `_y` takes it on luma."""
+    """One of `FIDELITY`, on RGB, or on luma with the suffix `_y`."""
 
     def __init__(self, name: str) -> None:
         self.name = name

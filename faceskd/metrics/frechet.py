@@ -1,8 +1,8 @@
 """Frechet distance between the features of SR and HR images (Heusel et al., NeurIPS 2017).
 
-`fid` is the distance in the features of the Inception network that was ported from TensorFlow,
-and only that; in SqueezeNet's features it is `frechet_squeezenet`. Either is biased upwards when
-images are few, so that figures of different numbers of images do not compare.
+Only the distance of features of TensorFlow's Inception network is called `fid`. With SqueezeNet
+features it is called `frechet_squeezenet`. Both are too high for few images, so that values from
+different numbers of images cannot be compared.
 """
 
 from abc import abstractmethod
@@ -18,9 +18,10 @@ from faceskd.metrics.hub import cached_weights, load_state
 def frechet_distance(first: Tensor, second: Tensor) -> float:
     """Squared Frechet distance of Gaussians fitted to two sets of features, (N, D) and (M, D).
 
-    |m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)). With S1 = A^T A and S2 = B^T B, A and B being the
-    centred features over sqrt(N - 1), the trace of the root is the sum of the singular values of
-    A B^T. No root of a singular matrix is taken, and N below D is as sound as any.
+    |m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)). Let A and B be the centred features divided by
+    sqrt(N - 1) and sqrt(M - 1), so that S1 = A^T A and S2 = B^T B. Then the trace of the root is
+    the sum of the singular values of A B^T. This form needs no root of a singular matrix, and also
+    works for fewer images than dimensions (N < D).
 
     Raises:
         MetricUnavailable: a set has fewer than two images.
@@ -44,7 +45,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 
 
 def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean (D,) and a matrix R of at most D rows such that the covariance is R^T R."""
+    """The mean (D,) and a matrix R with at most D rows, such that R^T R is the covariance."""
     features = features.double()
     mean = features.mean(0)
     root = (features - mean) / (len(features) - 1) ** 0.5
@@ -54,7 +55,7 @@ def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Frechet(SetMetric):
-    """Frechet distance in the features of a network that subclasses load."""
+    """Frechet distance of the features of a network, which subclasses load."""
 
     better = "lower"
 
@@ -82,7 +83,7 @@ class Frechet(SetMetric):
         return self._network(images).flatten(1).float().cpu()
 
     def reference_features(self, images: Tensor) -> Tensor:
-        """As `features`, remembering the latest batch: every method meets the same HR images."""
+        """As `features`, but cached for the last batch, because all methods share the HR images."""
         if self._latest is None or self._latest[0] is not images:
             self._latest = images, self.features(images)
         return self._latest[1]
@@ -103,7 +104,7 @@ class _FeatureSets(Accumulator):
 
 
 class FrechetSqueezeNet(Frechet):
-    """In the 512 averaged last features of SqueezeNet 1.1 (torchvision, ImageNet)."""
+    """Frechet distance of the 512 average-pooled last features of SqueezeNet 1.1 (torchvision)."""
 
     name = "frechet_squeezenet"
 
@@ -122,7 +123,7 @@ class FrechetSqueezeNet(Frechet):
 
 
 class Fid(Frechet):
-    """FID itself: the 2,048 pooled features of TensorFlow's Inception, through torch-fidelity."""
+    """FID: the 2,048 pooled features of TensorFlow's Inception network, from torch-fidelity."""
 
     name = "fid"
 
@@ -131,11 +132,11 @@ class Fid(Frechet):
             from torch_fidelity import feature_extractor_inceptionv3 as inception
         except ImportError as error:
             raise MetricUnavailable(
-                "FID's Inception network comes with the package 'torch-fidelity', which is not "
-                "installed; install it with: pip install 'faceskd[fid]'"
+                "FID needs the package 'torch-fidelity', which is not installed; install it with: "
+                "pip install 'faceskd[fid]'"
             ) from error
         path = cached_weights(inception.URL_INCEPTION_V3, allow_download=self._allow_download)
-        load_state(path)  # whole and safe, before torch-fidelity unpickles it
+        load_state(path)  # checks that the file is whole and safe before torch-fidelity loads it
         network = inception.FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
         ).to(self._device)

@@ -1,4 +1,4 @@
-"""Grid index: the regular pattern that upsampling leaves, which LPIPS rewards and eyes do not."""
+"""Grid index: strength of the regular pattern of upsampling, which LPIPS does not penalise."""
 
 import torch
 from torch import Tensor
@@ -12,20 +12,20 @@ _INNER = 1  # of its hole: 3x3 bins
 
 
 def power_spectrum(images: Tensor) -> Tensor:
-    """Summed 2-D power spectrum of the images' grey (BT.601), (B, 3, H, W) -> (H, W), float64."""
+    """Sum of the 2-D power spectra of the grey images (BT.601): (B, 3, H, W) -> (H, W), float64."""
     return torch.fft.fft2(luminance(images).double()).abs().square().sum((0, 1))
 
 
 def grid_index(spectrum: Tensor) -> float:
-    """How far the frequencies of an 8-pixel grid stand out of a mean power spectrum (H, W).
+    """How strongly the frequencies of an 8-pixel pattern stand out in a power spectrum (H, W).
 
-    At each frequency (u/8, v/8) cycles a pixel, u and v from -4 to 4 with max(|u|, |v|) >= 2:
-    its power over the median of the 9x9 bins around it without the inner 3x3; then the geometric
-    mean. Photographs have about 1.3, a visible grid tens to hundreds; blocks of repeated pixels,
-    whose spectrum is zero there, have 0.
+    For each frequency (u/8, v/8) cycles per pixel, with u and v from -4 to 4 and max(|u|, |v|) >=
+    2, the power is divided by the median of the 9x9 bins around it without the inner 3x3. The index
+    is the geometric mean of these ratios. Photographs have about 1.3, a visible pattern tens to
+    hundreds. Images of repeated pixels have 0, because their spectrum is zero at these frequencies.
 
     Raises:
-        MetricUnavailable: a side of the spectrum is no multiple of 8, or under 64.
+        MetricUnavailable: a side of the spectrum is not a multiple of 8, or is below 64.
     """
     height, width = spectrum.shape
     if height % PERIOD or width % PERIOD or min(height, width) < 64:
@@ -51,7 +51,7 @@ def grid_index(spectrum: Tensor) -> float:
 
 
 class GridIndex(SetMetric):
-    """`grid_index` of the SR images; the nearer to the HR images' own, the better."""
+    """`grid_index` of the SR images. The closer to the value of the HR images, the better."""
 
     name = "grid_index"
     better = "reference"

@@ -1,4 +1,4 @@
-"""Weights in torch hub's cache: found, fetched when allowed, or a reason why not."""
+"""Weights files in torch hub's cache: find them, or download them if that is allowed."""
 
 import hashlib
 import shutil
@@ -20,7 +20,7 @@ def cached_weights(url: str, *, allow_download: bool) -> Path:
     """The file of `url` in torch hub's cache, TORCH_HOME/hub/checkpoints.
 
     Raises:
-        MetricUnavailable: it is not there, and may not or cannot be downloaded.
+        MetricUnavailable: the file is missing, and the download is not allowed or failed.
     """
     path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[1])
     if path.is_file():
@@ -47,7 +47,7 @@ def _download(url: str, path: Path) -> None:
 
 
 def _check_hash(path: Path, stem: str) -> None:
-    """Torch hub's names end in the first digits of their SHA-256: name-b8a52dc0.pth."""
+    """Compare with the start of the SHA-256 at the end of the name, as in name-b8a52dc0.pth."""
     expected = stem.rpartition("-")[2]
     with path.open("rb") as file:
         came = hashlib.file_digest(file, "sha256").hexdigest()
@@ -56,14 +56,14 @@ def _check_hash(path: Path, stem: str) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """The state dict in a file of weights.
+    """Read the state dict from a weights file.
 
     Raises:
         MetricUnavailable: the file is damaged.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # half a pickle fails in any way, KeyError included
+    except Exception as error:  # a truncated pickle can raise anything, even KeyError
         raise MetricUnavailable(
-            f"{path} is damaged ({type(error).__name__}); remove it and fetch it again"
+            f"{path} is damaged ({type(error).__name__}): delete it and download it again"
         ) from error

@@ -18,18 +18,18 @@ ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655],
      [70.7299, 92.2041]]
 )  # fmt: skip
-"""Where ArcFace (Deng et al., CVPR 2019) wants eyes, nose tip and mouth corners, 112x112 px."""
+"""Eyes, nose tip and mouth corners in ArcFace's crop of 112x112 px (Deng et al., CVPR 2019)."""
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 
 class Identity(ImageMetric):
-    """`identity_<file stem>`: cosine in [-1, 1] of the embeddings of the SR and the HR face.
+    """`identity_<file stem>`: cosine similarity in [-1, 1] of the embeddings of SR and HR face.
 
-    Both are aligned to ArcFace's template by the HR face's landmarks, so that the figure is of
-    the face and not of a detector. The network is an ONNX file: RGB (N, 3, 112, 112) with
-    ImageNet's mean and deviation in, embeddings (N, D) out.
+    Both faces are aligned to ArcFace's template with the landmarks of the HR face, so that a
+    detector has no influence. The network is an ONNX file. Its input is RGB (N, 3, 112, 112),
+    normalised with ImageNet's mean and standard deviation; its output is embeddings (N, D).
     """
 
     def __init__(self, model: Path | str | None) -> None:
@@ -43,11 +43,13 @@ class Identity(ImageMetric):
             return
         if self._model is None:
             raise MetricUnavailable(
-                "no face-recognition network was given; face_model=PATH names an ONNX file, "
-                f"such as MobileFaceNet, that takes RGB faces (N, 3, {CROP_SIDE}, {CROP_SIDE})"
+                "no face-recognition network was given: set face_model=PATH to an ONNX file, such "
+                f"as MobileFaceNet, that takes RGB faces (N, 3, {CROP_SIDE}, {CROP_SIDE})"
             )
         if not self._model.is_file():
-            raise MetricUnavailable(f"there is no file {str(self._model)!r}")
+            raise MetricUnavailable(
+                f"expected a face-recognition network, found no file {str(self._model)!r}"
+            )
         try:
             import onnxruntime
         except ImportError as error:
@@ -60,7 +62,7 @@ class Identity(ImageMetric):
     def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
         landmarks = check_landmarks(landmarks, self.name)
         self.load()
-        if self._latest is None or self._latest[0] is not hr:  # every method meets the same HR
+        if self._latest is None or self._latest[0] is not hr:  # all methods share the HR images
             self._latest = hr, self._embed(hr, landmarks)
         return (self._embed(sr, landmarks) * self._latest[1]).sum(1)
 
@@ -72,7 +74,7 @@ class Identity(ImageMetric):
         ]
         batch = ((np.stack(crops) / 255 - _MEAN) / _STD).transpose(0, 3, 1, 2).astype(np.float32)
         name = self._session.get_inputs()[0].name
-        # One at a time: published files are often fixed to a batch of one.
+        # One face at a time, because many published files accept a batch of one only.
         rows = [self._session.run(None, {name: batch[i : i + 1]})[0] for i in range(len(batch))]
         return normalize(torch.from_numpy(np.concatenate(rows)).double(), dim=1)
 
@@ -85,10 +87,11 @@ def _open_session(onnxruntime: Any, path: Path) -> Any:
             path, sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # its exceptions share no base class
-        raise MetricUnavailable(f"{str(path)!r} is no ONNX file that can be run") from error
+        raise MetricUnavailable(f"{str(path)!r} is not an ONNX file that can be run") from error
     shape = session.get_inputs()[0].shape
     if list(shape[1:]) != [3, CROP_SIDE, CROP_SIDE]:
         raise MetricUnavailable(
-            f"{str(path)!r} takes {shape}, expected (N, 3, {CROP_SIDE}, {CROP_SIDE})"
+            f"expected a network with input (N, 3, {CROP_SIDE}, {CROP_SIDE}), got {shape} in "
+            f"{str(path)!r}"
         )
     return session

@@ -1,4 +1,4 @@
-"""LPIPS, the learned perceptual distance (Zhang et al., CVPR 2018), by the authors' package."""
+"""LPIPS, a learned perceptual distance (Zhang et al., CVPR 2018), from the authors' package."""
 
 import warnings
 
@@ -17,7 +17,7 @@ LPIPS_NAMES = tuple(f"lpips_{net}" for net in _TORCHVISION_WEIGHTS)
 
 
 class Lpips(ImageMetric):
-    """`lpips_<net>`, net being alex, vgg or squeeze: three metrics, not to be compared."""
+    """`lpips_<net>` for alex, vgg or squeeze. Values of different networks cannot be compared."""
 
     better = "lower"
 
@@ -35,9 +35,11 @@ class Lpips(ImageMetric):
         from torchvision.models import get_weight
 
         url = get_weight(_TORCHVISION_WEIGHTS[self._net]).url
-        load_state(cached_weights(url, allow_download=self._allow_download))  # whole, and safe
+        load_state(
+            cached_weights(url, allow_download=self._allow_download)
+        )  # checks that the file is whole and safe
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # it calls torchvision the old way
+            warnings.simplefilter("ignore", UserWarning)  # lpips uses a deprecated torchvision call
             network = lpips.LPIPS(net=self._net, verbose=False)
         self._network = network.eval().requires_grad_(False).to(self._device)
 

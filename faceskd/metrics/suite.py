@@ -1,4 +1,4 @@
-"""Several metrics at once, over batches, with what could not be measured and why."""
+"""Measure several metrics over batches, and record which could not be measured and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ def build_metric(
     allow_download: bool = False,
     face_model: Path | str | None = None,
 ) -> Metric:
-    """The metric of a name in `METRIC_NAMES`; loads nothing.
+    """Build the metric with a name from `METRIC_NAMES`. Loads nothing.
 
     Raises:
         ConfigError: there is no such metric.
@@ -60,17 +60,17 @@ def build_metric(
     for frechet in (Fid, FrechetSqueezeNet):
         if name == frechet.name:
             return frechet(allow_download=allow_download, device=device)
-    raise ConfigError(f"no metric named {name!r}; there are {', '.join(METRIC_NAMES)}")
+    raise ConfigError(f"expected metrics from {', '.join(METRIC_NAMES)}, got {name!r}")
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a suite measured.
+    """Results of a suite.
 
     Attributes:
-        faces: names of the images, in the order they came.
-        per_image: for each image metric its figures, one for each face.
-        per_set: for each metric of a whole set its figure.
+        faces: names of the images, in the order in which they were added.
+        per_image: for each image metric, its values for all faces.
+        per_set: for each metric of a whole set, its value.
     """
 
     faces: list[str] = field(default_factory=list)
@@ -78,21 +78,21 @@ class Scores:
     per_set: dict[str, float] = field(default_factory=dict)
 
     def summary(self) -> dict[str, float]:
-        """One figure for each metric: means over images, and the figures of the set."""
+        """One value for each metric: the mean over images, or the value of the set."""
         means = {name: float(np.mean(values)) for name, values in self.per_image.items()}
         return means | self.per_set
 
 
 class MetricSuite:
-    """Metrics by name. SR images are measured as they would be saved: clamped, in 8 bit.
+    """Measures metrics by name. SR images are clamped and rounded to 8 bit, as in saved files.
 
-    Networks are loaded at the first batch; a metric that cannot be measured is left out and
-    `unavailable` says why. Constructing loads and downloads nothing.
+    Networks are loaded with the first batch; the constructor loads and downloads nothing. A metric
+    that cannot be measured is skipped, and `unavailable` gives the reason.
 
     Args:
-        names: from `METRIC_NAMES`; `identity` becomes `identity_<file stem of face_model>`.
-        device: where the networks of metrics run.
-        allow_download: whether missing weights may be fetched into torch hub's cache.
+        names: names from `METRIC_NAMES`; `identity` becomes `identity_<file stem of face_model>`.
+        device: device of the metrics' networks.
+        allow_download: whether missing weights may be downloaded into torch hub's cache.
         face_model: ONNX file of a face-recognition network, for `identity`.
 
     Raises:
@@ -115,7 +115,7 @@ class MetricSuite:
         face_model: Path | str | None = None,
     ) -> None:
         if len(set(names)) != len(names):
-            raise ConfigError(f"every metric is expected once, got {list(names)}")
+            raise ConfigError(f"expected each metric once, got {list(names)}")
         self._metrics = [
             build_metric(name, device=device, allow_download=allow_download, face_model=face_model)
             for name in names
@@ -126,16 +126,16 @@ class MetricSuite:
 
     @property
     def names(self) -> list[str]:
-        """The metrics' names, in order, as they appear in tables."""
+        """Names of the metrics as they appear in tables, in order."""
         return [metric.name for metric in self._metrics]
 
     @property
     def better(self) -> dict[str, Direction]:
-        """Which way each metric is better."""
+        """For each metric, which values are better."""
         return {metric.name: metric.better for metric in self._metrics}
 
     def fresh(self, names: Sequence[str] | None = None) -> "MetricSuite":
-        """An empty suite of the same metrics, or of some, sharing networks and `unavailable`."""
+        """An empty suite of these metrics, or of some; it shares networks and `unavailable`."""
         other = object.__new__(MetricSuite)
         other._metrics = [m for m in self._metrics if names is None or m.name in names]
         other._device = self._device
@@ -144,7 +144,7 @@ class MetricSuite:
         return other
 
     def load(self) -> None:
-        """Load every metric's network now, noting in `unavailable` what is missing."""
+        """Load the networks of all metrics now, and record in `unavailable` what is missing."""
         for metric in self._metrics:
             if metric.name in self.unavailable:
                 continue
@@ -154,7 +154,7 @@ class MetricSuite:
                 self.unavailable[metric.name] = str(error)
 
     def reset(self) -> None:
-        """Forget the images so far; networks stay loaded."""
+        """Remove all images; networks stay loaded."""
         self._faces: list[str] = []
         self._per_image: dict[str, list[float]] = {}
         self._sets: dict[str, Accumulator] = {}
@@ -172,11 +172,12 @@ class MetricSuite:
         Args:
             sr: images (B, 3, H, W); values outside [0, 1] are clamped.
             hr: images (B, 3, H, W) in [0, 1].
-            landmarks: five points of the HR faces, (B, 5, 2), in pixels; for `identity`.
-            names: names of the faces; by default their numbers.
+            landmarks: five points of the HR faces, (B, 5, 2), in pixels; needed for `identity` and
+                colour metrics.
+            names: names of the faces; default: their numbers.
 
         Raises:
-            ConfigError: the shapes differ, or landmarks are wanted and not given.
+            ConfigError: the shapes differ, or a metric needs landmarks and none are given.
         """
         if sr.shape != hr.shape or sr.ndim != 4 or sr.shape[1] != 3:
             raise ConfigError(
@@ -185,12 +186,12 @@ class MetricSuite:
             )
         self.load()
         sr = sr.to(self._device).float().clamp(0, 1).mul(255).round().div(255)
-        hr = hr.to(self._device)  # the same object for every method, where it lies there already
+        hr = hr.to(self._device)  # stays the same object if it is on the device already
         for metric in self._metrics:
             if metric.name in self.unavailable:
                 continue
             try:
-                # A caller's autocast would compute SSIM's variances in bf16.
+                # Otherwise the caller's autocast would compute SSIM's variances in bf16.
                 with torch.autocast(torch.device(self._device).type, enabled=False):
                     self._measure(metric, sr, hr, landmarks)
             except MetricUnavailable as error:
@@ -206,10 +207,10 @@ class MetricSuite:
             self._sets.setdefault(metric.name, metric.start()).add(sr, hr)
 
     def compute(self) -> Scores:
-        """What was measured since the last `reset`.
+        """The results since the last `reset`.
 
         Raises:
-            ConfigError: no image came.
+            ConfigError: no image was measured.
         """
         if not self._faces:
             raise ConfigError("expected at least one image to measure, got none")

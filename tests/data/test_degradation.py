@@ -269,7 +269,7 @@ class TestRandomChoice:
         assert high <= getattr(wide.second, name)[1]
 
     def test_what_is_wrong_is_said(self):
-        with pytest.raises(ConfigError, match="probability, 0 to 1, got 2"):
+        with pytest.raises(ConfigError, match=r"probability in \[0, 1\], got 2"):
             RandomChoice(2, Clean(), Clean())
-        with pytest.raises(ConfigError, match="second as a degradation, got None"):
+        with pytest.raises(ConfigError, match="second to be a degradation, got None"):
             RandomChoice(0.5, Clean(), None)

@@ -243,7 +243,7 @@ def test_loggers_that_are_not_installed_are_named(words, monkeypatch):
         (["data.batch_size=0"], "data.batch_size"),
         (["data.degradation.blur=[9,3]"], "expected blur"),
         (["init=/nowhere.safetensors"], "no weights at"),
-        (["engine.metrics=[beauty]"], "no metric named 'beauty'"),
+        (["engine.metrics=[beauty]"], "expected metrics from .*, got 'beauty'"),
         (["experiment=encoder", "init=/nowhere.safetensors"], "init is for networks"),
     ],
     ids=str,

@@ -143,13 +143,17 @@ def test_pictures_are_the_first_faces(show):
 @pytest.mark.parametrize(
     ("methods", "options", "message"),
     [
-        ({"bicubic": Repeat()}, {}, "'bicubic': that name is taken"),
+        ({"bicubic": Repeat()}, {}, "other than 'bicubic' for a method"),
         ({}, {"faces": []}, "at least one face"),
-        ({}, {"batch_size": 0}, "batch_size is expected to be at least 1, got 0"),
+        ({}, {"batch_size": 0}, "expected batch_size of at least 1, got 0"),
         ({}, {"precision": "fp8"}, "fp32 or bf16, got 'fp8'"),
         ({}, {"device": "abacus"}, "expected a device such as cpu or cuda, got 'abacus'"),
-        ({"small": lambda lr, boxes: lr}, {}, r"'small' gave images \(5, 3, 32, 32\), expected"),
-        ({"nan": lambda lr, boxes: lr.new_full((5, 3, 256, 256), torch.nan)}, {}, "not finite"),
+        ({"small": lambda lr, boxes: lr}, {}, r"from 'small', got \(5, 3, 32, 32\)"),
+        (
+            {"nan": lambda lr, boxes: lr.new_full((5, 3, 256, 256), torch.nan)},
+            {},
+            "expected finite values from 'nan'",
+        ),
     ],
 )
 def test_impossible_requests_say_what_is_wrong(methods, options, message):

@@ -74,7 +74,7 @@ class TestIdentity:
     def test_a_broken_file_is_unavailable(self, tmp_path, content):
         path = tmp_path / "broken.onnx"
         path.write_bytes(content)
-        with pytest.raises(MetricUnavailable, match="no ONNX file"):
+        with pytest.raises(MetricUnavailable, match="not an ONNX file"):
             Identity(path).load()
 
     def test_mobilefacenet_knows_a_face_from_another(self):

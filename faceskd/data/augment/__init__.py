@@ -1,1 +1,1 @@
-"""Augmentations of HR faces."""
+"""Augmentation of HR faces: geometry and tone, parts of other faces, morphs."""

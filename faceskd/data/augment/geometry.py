@@ -1,7 +1,8 @@
-"""Augmentation of HR faces and their component boxes, seeded by the caller.
+"""Augmentation of HR faces and their component boxes. The caller passes the random generator.
 
-`conf/augment/default.yaml` is `SimilarityJitter` alone. `strong.yaml` is `Compose` of several, some
-of which (`mixing`, `morph`) use other faces, too. Boxes move with the pixels of their face.
+`conf/augment/default.yaml` uses `SimilarityJitter` only. `strong.yaml` uses `Compose` with several
+augmentations, some of which (`mixing`, `morph`) use other faces, too. Component boxes move with the
+face.
 """
 
 from collections.abc import Callable
@@ -15,18 +16,18 @@ from faceskd.common.errors import ConfigError
 from faceskd.faces.components import mirror_boxes
 
 BoxedFace = tuple[np.ndarray, np.ndarray]
-"""An HR face, uint8 RGB (H, W, 3), and its component boxes (4, 4), xyxy."""
+"""An HR face, uint8 RGB (H, W, 3), and its component boxes (4, 4), xyxy in px."""
 
 Another = Callable[[], BoxedFace]
-"""Draws another face of the same split, by the same generator."""
+"""Function that draws another face of the same split, with the same generator."""
 
 
 INVERSION_STEPS = 4
-"""Fixed-point steps to x with x + field(x) = y; each leaves a third of the error, or less."""
+"""Fixed-point steps to solve x + field(x) = y. Each step leaves at most a third of the error."""
 
 
 class Augmentation(Protocol):
-    """A face and its boxes -> the same of the changed face; the generator alone decides how."""
+    """Maps a face and its boxes to a changed face and its boxes; all randomness is from `rng`."""
 
     def __call__(
         self,
@@ -39,16 +40,16 @@ class Augmentation(Protocol):
 
 @dataclass(frozen=True)
 class SimilarityJitter:
-    """Mirror, small similarity transform, gain of the colours.
+    """Mirroring, a small similarity transform, and a change of brightness and colour.
 
     Attributes:
-        flip: probability of a mirror.
+        flip: probability of mirroring.
         jitter: probability of the similarity transform.
         rotate: largest rotation, degrees.
         scale: largest relative change of size.
-        shift: largest shift, pixels of the 256 px face.
-        colour: largest relative change of brightness; each channel changes by up to half as much
-            on top of it.
+        shift: largest shift, px of a 256 px face.
+        colour: largest relative change of brightness. In addition, each channel changes by up to
+            half as much.
     """
 
     flip: float = 0.5
@@ -86,13 +87,13 @@ class SimilarityJitter:
 
 @dataclass(frozen=True)
 class Tone:
-    """Exposure, contrast and colours, as another camera, light or decade would have had them.
+    """Random exposure, gamma, white balance and saturation, as of other cameras and other light.
 
     Attributes:
-        exposure: largest change, stops: 1 halves or doubles the levels.
-        gamma: largest change of the exponent, in its logarithm to base 2.
+        exposure: largest change of exposure in stops; 1 halves or doubles the values.
+        gamma: largest change of the base-2 logarithm of the gamma exponent.
         white_balance: largest relative change of each channel.
-        saturation: largest relative change.
+        saturation: largest relative change of saturation.
         grey: probability of a monochrome picture.
     """
 
@@ -122,18 +123,18 @@ class Tone:
 
 @dataclass(frozen=True)
 class Warp:
-    """Another face's shape: a smooth, nearly symmetric displacement of the pixels.
+    """Change the shape of a face by a smooth, nearly symmetric displacement of its pixels.
 
-    Displacements are drawn at the nodes of a coarse grid, which moves parts of the face and its
-    outline, of a fine one, which changes the parts themselves, and of one for their details, such
-    as lids and nostrils; between nodes they are cubic.
+    Random displacements are drawn at the nodes of three grids and interpolated cubically. The
+    coarse grid moves whole parts of the face and its outline. The fine grid changes the shape of
+    the parts. The finest grid changes details, such as eyelids and nostrils.
 
     Attributes:
-        probability: that it happens.
-        coarse: standard deviation at nodes 1/4 of the face apart, pixels of 256.
-        fine: the same, at nodes 1/8 of it apart.
-        finest: the same, at nodes 1/16 of it apart.
-        asymmetry: share of the variance that is opposite in the two halves of the face.
+        probability: probability that the face is changed.
+        coarse: standard deviation of the displacement at nodes 1/4 of the face apart, px of 256.
+        fine: the same at nodes 1/8 of the face apart.
+        finest: the same at nodes 1/16 of the face apart.
+        asymmetry: share of the variance that is not mirror-symmetric.
     """
 
     probability: float = 0.6
@@ -161,31 +162,33 @@ class Warp:
         return displace(hr, boxes, field * (side / 256))
 
     def _drawn(self, rng: np.random.Generator, side: int, cells: int) -> np.ndarray:
-        """Displacements (side, side, 2) from nodes at the corners of cells, of variance 1 there."""
-        nodes = rng.standard_normal((cells + 1, cells + 1, 2)).clip(-2, 2)  # no folds
+        """Displacements (side, side, 2), interpolated from nodes with variance 1."""
+        nodes = rng.standard_normal((cells + 1, cells + 1, 2)).clip(
+            -2, 2
+        )  # limits the displacement, so that it does not fold the face
         mirrored = nodes[:, ::-1] * (-1, 1)
-        even, odd = nodes + mirrored, nodes - mirrored  # of twice the variance
+        even, odd = nodes + mirrored, nodes - mirrored  # each has twice the variance
         mixed = ((1 - self.asymmetry) / 2) ** 0.5 * even + (self.asymmetry / 2) ** 0.5 * odd
-        cell = side // cells  # cv2 takes nodes for centres of cells: half of one is left over
+        cell = side // cells  # cv2 places nodes at cell centres; half a cell is cut off below
         between = cv2.resize(mixed, (side + cell, side + cell), interpolation=cv2.INTER_CUBIC)
         return between[cell // 2 :, cell // 2 :][:side, :side].astype(np.float32)
 
 
 class Compose:
-    """Several augmentations, one after another.
+    """Several augmentations in sequence.
 
     Args:
-        steps: in order, by any names; None leaves one out.
+        steps: augmentations by any names, applied in this order. None skips a step.
 
     Raises:
-        ConfigError: a step cannot be called.
+        ConfigError: a step is not callable.
     """
 
     def __init__(self, **steps: Augmentation | None) -> None:
         self.steps = {name: step for name, step in steps.items() if step is not None}
         for name, step in self.steps.items():
             if not callable(step):
-                raise ConfigError(f"expected the step {name!r} as an augmentation, got {step!r}")
+                raise ConfigError(f"expected an augmentation for the step {name!r}, got {step!r}")
 
     def __call__(
         self,
@@ -201,12 +204,12 @@ class Compose:
 
 
 def mirror(hr: np.ndarray, boxes: np.ndarray) -> BoxedFace:
-    """The mirrored face; the boxes of left and right eye change places."""
+    """The mirrored face. The boxes of the left and the right eye are exchanged."""
     return hr[:, ::-1], mirror_boxes(boxes, hr.shape[1])
 
 
 def displace(hr: np.ndarray, boxes: np.ndarray, field: np.ndarray) -> BoxedFace:
-    """Take pixel x from x + field(x), where field is (H, W, 2), px; boxes move as their centres."""
+    """Take pixel x from x + field(x), with field (H, W, 2) in px. Boxes move with their centres."""
     side = hr.shape[0]
     across, down = np.meshgrid(*[np.arange(side, dtype=np.float32)] * 2)
     warped = cv2.remap(
@@ -216,7 +219,9 @@ def displace(hr: np.ndarray, boxes: np.ndarray, field: np.ndarray) -> BoxedFace:
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REFLECT_101,
     )
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5  # pixel centres, as remap counts
+    centres = (
+        boxes[:, :2] + boxes[:, 2:]
+    ) / 2 - 0.5  # in remap's coordinates, pixel centres are whole numbers
     moved = centres
     for _ in range(INVERSION_STEPS):
         x, y = moved.round().astype(int).clip(0, side - 1).T
@@ -227,14 +232,14 @@ def displace(hr: np.ndarray, boxes: np.ndarray, field: np.ndarray) -> BoxedFace:
 def similarity(
     hr: np.ndarray, boxes: np.ndarray, angle: float, scale: float, shift: np.ndarray
 ) -> BoxedFace:
-    """Rotate (degrees), scale and shift about the centre; boxes stay square and upright."""
+    """Rotate (degrees), scale and shift around the centre. Boxes stay square and upright."""
     side = hr.shape[0]
     matrix = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), angle, scale)
     matrix[:, 2] += shift
     warped = cv2.warpAffine(
         hr, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
     )
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5  # pixel centres, as warpAffine counts
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5  # as for remap
     centres = centres @ matrix[:, :2].T + matrix[:, 2] + 0.5
     half = (boxes[:, 2:] - boxes[:, :2]) * scale / 2
     return warped, np.concatenate((centres - half, centres + half), axis=1).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Augmentation by parts of other faces: what few faces have too little of is their combinations.
+"""Augmentation with parts of other faces: new combinations from few faces.
 
-Faces of a folder of prepared faces are aligned, so that parts of one fit into another. Boxes stay
-those of the face, whatever part it is given; `morph` goes further, and moves them.
+Prepared faces are aligned, so that parts of one fit into another. The component boxes do not change
+here. They do in `faceskd.data.augment.morph`.
 """
 
 from abc import ABC, abstractmethod
@@ -14,15 +14,15 @@ from faceskd.data.augment.geometry import Another, BoxedFace
 from faceskd.faces.components import COMPONENTS
 
 PARTS = (("left_eye", "right_eye"), ("nose",), ("mouth",))
-"""What changes hands together: two eyes of two people would not match."""
+"""Components that are exchanged together: the eyes of two people would not match."""
 
 
 @dataclass(frozen=True)
 class Mixing(ABC):
-    """An `Augmentation` that sometimes takes something of another face.
+    """Base class of an `Augmentation` that uses another face.
 
     Attributes:
-        probability: that it happens.
+        probability: probability that the face is changed.
     """
 
     probability: float
@@ -43,17 +43,18 @@ class Mixing(ABC):
     def mix(
         self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
     ) -> BoxedFace:
-        """The face with what it takes of another, and its boxes."""
+        """The face mixed with another one, and its boxes."""
 
 
 @dataclass(frozen=True)
 class Exchange(Mixing):
-    """The eyes, the nose or the mouth of another face, fitted into the face's own boxes.
+    """Replace the eyes, the nose or the mouth by those of another face, resized to the boxes.
 
-    The colour is shifted to match around the part; faces too unlike for that are left alone.
+    The part's colours are shifted so that they match at its border. If the shift is too large, the
+    face stays unchanged.
 
     Attributes:
-        probability: that it happens.
+        probability: probability that the face is changed.
         feather: width of the soft border, as a share of the box.
         unlike: largest accepted shift of a channel, 8-bit levels.
     """
@@ -65,7 +66,7 @@ class Exchange(Mixing):
     def mix(
         self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
     ) -> BoxedFace:
-        """The face with a part of another, or as it was."""
+        """The face with a part of another, or unchanged."""
         part = PARTS[rng.integers(len(PARTS))]
         other, other_boxes = another()
         mixed = hr.astype(np.float32)
@@ -82,15 +83,16 @@ class Exchange(Mixing):
 
 @dataclass(frozen=True)
 class Background(Mixing):
-    """Another face's surroundings, hair included, outside of a soft ellipse around the face.
+    """Replace everything outside an ellipse around the face, hair included, by another photo's.
 
-    No segmentation is needed, and none is pretended: what reaches over the ellipse fades. Faces
-    that are turned aside do not fill it, and are left alone.
+    There is no segmentation: the two photos blend at the soft border of the ellipse. Faces that are
+    turned to the side do not fill the ellipse and stay unchanged.
 
     Attributes:
-        probability: that it happens.
+        probability: probability that the face is changed.
         feather: width of the soft border, as a share of the ellipse.
-        turned: how far aside the nose may be, in distances between the eyes.
+        turned: largest accepted horizontal distance of the nose from the middle between the eyes,
+            as a share of the distance between the eyes.
     """
 
     probability: float = 0.2
@@ -100,7 +102,7 @@ class Background(Mixing):
     def mix(
         self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
     ) -> BoxedFace:
-        """The face in the surroundings of another, or as it was."""
+        """The face in the surroundings of another, or unchanged."""
         other, other_boxes = another()
         if max(_turn(boxes), _turn(other_boxes)) > self.turned:
             return hr, boxes
@@ -110,7 +112,7 @@ class Background(Mixing):
 
 
 def box_window(box: np.ndarray, side: int, feather: float) -> np.ndarray:
-    """1 inside of a box xyxy, 0 outside, with a soft border inside of it; float32 (side, side)."""
+    """Window: 1 inside a box xyxy, 0 outside, soft border inside the box; float32 (side, side)."""
     places = np.arange(side, dtype=np.float32) + 0.5
     across, down = (
         _smooth(np.minimum(places - low, high - places) / (feather * (high - low)))
@@ -120,10 +122,10 @@ def box_window(box: np.ndarray, side: int, feather: float) -> np.ndarray:
 
 
 def face_window(boxes: np.ndarray, side: int, feather: float) -> np.ndarray:
-    """1 inside of an ellipse around the face, 0 outside, with a soft border; (side, side).
+    """Window: 1 inside an ellipse around the face, 0 outside, with a soft border; (side, side).
 
-    The face is taken to be 2.1 distances between the eyes wide, without ears, and 3.6 distances
-    between eyes and mouth high, hair included.
+    The width is 2.1 times the distance between the eyes (without ears). The height is 3.6 times the
+    distance from eyes to mouth (with hair).
     """
     left, right, _, mouth = (boxes[:, :2] + boxes[:, 2:]) / 2
     eyes = (left + right) / 2
@@ -136,20 +138,20 @@ def face_window(boxes: np.ndarray, side: int, feather: float) -> np.ndarray:
 
 
 def _turn(boxes: np.ndarray) -> float:
-    """How far the nose is aside of the middle of the eyes, in distances between them."""
+    """Horizontal distance of the nose from the middle between the eyes, over the eye distance."""
     left, right, nose, _ = (boxes[:, 0] + boxes[:, 2]) / 2
     return float(abs(nose - (left + right) / 2) / (right - left))
 
 
 def _smooth(ramp: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, and half a cosine between."""
+    """0 below 0, 1 above 1, a half cosine between."""
     return 0.5 - 0.5 * np.cos(np.pi * ramp.clip(0, 1))
 
 
 def _fit(image: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """An image moved and resized so that the box `source` becomes `target`; float32."""
+    """Move and resize an image so that the box `source` lies at `target`; float32."""
     scale = (target[2:] - target[:2]) / (source[2:] - source[:2])
-    shift = target[:2] - scale * source[:2] + (scale - 1) / 2  # pixel i lies around i + 0.5
+    shift = target[:2] - scale * source[:2] + (scale - 1) / 2  # pixel i has its centre at i + 0.5
     matrix = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
     size = (image.shape[1], image.shape[0])
     return cv2.warpAffine(

@@ -1,7 +1,7 @@
-"""Augmentation by faces between two people: few faces have many pairs.
+"""Augmentation with faces between two people: few faces give many pairs.
 
-Where an eye of one face lies in the other is found by optical flow, as in Kemelmacher-Shlizerman
-and Seitz, "Collection Flow", CVPR 2012. No landmarks but the components' boxes are needed.
+Optical flow finds where each point of one face lies in the other, as in Kemelmacher-Shlizerman and
+Seitz, "Collection Flow", CVPR 2012. Only component boxes are needed, no further landmarks.
 """
 
 from collections.abc import Sequence
@@ -17,33 +17,34 @@ from faceskd.data.augment.mixing import Mixing, face_window
 THUMBNAIL_SIDE = 32
 FLOW_SIDE = 128
 SMOOTHNESS = 40.0
-"""Of the flow: twice OpenCV's, for two people are less alike than two frames of one."""
+"""Smoothness weight of the flow, twice OpenCV's: two people differ more than two frames."""
 FLOW_BLUR = 3.0
-"""Deviation of the Gaussian over the flow, pixels of `FLOW_SIDE`."""
+"""Standard deviation of the Gaussian that smooths the flow, px at `FLOW_SIDE`."""
 LEAST_DEVIATION = 1.0
-"""A face of one level has no contrast to divide by, 8-bit levels."""
+"""Least standard deviation to divide by, 8-bit levels."""
 CONTRAST = (0.7, 1.4)
-"""Least and largest factor by which a texture is fitted; more would draw out its noise."""
+"""Smallest and largest factor of contrast when colours are matched; more would amplify noise."""
 
 
 @dataclass(frozen=True)
 class Morph(Mixing):
-    """A face between this one and the likest of some others: in shape, and in the face's texture.
+    """A face between this one and the most similar of several others, in shape and texture.
 
-    How far the shape goes from one to the other is uniform. The texture is this face's, the
-    other's or a mean of the two, a third of the time each, for means are soft. Hair and
-    surroundings stay, and follow the shape. Faces too unlike, or too far to move, are left alone.
+    The shape moves a random part of the way, uniform in [0, 1]. The texture is this face's, the
+    other's, or a mean of both, each in a third of the cases; means are softer. Hair and
+    surroundings are those of this face and follow its shape. If the other face is too different, or
+    the displacement too large, the face stays unchanged.
 
     Attributes:
-        probability: that it is tried.
-        candidates: other faces to choose from.
-        unlike: largest accepted distance to the likest: root mean square of thumbnails, in standard
-            deviations of their levels; two faces of chance have sqrt(2).
-        farthest: largest accepted displacement, pixels of 256.
+        probability: probability that a morph is tried.
+        candidates: number of other faces to choose from.
+        unlike: largest accepted distance to the other face: root mean square difference of
+            normalised thumbnails. Two random faces have about sqrt(2).
+        farthest: largest accepted displacement, px of 256.
         feather: width of the soft border, as a share of the face.
 
     Raises:
-        ConfigError: no candidates to choose from.
+        ConfigError: there is no candidate.
     """
 
     probability: float = 0.5
@@ -54,17 +55,17 @@ class Morph(Mixing):
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
-            raise ConfigError(f"expected at least 1 candidate of a morph, got {self.candidates}")
+            raise ConfigError(f"expected at least 1 candidate for a morph, got {self.candidates}")
 
     def mix(
         self, hr: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, another: Another
     ) -> BoxedFace:
-        """The face between, and its boxes; or the face as it was."""
+        """The morphed face and its boxes, or the face unchanged."""
         window = face_window(boxes, hr.shape[0], self.feather)
         others = [another() for _ in range(self.candidates)]
         shape, texture = rng.random(), np.clip(rng.uniform(-1, 2), 0, 1)
         distances = distances_to(hr, [other for other, _ in others], window)
-        distances[distances == 0] = np.inf  # itself
+        distances[distances == 0] = np.inf  # the same face
         likest = int(np.argmin(distances))
         if distances[likest] > self.unlike:
             return hr, boxes
@@ -80,19 +81,19 @@ class Morph(Mixing):
 
 
 def distances_to(face: np.ndarray, others: Sequence[np.ndarray], window: np.ndarray) -> np.ndarray:
-    """Root mean square of thumbnails' normalised levels in the window (H, W), to each other."""
+    """Root mean square difference of normalised thumbnails in the window (H, W), to each other."""
     weights = _resize(window, THUMBNAIL_SIDE)
     one, *rest = (_normalised(_resize(image, THUMBNAIL_SIDE), weights) for image in (face, *others))
     return np.array([np.average((one - two) ** 2, weights=weights) ** 0.5 for two in rest])
 
 
 def flow_between(face: np.ndarray, other: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """Where the pixels of one face lie in another: x -> x + flow(x), pixels, (H, W, 2).
+    """Optical flow (H, W, 2) in px: point x of `face` corresponds to x + flow(x) in `other`.
 
     Args:
         face: uint8 RGB (H, H, 3).
-        other: the same, of another.
-        window: (H, H), where levels are made comparable.
+        other: another face, of the same shape.
+        window: weights (H, H) of the region in which brightness and contrast are matched.
     """
     side = face.shape[0]
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -109,14 +110,14 @@ def flow_between(face: np.ndarray, other: np.ndarray, window: np.ndarray) -> np.
 
 
 def recolour(image: np.ndarray, like: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """The image with another's mean and deviation of each channel in the window; not clipped."""
+    """Match mean and standard deviation of each channel to `like`, in the window; not clipped."""
     (mean, deviation), (wanted, spread) = _moments(image, window), _moments(like, window)
     contrast = (spread / np.maximum(deviation, LEAST_DEVIATION)).clip(*CONTRAST)
     return (image - mean) * contrast + wanted
 
 
 def _normalised(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Luma (H, W) of uint8 (H, W, 3), with mean 0 and deviation 1 in the window (H, W)."""
+    """Luma (H, W) of uint8 (H, W, 3), normalised to mean 0 and deviation 1 in the window."""
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     mean, deviation = _moments(luma[..., None], weights)
     return (luma - mean) / np.maximum(deviation, LEAST_DEVIATION)

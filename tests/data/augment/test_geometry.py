@@ -292,7 +292,7 @@ class TestSteps:
         np.testing.assert_array_equal(face, painted())
 
     def test_what_is_no_step_is_refused(self):
-        with pytest.raises(ConfigError, match="the step 'tone' as an augmentation, got 3"):
+        with pytest.raises(ConfigError, match="augmentation for the step 'tone', got 3"):
             Compose(tone=3)
 
 

@@ -124,5 +124,5 @@ class TestMorph:
         np.testing.assert_array_equal(mixed, morph(face, near, candidates=3)[0])
 
     def test_nobody_to_choose_from_is_refused(self):
-        with pytest.raises(ConfigError, match="at least 1 candidate of a morph, got 0"):
+        with pytest.raises(ConfigError, match="at least 1 candidate for a morph, got 0"):
             Morph(candidates=0)
