@@ -76,3 +76,8 @@ def test_the_reference_describes_each_object_once(site):
     page = (site / "api/losses/index.html").read_text(encoding="utf-8")
     assert page.count('id="faceskd.losses.reconstruction.L1Loss"') == 1
     assert 'id="faceskd.losses.L1Loss"' not in page
+
+
+def test_every_page_is_in_the_menu():
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert pages == nav()
