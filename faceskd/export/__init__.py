@@ -75,7 +75,7 @@ def export_network(
         backend.write(network, temporary, metadata)
         parity = check_parity(
             network,
-            lambda: backend.load(temporary),
+            lambda: load_exported(temporary, device=backend.device),
             tolerance=backend.tolerance if tolerance is None else tolerance,
             least_psnr=backend.least_psnr,
             faces=faces,
@@ -113,7 +113,7 @@ def _quality(
 
     quality = measure_quality(
         network,
-        backend.load(path),
+        load_exported(path, device=backend.device),
         faces,
         limits=backend.limits,
         arithmetic=backend.arithmetic,

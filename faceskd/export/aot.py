@@ -16,8 +16,7 @@ from torch import Tensor
 from faceskd.common.errors import ConfigError, ExportError, WeightsError
 from faceskd.common.machine import checked_device
 from faceskd.export.base import Backend
-from faceskd.export.eager import Served
-from faceskd.export.safetensors import ARITHMETIC
+from faceskd.export.eager import ARITHMETIC, Served
 from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import NamedTuple
 
-from faceskd.export.loading import Exported, load_exported
 from faceskd.models.base import SuperResolver
 
 
@@ -48,7 +47,3 @@ class Backend(ABC):
     @abstractmethod
     def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
         """Write a network that is in eval mode on the CPU, with `metadata` inside the file."""
-
-    def load(self, path: Path) -> Exported:
-        """The file, as those who will use it load it."""
-        return load_exported(path, device=self.device)

@@ -13,6 +13,14 @@ from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+ARITHMETIC = {
+    "fp32": "all in fp32",
+    "bf16": "weights and what convolutions take in are bf16 (8 significant bits); the enlarged LR "
+    "face and the last addition are fp32",
+    "fp16": "weights and what convolutions take in are fp16 (11 significant bits); the enlarged LR "
+    "face and the last addition are fp32",
+}
+"""A sentence on each precision, for the card of a file that is run in it."""
 
 
 class Served(nn.Module):

@@ -5,18 +5,10 @@ from pathlib import Path
 
 from faceskd.common.errors import ConfigError
 from faceskd.export.base import Backend
-from faceskd.export.eager import DTYPES
+from faceskd.export.eager import ARITHMETIC, DTYPES
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 from faceskd.models.weights import save_network
-
-ARITHMETIC = {
-    "fp32": "all in fp32",
-    "bf16": "weights and what convolutions take in are bf16 (8 significant bits); the enlarged LR "
-    "face and the last addition are fp32",
-    "fp16": "weights and what convolutions take in are fp16 (11 significant bits); the enlarged LR "
-    "face and the last addition are fp32",
-}
 
 
 class Safetensors(Backend):

@@ -14,6 +14,7 @@ from faceskd.common.config import compose, compose_model, conf_dir, instantiate
 from faceskd.common.errors import ExportError, MissingExtraError, WeightsError
 from faceskd.common.files import sha256
 from faceskd.export import Backend, Exported, card_path, export_network
+from faceskd.export.loading import LOADERS
 from faceskd.export.onnx import Onnx, OnnxRuntime
 from faceskd.export.parity import check_parity
 from faceskd.export.safetensors import Safetensors
@@ -71,12 +72,22 @@ class Changed(Backend):
         self.network = network
         path.write_text("a file")
 
-    def load(self, path):
+    def read(self, path, device, precision):
         def run(lr):
             with torch.no_grad():
                 return self.change(self.network(lr))
 
         return Exported(self.format, self.precision, run)
+
+
+@pytest.fixture
+def changed(monkeypatch):
+    def build(*options):
+        backend = Changed(*options)
+        monkeypatch.setitem(LOADERS, backend.suffix, backend.read)
+        return backend
+
+    return build
 
 
 def fail_on_many(sr):
@@ -141,20 +152,20 @@ def test_fold_changes_neither_figures_nor_the_original(network):
     ],
     ids=["offset", "channels", "nan", "shape", "static batch"],
 )
-def test_parity_catches_a_wrong_export(network, change, message, tmp_path):
+def test_parity_catches_a_wrong_export(network, changed, change, message, tmp_path):
     path = tmp_path / "tiny.pt"
     path.write_text("the file before")
     with pytest.raises(ExportError, match=message):
-        export_network(network, path, backend=Changed(change), model_config=CONFIG)
+        export_network(network, path, backend=changed(change), model_config=CONFIG)
     assert path.read_text() == "the file before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["tiny.pt"]
 
 
-def test_tolerance_is_the_callers_to_widen(network, tmp_path):
+def test_tolerance_is_the_callers_to_widen(network, changed, tmp_path):
     card = export_network(
         network,
         tmp_path / "tiny.pt",
-        backend=Changed(lambda sr: sr + 2e-4),
+        backend=changed(lambda sr: sr + 2e-4),
         model_config=CONFIG,
         tolerance=1e-3,
     )
