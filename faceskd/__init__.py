@@ -6,19 +6,14 @@ come with the package. Both are imported when first touched, so that `import fac
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from faceskd.common.importing import without_collection
+from faceskd.common.version import __version__
 
 if TYPE_CHECKING:
     from faceskd.pretrained import available_models as available_models
     from faceskd.restore.restorer import Restorer as Restorer
-
-try:
-    __version__ = version("faceskd")
-except PackageNotFoundError:  # a plain clone, not installed
-    __version__ = "0.0.0+unknown"
 
 _HOMES = {"Restorer": "faceskd.restore.restorer", "available_models": "faceskd.pretrained"}
 

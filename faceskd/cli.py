@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from faceskd.common.importing import without_collection
+from faceskd.common.version import __version__
 
 HYDRA_COMMANDS = {
     "portraits": "draw synthetic portraits whose landmarks are known",
@@ -78,8 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     if name in ("-V", "--version", "version"):
-        from faceskd import __version__
-
         sys.stdout.write(f"faceskd {__version__}\n")
         return 0
     if name in PLAIN_COMMANDS:

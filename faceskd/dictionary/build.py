@@ -22,10 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from faceskd import __version__
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.files import atomic_path, make_folder, write_text
 from faceskd.common.images import read_image, to_tensor
+from faceskd.common.version import __version__
 from faceskd.data.manifest import Record, read_manifest
 from faceskd.dictionary.kmeans import Clusters, Rows, kmeans
 from faceskd.faces.components import COMPONENTS

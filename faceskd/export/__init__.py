@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-import faceskd
 from faceskd.common.errors import ExportError
 from faceskd.common.files import atomic_path, sha256, write_text
+from faceskd.common.version import __version__
 from faceskd.export.base import Backend, Limits
 from faceskd.export.loading import Exported, load_exported
 from faceskd.export.parity import BATCH_SIZES, Parity, check_parity
@@ -62,7 +62,7 @@ def export_network(
     path = Path(path)
     _refuse(network, path, backend)
     metadata = {
-        "faceskd_version": faceskd.__version__,
+        "faceskd_version": __version__,
         "model": json.dumps(model_config),
         "training": json.dumps(training or {}),
         "format": backend.format,
@@ -143,7 +143,7 @@ def _card(
         "parity": parity.as_dict(),
         "quality": quality,
         "versions": {
-            "faceskd": faceskd.__version__,
+            "faceskd": __version__,
             "torch": str(torch.__version__),
             **{name: _version(name) for name in backend.packages},
         },

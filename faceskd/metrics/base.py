@@ -1,14 +1,11 @@
 """Base classes of metrics: one value for each image, or one value for a set of images."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
 
 from torch import Tensor
 
+from faceskd.common.direction import Direction
 from faceskd.common.errors import ConfigError, FaceskdError
-
-Direction = Literal["higher", "lower", "reference"]
-"""Which values are better: higher, lower, or closest to the value of the HR images."""
 
 
 class MetricUnavailable(FaceskdError):

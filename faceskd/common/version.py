@@ -1,0 +1,8 @@
+"""The version of faceskd, as it is installed."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("faceskd")
+except PackageNotFoundError:  # a plain clone, not installed
+    __version__ = "0.0.0+unknown"
