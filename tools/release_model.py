@@ -31,10 +31,10 @@ import faceskd
 from faceskd.common.config import fail, to_plain
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import atomic_path, sha256, write_text
+from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.evaluation.evaluate import BICUBIC, HR
 from faceskd.faces.align import template
 from faceskd.faces.components import boxes_from_landmarks
-from faceskd.faces.lr_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 from faceskd.models.dictionary import Dictionary

@@ -12,9 +12,10 @@ from scipy.stats import bootstrap
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from faceskd.common.direction import Direction
 from faceskd.common.errors import ConfigError
 from faceskd.common.machine import checked_device
-from faceskd.metrics import Direction, MetricSuite, Scores
+from faceskd.metrics import MetricSuite, Scores
 from faceskd.models.baselines.interpolation import Interpolation
 
 Method = Callable[[Tensor, Tensor], Tensor]

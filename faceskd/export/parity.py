@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from faceskd.common.errors import ExportError
-from faceskd.faces.lr_faces import sample_lr_faces
+from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@
 | skin_L ... iris_b | colour of skin or irises minus that of the HR face, CIELAB | close to 0 |
 """
 
-from faceskd.metrics.base import Direction, ImageMetric, Metric, MetricUnavailable, SetMetric
+from faceskd.metrics.base import ImageMetric, Metric, MetricUnavailable, SetMetric
 from faceskd.metrics.colour import COLOUR_NAMES
 from faceskd.metrics.fidelity import luma, ms_ssim, psnr, ssim
 from faceskd.metrics.frechet import frechet_distance
@@ -22,7 +22,6 @@ from faceskd.metrics.suite import METRIC_NAMES, MetricSuite, Scores, build_metri
 __all__ = [
     "COLOUR_NAMES",
     "METRIC_NAMES",
-    "Direction",
     "ImageMetric",
     "Metric",
     "MetricSuite",

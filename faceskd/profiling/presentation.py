@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
+from faceskd.common.direction import Direction
 from faceskd.common.files import make_folder, write_text
-from faceskd.metrics import Direction
 from faceskd.profiling.ceilings import Ceiling
 from faceskd.profiling.plots import plot_cost, plot_quality
 from faceskd.profiling.quality import direction

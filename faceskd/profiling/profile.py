@@ -16,7 +16,7 @@ from torch import Tensor
 
 from faceskd.common.errors import ConfigError
 from faceskd.common.machine import checked_device, machine_summary
-from faceskd.faces.lr_faces import sample_lr_faces
+from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.profiling.ceilings import ceilings, probes
 from faceskd.profiling.end_to_end import FileStore
 from faceskd.profiling.memory import Memory, measure_memory

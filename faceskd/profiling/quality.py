@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from faceskd.common.direction import Direction
 from faceskd.common.errors import ConfigError
-from faceskd.metrics import Direction
 from faceskd.profiling.results import Profile, ProfileRow
 
 Quality = Mapping[str, Mapping[str, float]]

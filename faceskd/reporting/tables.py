@@ -6,14 +6,12 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 
+from faceskd.common.direction import Direction
 from faceskd.common.files import atomic_path
-
-if TYPE_CHECKING:  # the metrics take seconds to import, and tables need none
-    from faceskd.metrics import Direction
 
 _ARROWS: dict[Direction, str] = {"higher": " ↑", "lower": " ↓", "reference": " →HR"}
 _MISSING = "–"

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from faceskd.common.direction import Direction
 from faceskd.evaluation.evaluate import BICUBIC, HR
 from faceskd.evaluation.statistics import Paired, adjusted, compare_paired
-from faceskd.metrics import Direction, build_metric
+from faceskd.metrics import build_metric
 from faceskd.metrics.identity import IDENTITY
 from faceskd.reporting.tables import format_cell, markdown_table
 

@@ -13,12 +13,12 @@ import faceskd
 from faceskd.common.config import compose, compose_model, conf_dir, instantiate
 from faceskd.common.errors import ExportError, MissingExtraError, WeightsError
 from faceskd.common.files import sha256
+from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.export import Backend, Exported, card_path, export_network
 from faceskd.export.loading import LOADERS
 from faceskd.export.onnx import Onnx, OnnxRuntime
 from faceskd.export.parity import check_parity
 from faceskd.export.safetensors import Safetensors
-from faceskd.faces.lr_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 from faceskd.models.weights import build_network, load_network, read_metadata

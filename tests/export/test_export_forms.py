@@ -18,13 +18,13 @@ from faceskd.common.errors import (
     WeightsError,
 )
 from faceskd.data.degradation import Eq8
+from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.export import Limits, card_path, export_network, load_exported
 from faceskd.export.aot import Aot
 from faceskd.export.eager import CudaGraphs, eager
 from faceskd.export.int8 import Int8
 from faceskd.export.onnx import Onnx
 from faceskd.export.safetensors import Safetensors
-from faceskd.faces.lr_faces import sample_lr_faces
 from faceskd.metrics import psnr
 from faceskd.models.weights import build_network, load_network, save_network
 from faceskd.restore.restorer import Restorer

@@ -11,7 +11,7 @@ from torch import nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import read_image, to_tensor, to_uint8
-from faceskd.faces.lr_faces import sample_lr_faces
+from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
 from faceskd.profiling import memory
 from faceskd.profiling.end_to_end import FileStore

@@ -11,11 +11,11 @@ import torch
 from faceskd.common.config import compose_model
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.images import to_tensor
+from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.export import card_path, export_network
 from faceskd.export.onnx import Onnx
 from faceskd.export.safetensors import Safetensors
 from faceskd.faces.components import boxes_from_landmarks
-from faceskd.faces.lr_faces import sample_lr_faces
 from faceskd.models.weights import build_network, load_network, save_network
 from faceskd.portraits import render_portrait
 from faceskd.profiling.landmarks import MTCNNBoxes, typical_boxes
