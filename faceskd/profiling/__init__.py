@@ -1,1 +1,1 @@
-"""The parts of a profile: subjects, the machine's ceiling, memory, and how it is shown."""
+"""Profiling: measure time, work and memory of networks, and report them."""

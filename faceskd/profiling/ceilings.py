@@ -1,9 +1,9 @@
-"""What the machine itself can do: the ceiling that a model's speed is a fraction of.
+"""The machine's ceiling: the highest FLOP/s it reaches, to which a model's speed is compared.
 
-Matrix products and 3x3 convolutions of a few shapes, measured among the models and in the same
-run, because a shared or throttled machine is not the same machine a minute later. Which shape and
-layout is best differs from processor to processor, so the best of all is taken, for every batch
-size alike: no model looks better because its batch was hard on the probes too.
+Matrix products and 3x3 convolutions of several shapes are measured in the same run as the models,
+in turn with them, because the speed of a shared or throttled machine changes within minutes. The
+best shape and layout differ between processors. So the ceiling is the best of all shapes and
+layouts, and it is the same for all batch sizes.
 """
 
 import math
@@ -16,20 +16,20 @@ from torch import Tensor
 from faceskd.export.eager import DTYPES
 
 CONVOLUTIONS = ((64, 256), (128, 128), (256, 64), (512, 32))
-"""Channels and side of the convolutions tried: the shapes of the teacher's decoder."""
+"""(channels, side) of the convolutions: the shapes in the teacher's decoder."""
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """One operation of known work.
+    """One operation with a known number of floating-point operations.
 
     Attributes:
-        precision: the number format whose ceiling it belongs to.
-        name: "matmul" and its side, or "conv" with batch, channels and side, and the layout.
-        flops: floating-point operations of a call, two for a multiplication and an addition.
+        precision: number format.
+        name: "matmul" and the side, or "conv" with batch, channels, sides and layout.
+        flops: floating-point operations of a call; a multiplication and an addition are two.
         call: the operation.
-        threads: of PyTorch, that it is to run with.
+        threads: number of PyTorch threads to run it with.
     """
 
     precision: str
@@ -44,7 +44,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The best that one operation reached, in FLOP/s."""
+    """The highest FLOP/s of one operation."""
 
     precision: str
     threads: int
@@ -65,16 +65,17 @@ def probes(
     side: int | None = None,
     convolutions: Sequence[tuple[int, int]] = CONVOLUTIONS,
 ) -> list[Probe]:
-    """The operations that find a device's ceiling.
+    """The operations that are measured to find the ceiling of a device.
 
     Args:
-        precisions: number formats; for those that PyTorch does not multiply there are none.
-        device: where they run.
-        batch_sizes: of the convolutions. Their sides shrink as batches grow, so that the work
-            stays about the same; on a GPU, which small work does not fill, one batch of 32 does.
-        threads: numbers of threads to run each with.
-        side: of the matrices; None takes 2048, or 8192 on a GPU.
-        convolutions: channels and side, at a batch of one, of each.
+        precisions: number formats. Those that PyTorch does not compute in are skipped.
+        device: device of the operations.
+        batch_sizes: batch sizes of the convolutions. Sides shrink for larger batches, so that the
+            work stays about the same. On a GPU, one batch of 32 is used instead, because small
+            operations do not fill it.
+        threads: numbers of threads; each operation runs with each.
+        side: side of the matrices; None for 2048, or 8192 on a GPU.
+        convolutions: (channels, side) of each convolution at batch size 1.
     """
     on_gpu = device.type == "cuda"
     side = side or (8192 if on_gpu else 2048)
@@ -94,7 +95,7 @@ def probes(
 
 
 def ceilings(seconds: Mapping[Probe, Sequence[float]]) -> list[Ceiling]:
-    """FLOP/s of each probe at its best."""
+    """The highest FLOP/s of each probe."""
     return [
         Ceiling(probe.precision, probe.threads, probe.name, probe.flops / min(times))
         for probe, times in seconds.items()
@@ -104,7 +105,7 @@ def ceilings(seconds: Mapping[Probe, Sequence[float]]) -> list[Ceiling]:
 def best(
     found: Sequence[Ceiling], precision: str, threads: int, *, convolution: bool = False
 ) -> float | None:
-    """The most FLOP/s of a number format and number of threads; None where none was measured."""
+    """The highest FLOP/s for a number format and number of threads; None if not measured."""
     return max(
         (
             ceiling.flops_per_second
@@ -123,7 +124,7 @@ def _matmul(matrix: Tensor) -> Callable[[], Tensor]:
 def _convolution(
     precision: str, shape: tuple[int, int, int], layout: str, device: torch.device
 ) -> Probe:
-    """A 3x3 convolution that keeps the shape: batch, channels, side."""
+    """A 3x3 convolution of maps with shape (batch, channels, side)."""
     batch, channels, side = shape
 
     def make(*size: int) -> Tensor:
@@ -140,5 +141,5 @@ def _convolution(
 
 
 def _halvings(batch: int) -> tuple[int, int]:
-    """A batch, and how often sides are halved so that its work is nearest to that of one."""
+    """The batch size, and how often sides are halved so that the work is that of batch size 1."""
     return batch, round(math.log2(batch) / 2)

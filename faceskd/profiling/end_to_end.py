@@ -1,4 +1,4 @@
-"""From files to files: what a user pays for a face, around the network as well."""
+"""File-to-file passes: the time of a face including reading and writing PNG files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +12,11 @@ from faceskd.faces.lr_faces import to_lr
 
 
 class FileStore:
-    """LR faces as PNG files in a folder, and passes that restore the first of them.
+    """LR faces as PNG files in a folder, and passes that restore them.
 
     Args:
         lr: faces, float in [0, 1], (B, 3, 32, 32).
-        folder: gets the files, `lr/` and `sr/`.
+        folder: folder for the files, with subfolders `lr/` and `sr/`.
     """
 
     def __init__(self, lr: Tensor, folder: Path) -> None:
@@ -28,10 +28,11 @@ class FileStore:
             self._pairs.append((source, target))
 
     def forward(self, restore: Callable[[Tensor], Tensor], count: int) -> Callable[[], None]:
-        """One pass as a function of nothing: read, restore as one batch, and write `count` files.
+        """A function that reads `count` files, restores them as one batch, and writes the results.
 
         Args:
-            restore: from LR faces (B, 3, 32, 32) on the CPU to SR faces.
+            restore: function from LR faces (B, 3, 32, 32) on the CPU to SR faces.
+            count: number of files.
         """
         sources, targets = zip(*self._pairs[:count], strict=True)
 

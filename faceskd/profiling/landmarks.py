@@ -1,4 +1,4 @@
-"""Component boxes for the networks that need them: typical ones, or those that MTCNN finds."""
+"""Component boxes for networks that need them: from a typical face, or detected by MTCNN."""
 
 from functools import cached_property
 
@@ -15,7 +15,7 @@ HR_SIZE = 256
 
 
 class MTCNNBoxes:
-    """Component boxes by MTCNN, as a prelude; typical ones for a face that it does not find."""
+    """Detects component boxes with MTCNN. If it finds no face, typical boxes are used."""
 
     def __init__(self, min_face: float = HR_SIZE / 2) -> None:
         self.min_face = min_face
@@ -25,7 +25,7 @@ class MTCNNBoxes:
         return MTCNNDetector(min_face=self.min_face)
 
     def __call__(self, enlarged: Tensor) -> Tensor:
-        """Boxes (B, 4, 4) of enlarged faces (B, 3, 256, 256) in [0, 1]."""
+        """Enlarged faces (B, 3, 256, 256) in [0, 1] -> boxes (B, 4, 4), xyxy in px."""
         boxes = typical_boxes(len(enlarged))
         for index, image in enumerate(to_uint8(enlarged)):
             faces = self._detector.detect(image)
@@ -42,6 +42,6 @@ def typical_boxes(count: int) -> Tensor:
 
 
 def enlarge(lr: Tensor) -> Tensor:
-    """LR faces as a detector wants them: (B, 3, 32, 32) -> (B, 3, 256, 256), in [0, 1]."""
+    """Enlarge LR faces for a detector: (B, 3, 32, 32) -> (B, 3, 256, 256), in [0, 1]."""
     size = (HR_SIZE, HR_SIZE)
     return torch.nn.functional.interpolate(lr, size, mode="bicubic").clamp(0, 1)

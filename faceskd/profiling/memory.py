@@ -1,7 +1,8 @@
-"""Peak memory of one network, in a process of its own.
+"""Peak memory of one network, measured in a separate process.
 
-On a CPU: resident memory over that of the same process after its imports, before the network is
-built, so that neither PyTorch nor another network is counted. On a GPU: the allocator's peak.
+On a CPU it is the resident memory of the process minus the resident memory after all imports,
+before the network is built. So neither PyTorch nor other networks are counted. On a GPU it is the
+peak of PyTorch's allocator.
 """
 
 import ctypes
@@ -22,13 +23,13 @@ from faceskd.export.eager import DTYPES
 from faceskd.profiling.subjects import Subject
 
 _STATUS = Path("/proc/self/status")
-_RESET_PEAK = "5"  # proc(5): what clear_refs takes to reset VmHWM
+_RESET_PEAK = "5"  # proc(5): this value, written to clear_refs, resets VmHWM
 
 log = logging.getLogger(__name__)
 
 
 class Memory(NamedTuple):
-    """Bytes of the network alone, and of the network while it runs, at its peak."""
+    """Memory in bytes: of the loaded network, and the peak while it runs."""
 
     weights: int
     peak: int
@@ -37,7 +38,7 @@ class Memory(NamedTuple):
 def measure_memory(
     subject: Subject, lr: Tensor, *, device: torch.device, threads: int
 ) -> Memory | None:
-    """Run a subject in a fresh process; None where it cannot run, or memory cannot be read."""
+    """Memory of a subject, from a fresh process; None if it cannot run or memory cannot be read."""
     if device.type == "cpu" and not _STATUS.is_file():
         log.warning("memory is not measured: this system has no %s", _STATUS)
         return None
@@ -64,31 +65,31 @@ def _measure(subject: Subject, faces, device_name: str, threads: int) -> Memory:
         run = subject.forward(method, lr)
         _reset(device)
         weights = _used(device) - before
-        for _ in range(2):  # the second pass finds the libraries' buffers in place
+        for _ in range(2):  # in the second pass, the libraries have allocated their buffers
             run()
     return Memory(max(weights, 0), max(_peak(device) - before, 0))
 
 
 def _wake_libraries(subject: Subject, device: torch.device) -> None:
-    """A first convolution loads kernels and starts threads, which no network should pay for."""
+    """Run one convolution: it loads kernels and starts threads, which should not be counted."""
     dtype = DTYPES.get(subject.precision, torch.float32)
     image = torch.rand(1, 8, 16, 16, device=device, dtype=dtype)
     torch.nn.functional.conv2d(image, torch.rand(8, 8, 3, 3, device=device, dtype=dtype))
 
 
 def _reset(device: torch.device) -> None:
-    """Forget the peak of building: copies in other formats are not what running takes."""
+    """Reset the peak after the network was built, because building makes temporary copies."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:  # glibc keeps freed memory, which would count as weights
+    if trim is not None:  # glibc keeps freed memory, which would be counted
         trim(0)
     try:
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
     except OSError:
-        log.warning("the peak includes that of building: the system does not let it be reset")
+        log.warning("the peak includes memory used while building: this system cannot reset it")
 
 
 def _used(device: torch.device) -> int:

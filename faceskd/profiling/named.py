@@ -1,4 +1,4 @@
-"""Subjects by name: networks of `conf/model/`, files of weights and exported files, in any form."""
+"""Make subjects from names: networks of `conf/model/`, weights files, and exported files."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ LANDMARKS = {"given", "mtcnn"}
 
 
 class Named(NamedTuple):
-    """Subjects by name, and what could not be made one, with the reason."""
+    """Subjects by name, and the names of those that failed, with the reason."""
 
     subjects: dict[str, Subject]
     left_out: dict[str, str]
@@ -33,11 +33,11 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class Exports:
-    """How networks get into the forms that are files.
+    """Settings for exporting networks to files.
 
     Attributes:
-        folder: of the files; it has to last as long as the subjects are used.
-        calibration: folder of prepared faces, for the formats that need one.
+        folder: folder for the files. It must exist as long as the subjects are used.
+        calibration: folder of prepared faces, for formats that need one (int8).
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Exports:
         """Export a network.
 
         Raises:
-            FaceskdError: it cannot be exported so, or not here.
+            FaceskdError: the network cannot be exported to this format, or not on this machine.
         """
         overrides = [f"format={form}", "weights=none", "out=none"]
         if self.calibration is not None:
@@ -55,7 +55,7 @@ class Exports:
         backend = instantiate(compose("export", overrides).format)
         network = model.build()
         if not any(True for _ in network.parameters()):
-            raise ExportError(f"expected a network with weights, {model.name} has none")
+            raise ExportError(f"expected a network with weights, but {model.name} has none")
         path = self.folder / f"{model.name}.{form}{backend.suffix}"
         export_network(network, path, backend=backend, model_config=model.config)
         return path
@@ -63,7 +63,7 @@ class Exports:
 
 @dataclass(frozen=True)
 class Model:
-    """A network that can be brought into any form: its name, its config, and how it is made."""
+    """A network that can be run in several forms: its name, its config, and how to build it."""
 
     name: str
     config: dict[str, Any]
@@ -75,7 +75,7 @@ class Model:
         return self.config["_target_"] == f"{Teacher.__module__}.{Teacher.__name__}"
 
     def in_form(self, form: str, exports: Exports | None, device: str) -> Subject:
-        """The network in a form of PyTorch's, or exported."""
+        """The network run by PyTorch in a number format, or exported to a file."""
         if form in DTYPES or exports is None:
             return Subject(self.build, form, model=self.name)
         path = exports.write(self, form)
@@ -91,23 +91,23 @@ def named_subjects(
     exports: Exports | None = None,
     device: str = "cpu",
 ) -> Named:
-    """Subjects `<model>@<form>`, and `<model>+mtcnn@<form>` for networks that need boxes.
+    """Subjects named `<model>@<form>`, and `<model>+mtcnn@<form>` for networks that need boxes.
 
     Args:
-        models: names of `conf/model/` (random weights), files of weights, or files that
-            `faceskd export` wrote, which are in a form already.
+        models: names from `conf/model/` (random weights), weights files, or files that `faceskd
+            export` wrote, which have one form only.
         forms: "fp32", "bf16" and "fp16", run by PyTorch, and formats of `conf/format/`.
-        landmarks: "given" leaves their detection out, "mtcnn" includes it; networks that need
-            no boxes are measured once.
-        atoms: size of the random dictionary of a teacher that has none.
-        exports: how the formats of `conf/format/` are written; without it there are none.
-        device: where they are to run.
+        landmarks: "given" excludes the detection of landmarks, "mtcnn" includes it. Networks that
+            need no boxes are measured once.
+        atoms: number of random atoms for a teacher without a dictionary.
+        exports: settings for the formats of `conf/format/`; None refuses these formats.
+        device: device of the subjects.
 
     Raises:
-        FaceskdError: an unknown model, form or kind of landmarks, or weights that do not load.
+        FaceskdError: an unknown model, form or kind of landmarks, or weights that cannot be loaded.
     """
     _check_forms(forms, landmarks, exports)
-    found = [_find(model, atoms) for model in models]  # all, before the first is exported
+    found = [_find(model, atoms) for model in models]  # find all models before exporting the first
     named = Named({}, {})
     detection = MTCNNBoxes()
     for model in found:
@@ -116,7 +116,7 @@ def named_subjects(
             try:
                 subject = make()
                 subject.check(torch.device(device))
-            except Exception as error:  # exporters and runtimes have errors of their own
+            except Exception as error:  # exporters and runtimes raise their own errors
                 named.left_out[name] = reason(error)
                 continue
             if "given" in landmarks or not needs_boxes:
@@ -127,14 +127,14 @@ def named_subjects(
 
 
 def build_model(model: str, *, atoms: int = 512) -> SuperResolver:
-    """A network by its name in `conf/model/` (random weights, nothing downloaded) or its file."""
+    """A network from `conf/model/` (random weights, nothing downloaded) or from a weights file."""
     if Path(model).suffix in WEIGHTS_SUFFIXES:
         return load_network(model)
     return build_random(compose_model(model), atoms=atoms)
 
 
 def build_random(config: dict[str, Any], *, atoms: int = 512) -> SuperResolver:
-    """A network of a config, with random weights; a teacher with a random dictionary."""
+    """A network with random weights from a config; a teacher also gets a random dictionary."""
     network = build_network(without_files(config))
     if isinstance(network, Teacher):
         encoder = network.encoder
@@ -143,10 +143,10 @@ def build_random(config: dict[str, Any], *, atoms: int = 512) -> SuperResolver:
 
 
 def exported_subject(path: Path, device: str = "cpu") -> Subject:
-    """A file that `faceskd export` wrote; its card, where it is beside it, tells the network.
+    """A subject from a file that `faceskd export` wrote, and from its card if there is one.
 
     Raises:
-        FaceskdError: it cannot be loaded on this device.
+        FaceskdError: the file cannot be loaded on this device.
     """
     exported = load_exported(path, device=device)
     build = None
@@ -164,13 +164,15 @@ def exported_subject(path: Path, device: str = "cpu") -> Subject:
 
 
 def _find(model: str, atoms: int) -> Model | Path:
-    """A network by its name or file, or an exported file."""
+    """A model from its name or weights file, or the path of an exported file."""
     path = Path(model)
     build = partial(build_model, model, atoms=atoms)
     if not path.suffix:
         return Model(model, compose_model(model), build)
     if not path.is_file():
-        raise WeightsError(f"expected a file of weights, but there is none at {model!r}")
+        raise WeightsError(
+            f"expected a weights file or a name of conf/model/, found no file {model!r}"
+        )
     if path.suffix not in WEIGHTS_SUFFIXES:
         return path
     stored = read_weights(path)
@@ -193,18 +195,18 @@ def _check_forms(forms: Sequence[str], landmarks: Sequence[str], exports: Export
     formats = sorted(path.stem for path in (conf_dir() / "format").glob("*.yaml"))
     known = list(dict.fromkeys([*DTYPES, *(formats if exports else [])]))
     if unknown := sorted(set(forms) - set(known)):
-        raise ConfigError(f"expected forms of {', '.join(known)}, got {', '.join(unknown)}")
+        raise ConfigError(f"expected forms from {', '.join(known)}, got {', '.join(unknown)}")
     if unknown := sorted(set(landmarks) - LANDMARKS):
-        raise ConfigError(f"expected landmarks of given and mtcnn, got {', '.join(unknown)}")
+        raise ConfigError(f"expected landmarks from given, mtcnn, got {', '.join(unknown)}")
 
 
 def _file_name(path: Path) -> str:
-    """What to call a file: a training's `weights.safetensors` is known by its folder."""
+    """Name of a file; for a training's `weights.safetensors` it is the name of the folder."""
     return path.absolute().parent.name if path.stem == "weights" else path.stem
 
 
 def _add(named: Named, subject: Subject) -> None:
     name = f"{subject.model}{'+mtcnn' if subject.prelude else ''}@{subject.form}"
     if name in named.subjects:
-        raise ConfigError(f"expected models of different names, got {name!r} twice")
+        raise ConfigError(f"expected models with different names, got {name!r} twice")
     named.subjects[name] = subject

@@ -1,4 +1,4 @@
-"""Passes over batches of faces, and how they are timed: in turns, among probes of the machine."""
+"""Passes over batches of faces, timed in turn with the probes of the machine's ceiling."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,16 +14,15 @@ from faceskd.profiling.timing import interleave, try_out
 from faceskd.profiling.work import Loaded
 
 BRIEF = 1.0
-"""Seconds. What takes less at first is settled before it is timed."""
+"""Seconds. Passes that take less are run for `SETTLING` before they are timed."""
 
 SETTLING = 0.1
-"""Seconds that a pass is run for, uncounted and at least once, right before it is timed: caches,
-threads, clock and the allocator's memory are then its own, not as a network a hundred times larger
-left them."""
+"""Seconds for which a pass is run (at least once) right before it is timed. So caches, threads,
+clock and allocator are not in the state in which a much larger network left them."""
 
 
 class Pass(NamedTuple):
-    """What is timed: a subject over a batch, the network alone or from files to files."""
+    """A timed pass: one subject on one batch, the network alone or file to file."""
 
     name: str
     batch_size: int
@@ -46,11 +45,14 @@ def make_passes(
     batch_sizes: Sequence[int],
     store: FileStore | None,
 ) -> Calls:
-    """Every loaded subject at every batch size and number of threads.
+    """Passes of every loaded subject at every batch size and number of threads.
 
     Args:
+        subjects: subjects by name.
+        loaded: the same subjects, ready to run.
         lr: faces on the device, as many as the largest batch.
-        store: LR faces as files; None leaves out the way from files to files.
+        batch_sizes: faces per pass.
+        store: LR faces as files; None for no file-to-file passes.
     """
     calls: dict[Pass, Callable[[], Any]] = {}
     for (name, threads), method in loaded.methods.items():
@@ -66,7 +68,7 @@ def make_passes(
 def try_passes(
     calls: Calls, *, longest: float, device: torch.device
 ) -> tuple[dict[Pass, float], dict[Pass, str]]:
-    """Seconds of a first pass of each, and why others are not to be timed."""
+    """Seconds of a first pass of each call, and for failed or slow calls the reason."""
     return try_out(calls, longest=longest, device=device, before=_use_threads)
 
 
@@ -80,7 +82,7 @@ def time_passes(
     device: torch.device,
     on_turn: Callable[[], None],
 ) -> tuple[dict[Pass, list[float]], dict[Probe, list[float]]]:
-    """Seconds of the passes that are in `firsts`, what `try_passes` gave, and of the probes."""
+    """Seconds of the passes in `firsts` (the result of `try_passes`) and of the probes."""
     turns: dict[Pass | Probe, Callable[[], Any]] = {probe: probe for probe in probes}
     turns |= {key: call for key, call in calls.items() if key in firsts}
     few_changes = sorted(turns, key=lambda key: key.threads)

@@ -1,4 +1,4 @@
-"""Pictures of a profile: cost as bars, and quality against latency with its Pareto front."""
+"""Charts of a profile: bars of cost, and quality against latency with the Pareto front."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
-TIME = "ms a face (line: to the 90th percentile)"
+TIME = "ms per face (line: to the 90th percentile)"
 Point = tuple[float, float]
 BLUE, ORANGE, GREY = "#4878a8", "#d1701f", "#808080"
 DISTANCES = (7, 16, 28, 42, 58, 76)
 DIRECTIONS = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
-"""Where a name may stand beside its point: nearest first, in typographic points."""
+"""Candidate positions of a name around its point, in typographic points, nearest first."""
 
 
 def plot_cost(profile: Profile, path: Path | str) -> None:
-    """Bars of the time of a face, and of peak memory where it was measured."""
+    """Bars of the time per face, and of peak memory if it was measured."""
     rows = profile.rows[::-1]  # the first row on top
     names = [f"{row.name} x{row.batch_size}, {row.threads} thr." for row in rows]
     panels = {TIME: [row.latency_ms / row.batch_size for row in rows]}
@@ -42,9 +42,9 @@ def plot_cost(profile: Profile, path: Path | str) -> None:
 
 
 def plot_quality(profile: Profile, path: Path | str) -> None:
-    """Every figure of quality against latency, with the front of what nothing else beats.
+    """Each quality metric against latency, with the Pareto front.
 
-    Shown are the rows that have the figure, of the smallest batch and the most threads.
+    Only rows with the smallest batch size and the most threads are shown.
     """
     batch = min(row.batch_size for row in profile.rows)
     threads = max(row.threads for row in profile.rows)
@@ -58,7 +58,7 @@ def plot_quality(profile: Profile, path: Path | str) -> None:
     panels = dict(zip(shown, figure.subplots(1, len(shown), squeeze=False)[0], strict=True))
     for metric, axis in panels.items():
         _scatter(axis, shown[metric], metric)
-    figure.draw_without_rendering()  # only now is known where things are
+    figure.draw_without_rendering()  # positions are known only after drawing
     for metric, axis in panels.items():
         _name_points(axis, shown[metric], metric)
     _save(figure, path)
@@ -79,11 +79,11 @@ def _scatter(axis: "Axes", rows: Sequence[ProfileRow], metric: str) -> None:
 
 
 def _name_points(axis: "Axes", rows: Sequence[ProfileRow], metric: str) -> None:
-    """Write names beside points, so that none covers another or a point where there is room."""
+    """Write names next to points, without overlaps where there is room."""
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
-    unit = axis.figure.dpi / 72  # pixels of a typographic point
+    unit = axis.figure.dpi / 72  # pixels per typographic point
     points = _points(rows, metric)
     places = axis.transData.transform(points)
     corners = axis.transData.transform(_steps(_front(points, metric)))
@@ -95,7 +95,7 @@ def _name_points(axis: "Axes", rows: Sequence[ProfileRow], metric: str) -> None:
         line = {"arrowstyle": "-", "color": GREY, "lw": 0.6, "shrinkA": 0, "shrinkB": 2}
         note = axis.annotate(row.name, point, (0, 0), textcoords="offset points", fontsize=8,
                              arrowprops=line)  # fmt: skip
-        note.set_in_layout(False)  # or the axes would shrink for it and move the points
+        note.set_in_layout(False)  # otherwise the axes would shrink and the points move
         spots = list(_spots(place, Text.get_window_extent(note), unit))
         free = [spot for spot in spots if _inside(spot, frame) and not spot.count_overlaps(taken)]
         spot = (free or spots)[0]
@@ -104,7 +104,7 @@ def _name_points(axis: "Axes", rows: Sequence[ProfileRow], metric: str) -> None:
 
 
 def _spots(place: Sequence[float], size: "Bbox", unit: float) -> "Iterator[Bbox]":
-    """Boxes of the size of a name around a point, in pixels."""
+    """Candidate boxes of a name around a point, in pixels."""
     from matplotlib.transforms import Bbox
 
     width, height = size.width, size.height
@@ -124,7 +124,7 @@ def _front(points: Sequence[Point], metric: str) -> list[Point]:
 
 
 def _steps(front: Sequence[Point]) -> list[Point]:
-    """The corners of a line that keeps a figure until a better one is reached."""
+    """Points of the step line along the front."""
     corners = [(right[0], left[1]) for left, right in pairwise(front)]
     between = [point for pair in zip(front[:-1], corners, strict=True) for point in pair]
     return [*between, front[-1]]

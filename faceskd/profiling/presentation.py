@@ -1,4 +1,4 @@
-"""A profile as a table, Markdown, CSV, JSON and pictures."""
+"""Write a profile as a table, Markdown, CSV, JSON and charts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,31 +16,32 @@ from faceskd.profiling.quality import direction
 from faceskd.profiling.results import Profile, ProfileRow
 from faceskd.reporting.tables import column_names, markdown_table, rich_table, write_csv
 
-NOTES = """Median and 90th percentile of {repeats} turns; the models take turns, so compare within
-this table only. Every form takes fp32 LR faces and gives fp32 SR faces. `x faster` is against
-`{reference}` at the same batch size and threads. `of ceiling` is 2 MACs a second over the best
-operation of this machine in the same precision and with the same threads, `of best conv` over the
-best convolution, both below. MACs of one face: convolutions and matrix products alone. A model with
-`+mtcnn` includes the detection of its landmarks."""
+NOTES = """Times are medians and 90th percentiles of {repeats} runs. The models run in turn, so only
+values within this table can be compared. Every form takes fp32 LR faces and returns fp32 SR faces.
+`x faster` compares with `{reference}` at the same batch size and number of threads. `of ceiling` is
+the model's FLOP/s (2 x MACs per second) divided by the FLOP/s of this machine's best operation in
+the same precision and with the same threads; `of best conv` divides by the best convolution. Both
+are listed below. MACs are per face and count convolutions and matrix products only. A model with
+`+mtcnn` includes the detection of landmarks."""
 
-FILES_NOTE = """`file to file` also reads every LR face from a PNG file and writes its SR face to
-one, in turn, in one process: `faceskd restore` does these side by side."""
+FILES_NOTE = """`file to file` also reads each LR face from a PNG file and writes each SR face to a
+PNG file, one after another in one process. `faceskd restore` does these steps in parallel."""
 
-MEMORY_NOTE = """Memory: the network and its activations at their peak, in a process of its own with
-the most threads, over the same process without a network."""
+MEMORY_NOTE = """Memory is the peak of the network and its activations, measured in a separate
+process with the most threads, minus the memory of this process without the network."""
 
-QUALITY_NOTE = """PSNR and LPIPS are those that `faceskd evaluate` measured of the network of this
-name, or of this form of it where that was evaluated itself."""
+QUALITY_NOTE = """PSNR and LPIPS are from `faceskd evaluate`, for this form of the network if it was
+evaluated, otherwise for the network itself."""
 
 SCREEN = {"model": "model", "batch": "batch", "threads": "threads", "median, ms": "ms",
           "x faster": "faster", "file to file, ms": "files, ms", "peak, MB": "MB",
           "of ceiling": "ceiling", "faces/s": "faces/s"}  # fmt: skip
-"""Columns for the screen, the most wanted first, and what they are called there."""
+"""Columns for the screen, most important first, and their short names."""
 SCREEN_COLUMNS = 6
 
 
 def profile_table(profile: Profile) -> Table:
-    """For the screen: as many columns as fit a terminal; the report has the rest."""
+    """Table for the screen, with the columns that fit a terminal. The report has all columns."""
     cells = _cells(profile.rows)
     same = [name for name in ("batch", "threads") if len({row[name] for row in cells}) == 1]
     names = [name for name in SCREEN if name in column_names(cells) and name not in same]
@@ -50,7 +51,7 @@ def profile_table(profile: Profile) -> Table:
 
 
 def left_out_lines(profile: Profile) -> list[str]:
-    """What was not measured and why, a line for each reason."""
+    """What was not measured and why: one line for each reason."""
     names: dict[str, list[str]] = {}
     for name, why in profile.left_out.items():
         names.setdefault(why, []).append(name)
@@ -58,7 +59,7 @@ def left_out_lines(profile: Profile) -> list[str]:
 
 
 def profile_markdown(profile: Profile) -> str:
-    """The report."""
+    """The report in Markdown."""
     cells = _cells(profile.rows)
     shown = {name for row in cells for name in row}
     notes = [NOTES.format(**profile.settings)]
@@ -78,7 +79,7 @@ def profile_markdown(profile: Profile) -> str:
 
 
 def write_profile(profile: Profile, out: Path | str) -> None:
-    """Write profile.md, .csv, .json and .png into a folder; with quality also quality.png."""
+    """Write profile.md, .csv, .json and .png into a folder, and quality.png if there is quality."""
     out = make_folder(out)
     write_text(out / "profile.md", profile_markdown(profile))
     records = [asdict(row) for row in profile.rows]
@@ -90,7 +91,7 @@ def write_profile(profile: Profile, out: Path | str) -> None:
 
 
 def _cells(rows: Sequence[ProfileRow]) -> list[dict[str, Any]]:
-    """The rows as shown; columns that nothing was measured for are left out."""
+    """Rows of the table, without columns that have no value."""
     cells = [
         {
             "model": row.name,
@@ -119,7 +120,7 @@ def _cells(rows: Sequence[ProfileRow]) -> list[dict[str, Any]]:
 
 
 def _ceiling_rows(profile: Profile) -> list[dict[str, Any]]:
-    """The best matrix product and the best convolution of each precision and threads."""
+    """The best matrix product and the best convolution for each precision and thread count."""
     tops: dict[tuple[str, int, bool], Ceiling] = {}
     for ceiling in profile.ceilings:
         key = (ceiling.precision, ceiling.threads, ceiling.is_convolution)
@@ -146,7 +147,7 @@ def _without(rows: Sequence[Mapping[str, Any]], names: set[str]) -> list[dict[st
 
 
 def _short(value: Any) -> Any:
-    """A fraction in three digits, aligned to the right."""
+    """A number with three digits, aligned to the right."""
     if not isinstance(value, float):
         return value
     return f"{value:.0f}".rjust(6) if value >= 100 else f"{value:.3g}".rjust(6)

@@ -1,8 +1,7 @@
-"""What networks cost: time, work and memory, side by side in one run.
+"""Measure time, work and memory of several networks in one run.
 
-Models take turns (A B C A B C ...), so that whatever else the machine does falls on all of them
-alike; only ratios of one run are compared. The machine's own ceiling is measured in the same
-turns.
+Models run in turn (A B C A B C ...), so that other load on the machine affects all of them equally.
+Compare only ratios within one run. The machine's ceiling is measured in the same turns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,29 +45,28 @@ def profile_models(
     left_out: Mapping[str, str] | None = None,
     progress: bool = False,
 ) -> Profile:
-    """Measure networks side by side. What cannot run here is left out, with the reason.
+    """Measure networks in turn. A subject that cannot run is left out, and the reason is recorded.
 
     Args:
-        subjects: by name.
-        batch_sizes: faces of a pass; each subject is measured at each.
-        threads: numbers of them; each subject is measured with each. None takes PyTorch's own.
-        warmup: turns before the measured ones.
+        subjects: subjects by name.
+        batch_sizes: faces per pass; each subject is measured at each batch size.
+        threads: thread counts; each subject is measured with each. None for PyTorch's default.
+        warmup: turns that are run but not measured.
         repeats: measured turns.
-        longest: seconds; where a subject's first pass takes longer, it is left out.
+        longest: seconds. A subject whose first pass takes longer is left out.
         device: "cpu", "cuda", ...
-        faces: folder of aligned faces; None draws synthetic ones.
-        reference: name of the subject that `ratio` compares with; None takes the first.
-        end_to_end: whether passes from files to files are measured too. Networks that are given
-            their boxes have none: a file comes without.
-        memory: whether memory is measured: of each subject in a process of its own, with the
-            most threads.
-        ceiling: whether the machine's ceiling is measured.
-        left_out: what could not be made a subject, and why; it is added to what is left out here.
-        progress: whether to show a bar.
+        faces: folder of aligned faces; None for synthetic faces.
+        reference: name of the subject that `ratio` compares with; None for the first.
+        end_to_end: whether to measure file-to-file passes, too. There are none for networks whose
+            boxes are given, because files contain no boxes.
+        memory: whether to measure memory, in a separate process per subject, with the most threads.
+        ceiling: whether to measure the machine's ceiling.
+        left_out: subjects that could not be made, with the reasons; added to the result.
+        progress: whether to show a progress bar.
 
     Raises:
-        ConfigError: no subject that can run, a reference that is not among them, or an
-            impossible setting.
+        ConfigError: no subject can run, the reference is not among the subjects, or a setting is
+            invalid.
     """
     counts = sorted(set(threads or [torch.get_num_threads()]))
     excuses = dict(left_out or {})
@@ -78,7 +76,7 @@ def profile_models(
     lr = sample_lr_faces(max(batch_sizes), faces)
     bar = Progress(console=Console(stderr=True), disable=not progress)
     with threads_kept(), TemporaryDirectory() as folder, bar:
-        # Memory first: a process beside loaded networks has less of the machine.
+        # Memory first, so that the networks loaded later do not take memory from these processes.
         used = _memory(subjects, lr, batch_sizes, place, counts[-1], bar) if memory else {}
         loaded = load_subjects(subjects, counts, place)
         store = FileStore(lr, Path(folder)) if end_to_end else None
@@ -86,7 +84,9 @@ def profile_models(
         firsts, failures = try_passes(calls, longest=longest, device=place)
         excuses |= loaded.failures | {str(key): why for key, why in failures.items()}
         if all(key.files for key in firsts):
-            raise ConfigError(f"none of the models can be measured here: {_listed(excuses)}")
+            raise ConfigError(
+                f"expected at least one model that can run here, got none: {_listed(excuses)}"
+            )
         precisions = {subjects[key.name].precision for key in firsts} if ceiling else ()
         ladder = probes(sorted(precisions), place, batch_sizes=batch_sizes, threads=counts)
         task = bar.add_task("time", total=warmup + repeats)
@@ -112,7 +112,7 @@ def _memory(
     threads: int,
     bar: Progress,
 ) -> dict[tuple[str, int], Memory | None]:
-    """Of each subject and batch size, in a process of its own."""
+    """Memory of each subject at each batch size, each in a separate process."""
     cells = [(name, size) for size in batch_sizes for name in subjects]
     return {
         (name, size): measure_memory(subjects[name], lr[:size], device=device, threads=threads)
@@ -143,9 +143,11 @@ def _reference(
 ) -> str:
     reference = given or next(iter(subjects))
     if reference in left_out:
-        raise ConfigError(f"the reference {reference} is left out: {left_out[reference]}")
+        raise ConfigError(
+            f"expected a reference that can run, got {reference}: {left_out[reference]}"
+        )
     if reference not in subjects:
-        raise ConfigError(f"expected a reference of {list(subjects)}, got {reference!r}")
+        raise ConfigError(f"expected reference to be one of {list(subjects)}, got {reference!r}")
     return reference
 
 

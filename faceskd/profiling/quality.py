@@ -1,4 +1,4 @@
-"""Quality beside cost: what `faceskd evaluate` measured, joined to a profile by name."""
+"""Add the quality that `faceskd evaluate` measured to a profile, by name."""
 
 import json
 import math
@@ -12,22 +12,22 @@ from faceskd.common.errors import ConfigError
 from faceskd.profiling.results import Profile, ProfileRow
 
 Quality = Mapping[str, Mapping[str, float]]
-"""Figures by method and metric."""
+"""Method -> metric -> value."""
 
 
 def direction(metric: str) -> Direction | None:
-    """Which way a figure shown here is better; None for a metric that is not shown here."""
+    """Which values of a metric are better; None for a metric that profiles do not show."""
     if metric == "psnr":
         return "higher"
     return "lower" if metric.startswith("lpips") else None
 
 
 def read_quality(paths: Sequence[Path | str]) -> Quality:
-    """PSNR and LPIPS of every method in files `metrics.json` of `faceskd evaluate`.
+    """Read PSNR and LPIPS of all methods from `metrics.json` files of `faceskd evaluate`.
 
     Raises:
-        ConfigError: a file is missing or something else, or two give different figures of one
-            method: they are then of different faces.
+        ConfigError: a file is missing or has another format, or two files give different values for
+            a method, because they were measured on different faces.
     """
     found: dict[str, dict[str, float]] = {}
     for path in map(Path, paths):
@@ -44,13 +44,13 @@ def read_quality(paths: Sequence[Path | str]) -> Quality:
 
 
 def with_quality(profile: Profile, quality: Quality) -> Profile:
-    """A profile whose rows have figures: those of `lite_m@int8` if given, else of `lite_m`."""
+    """Add quality to the rows: that of the form (`lite_m@int8`) if given, else of the model."""
     rows = [replace(row, quality=_figures(row, quality)) for row in profile.rows]
     return replace(profile, rows=rows)
 
 
 def pareto_front(points: Sequence[tuple[float, float]], better: Direction) -> list[int]:
-    """The points (cost, figure) that no other beats in both, by increasing cost.
+    """Indices of the points (cost, quality) that no other point beats in both, by cost.
 
     Examples:
         >>> pareto_front([(1, 20.0), (2, 19.0), (3, 25.0)], "higher")

@@ -1,4 +1,4 @@
-"""What a profile is made of, and how it follows from what was measured."""
+"""The result of a profile, and how it is computed from the measurements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,31 +17,31 @@ BICUBIC = "bicubic"
 
 @dataclass(frozen=True)
 class ProfileRow:
-    """The cost of one subject at one batch size and number of threads; None is not measured.
+    """The cost of one subject at one batch size and thread count. None: not measured.
 
     Attributes:
-        name: of the subject.
-        model: of the network, whatever its form.
-        batch_size: faces of a pass.
-        threads: that it ran with.
-        parameters: of the network, dictionaries left out.
-        macs: multiply-accumulates of a face (`faceskd.profiling.work.count_macs`).
-        latency_ms: median time of a pass, the prelude included.
-        latency_p90_ms: nine passes of ten are faster.
-        faces_per_second: faces of a pass over its median time.
-        ratio: the reference's median time over this one's, at this batch size and with these
-            threads: times faster.
-        ceiling_fraction: 2 macs a second, over the best FLOP/s of this machine in this precision
-            and with these threads.
-        convolution_fraction: the same, over the best of the convolutions.
-        file_to_file_ms: median time of a pass that also reads its LR faces from PNG files and
-            writes its SR faces to such, one after the other.
-        file_to_file_p90_ms: nine of ten are faster.
-        weights_bytes: memory of the network, dictionaries included.
-        peak_bytes: memory of the network while it runs: weights and activations.
-        peak_over_bicubic_bytes: `peak_bytes` less the least of bicubic interpolation in this run.
-        dictionary_bytes: of the dictionaries.
-        quality: mean figures of the restored faces, where an evaluation was given.
+        name: name of the subject, with its form.
+        model: name of the network, without its form.
+        batch_size: faces per pass.
+        threads: number of threads.
+        parameters: parameters of the network, without dictionaries.
+        macs: multiply-accumulates per face (`faceskd.profiling.work.count_macs`).
+        latency_ms: median time of a pass, including the detection of boxes, if any.
+        latency_p90_ms: 90th percentile of the time of a pass.
+        faces_per_second: faces per pass divided by the median time.
+        ratio: median time of the reference divided by this median time, at the same batch size and
+            thread count; above 1 is faster.
+        ceiling_fraction: 2 x macs per second, divided by the machine's highest FLOP/s in this
+            precision and with these threads.
+        convolution_fraction: the same, divided by the highest FLOP/s of a convolution.
+        file_to_file_ms: median time of a pass that also reads LR faces from PNG files and writes SR
+            faces to PNG files, one after another.
+        file_to_file_p90_ms: 90th percentile of the same.
+        weights_bytes: memory of the loaded network, including dictionaries.
+        peak_bytes: peak memory while the network runs: weights and activations.
+        peak_over_bicubic_bytes: `peak_bytes` minus the smallest peak of bicubic in this run.
+        dictionary_bytes: memory of the dictionaries.
+        quality: mean metrics of the restored faces, if an evaluation was given.
     """
 
     name: str
@@ -67,14 +67,14 @@ class ProfileRow:
 
 @dataclass(frozen=True)
 class Profile:
-    """A run.
+    """The result of one profiling run.
 
     Attributes:
-        rows: what was measured.
-        ceilings: what the machine itself can do.
-        left_out: what was not measured, and why.
-        machine: what it ran on.
-        settings: how.
+        rows: one for each subject, batch size and thread count.
+        ceilings: the machine's ceilings.
+        left_out: what was not measured, with the reason.
+        machine: description of the machine.
+        settings: settings of the run.
     """
 
     rows: list[ProfileRow]
@@ -93,7 +93,7 @@ def make_rows(
     tops: Sequence[Ceiling],
     reference: str,
 ) -> list[ProfileRow]:
-    """A row for each pass of a network alone, in the order of the subjects within a setting."""
+    """One row for each network pass, sorted by thread count, batch size and order of subjects."""
     order = list(subjects)
     cells = sorted(
         (key for key in seconds if not key.files),

@@ -1,7 +1,7 @@
-"""What is measured: a network in a form, with what has to run before it.
+"""Subjects of a profile: a network in one form, and the detection of boxes that it may need.
 
-In every form a subject is one function, from fp32 LR faces to fp32 SR faces: conversions to and
-from its number format are in its time.
+In every form, a subject is a function from fp32 LR faces to fp32 SR faces. So its time includes the
+conversions to and from its number format.
 """
 
 from collections.abc import Callable
@@ -20,29 +20,29 @@ from faceskd.models.blocks import fuse
 from faceskd.profiling.landmarks import enlarge, typical_boxes
 
 RUNTIMES = {".onnx": ("onnxruntime",), ".pt2": ("torch._inductor.package",)}
-"""Modules that run a file of this suffix: what they take by themselves is not the network's."""
+"""Modules that run files with a suffix; imported first, so that their memory is not counted."""
 
 Prelude = Callable[[Tensor], Tensor]
-"""From enlarged faces (B, 3, 256, 256) in [0, 1] to component boxes (B, 4, 4)."""
+"""Function: enlarged faces (B, 3, 256, 256) in [0, 1] -> component boxes (B, 4, 4)."""
 
 Method = Callable[[Tensor, Tensor | None], Tensor]
-"""From fp32 LR faces (B, 3, 32, 32) and component boxes (B, 4, 4) to fp32 SR faces."""
+"""Function: fp32 LR faces (B, 3, 32, 32), component boxes (B, 4, 4) -> fp32 SR faces."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """How to make what is measured, so that a fresh process can make it too.
+    """How to make one subject. It can be pickled, so that a fresh process can make it, too.
 
     Attributes:
-        build: picklable; makes the network in fp32. None: a file of unknown origin. Subjects that
-            share it and the form share the network.
+        build: picklable function that makes the network in fp32; None for a file of unknown origin.
+            Subjects with the same `build` and form share the network.
         form: "fp32", "bf16" or "fp16", run by PyTorch, or the format of `file`.
-        prelude: what finds the component boxes, inside the time that is measured; None gives
-            typical boxes, outside it.
-        file: what `faceskd export` wrote, to be run instead of the network.
-        precision: that it computes in; "" takes the form.
-        model: what the network is called, whatever its form.
-        imports: modules that the network needs: what they take is not the network's memory.
+        prelude: function that finds component boxes, within the measured time. None uses typical
+            boxes, outside the measured time.
+        file: exported file that runs instead of the network.
+        precision: number format of the computation; "" for the same as `form`.
+        model: name of the network, without the form.
+        imports: modules that the network needs; their memory is not counted.
     """
 
     build: Callable[[], SuperResolver] | None
@@ -58,28 +58,28 @@ class Subject:
             object.__setattr__(self, "precision", self.form)
         if self.file is None and (self.build is None or self.form not in DTYPES):
             raise ConfigError(
-                f"expected a network in a form of {', '.join(DTYPES)}, or an exported file; got "
-                f"the form {self.form!r} without a file"
+                f"expected a network in one of the forms {', '.join(DTYPES)}, or an exported "
+                f"file; got the form {self.form!r} without a file"
             )
 
     def check(self, device: torch.device) -> None:
-        """Find out cheaply whether it can run.
+        """Check quickly whether the subject can run on a device.
 
         Raises:
-            FaceskdError: it cannot.
+            FaceskdError: it cannot run.
         """
         if self.file is None and self.form == "fp16" and device.type != "cuda":
-            raise ConfigError(f"fp16 runs on a GPU only, as device=cuda, got device={device}")
+            raise ConfigError(f"fp16 runs on a GPU only: expected device=cuda, got device={device}")
 
     def load(self, device: torch.device, network: SuperResolver | None = None) -> Method:
-        """Ready to run, as `Restorer` runs it, with as many threads as PyTorch has now.
+        """The subject as a function, run as in `Restorer`, with PyTorch's current thread count.
 
         Args:
-            device: where it runs.
-            network: what `build` gives, where that was made already; it is not changed.
+            device: device to run on.
+            network: the result of `build`, if it exists already; it is not changed.
 
         Raises:
-            FaceskdError: it cannot run here.
+            FaceskdError: the subject cannot run here.
         """
         if self.file is not None:
             exported = load_exported(self.file, device=str(device))
@@ -94,12 +94,12 @@ class Subject:
         return lambda lr, boxes: run(lr)
 
     def restorer(self, method: Method) -> Callable[[Tensor], Tensor]:
-        """From LR faces alone to SR faces: their boxes are found, or not needed."""
+        """Function from LR faces to SR faces; boxes are detected, or not needed."""
         prelude = self.prelude
         return lambda lr: method(lr, prelude(enlarge(lr)) if prelude else None)
 
     def forward(self, method: Method, lr: Tensor) -> Callable[[], Tensor]:
-        """One pass over LR faces (B, 3, 32, 32) on the device, as a function of nothing."""
+        """One pass over LR faces (B, 3, 32, 32) on the device, as a function without arguments."""
         if self.prelude is not None:
             restore = self.restorer(method)
             return lambda: restore(lr)
@@ -108,7 +108,7 @@ class Subject:
 
 
 def _with_boxes(network: SuperResolver, precision: str, device: torch.device) -> Method:
-    """As `eager`, which is for what users restore with, but for networks that need boxes."""
+    """As `faceskd.export.eager.eager`, but for networks that need boxes."""
     dtype = DTYPES[precision]
     layout = torch.contiguous_format if precision == "fp32" else torch.channels_last
     fused = fuse(network).to(checked_device(str(device)), dtype).to(memory_format=layout)

@@ -1,4 +1,4 @@
-"""Calls that take turns: A B C A B C ..., so that whatever else the machine does falls on all."""
+"""Time calls in turn (A B C A B C ...), so that other load on the machine affects all equally."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,14 +21,14 @@ def interleave(
     before: Callable[[Key], None] = lambda key: None,
     on_turn: Callable[[], None] = lambda: None,
 ) -> dict[Key, list[float]]:
-    """Seconds of each call, the calls taking turns: A B C A B C ...
+    """Seconds of each call. The calls run in turn: A B C A B C ...
 
     Args:
-        calls: what is timed, by any key.
-        warmup: turns that are run and not counted.
-        repeats: turns that are counted.
-        device: waited for before each reading of the clock.
-        before: called before each call, outside its time.
+        calls: the functions to time, by any key.
+        warmup: turns that are run but not measured.
+        repeats: measured turns.
+        device: device to synchronise before each reading of the clock.
+        before: called before each call, outside the measured time.
         on_turn: called after each turn.
     """
     seconds: dict[Key, list[float]] = {key: [] for key in calls}
@@ -50,10 +50,10 @@ def try_out(
     device: torch.device | None = None,
     before: Callable[[Key], None] = lambda key: None,
 ) -> tuple[dict[Key, float], dict[Key, str]]:
-    """Seconds of a first call of each, and why others cannot be timed here.
+    """Seconds of a first run of each call, and the reason for each call that failed.
 
     Args:
-        longest: seconds that a call may take.
+        longest: a call that takes more seconds counts as failed.
     """
     seconds: dict[Key, float] = {}
     failures: dict[Key, str] = {}
@@ -66,7 +66,9 @@ def try_out(
                 failures[key] = reason(error)
                 continue
             if taken > longest:
-                failures[key] = f"a pass takes {taken:.1f} s, more than longest={longest:g}"
+                failures[key] = (
+                    f"a pass takes {taken:.1f} s, more than longest={longest:g}"
+                )
             else:
                 seconds[key] = taken
     return seconds, failures
@@ -74,7 +76,7 @@ def try_out(
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """PyTorch has as many threads after the block as before it."""
+    """Restore PyTorch's number of threads after the block."""
     before = torch.get_num_threads()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Subjects made ready to run, and the work that is in them."""
+"""Load subjects, and count their parameters and multiply-accumulates."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +17,13 @@ from faceskd.profiling.subjects import Method, Subject
 
 
 class Work(NamedTuple):
-    """What a pass over one face is made of.
+    """Size and work of a network.
 
     Attributes:
-        parameters: of the network as it is run, dictionaries left out.
-        macs: multiply-accumulates of a face (`count_macs`).
-        dictionary_bytes: of the dictionaries.
-        needs_boxes: whether the component boxes must be given or found.
+        parameters: parameters of the fused network, without dictionaries.
+        macs: multiply-accumulates per face (`count_macs`).
+        dictionary_bytes: memory of the dictionaries.
+        needs_boxes: whether the network needs component boxes.
     """
 
     parameters: int
@@ -36,9 +36,9 @@ class Loaded(NamedTuple):
     """Subjects ready to run.
 
     Attributes:
-        methods: by the subject's name and the number of threads it was loaded with.
-        work: by name; a file of unknown origin has none.
-        failures: why others cannot be loaded, by name.
+        methods: functions by the name of the subject and its thread count.
+        work: work by name; a file of unknown origin has none.
+        failures: for subjects that cannot be loaded, the reason.
     """
 
     methods: dict[tuple[str, int], Method]
@@ -46,17 +46,17 @@ class Loaded(NamedTuple):
     failures: dict[str, str]
 
     def needs_boxes(self, name: str) -> bool:
-        """Whether a subject's network must be given or find the component boxes."""
+        """Whether the network of a subject needs component boxes."""
         return name in self.work and self.work[name].needs_boxes
 
 
 def load_subjects(
     subjects: Mapping[str, Subject], threads: Sequence[int], device: torch.device
 ) -> Loaded:
-    """Make subjects ready to run; each network is built once, and shared where forms are the same.
+    """Load subjects. Each network is built once and shared by subjects of the same form.
 
-    Other runtimes take their threads when they load a file, PyTorch with every call: files are
-    loaded once for each number of threads.
+    Other runtimes fix their thread count when they load a file, PyTorch at each call. So files are
+    loaded once for each thread count.
     """
     loaded = Loaded({}, {}, {})
     for build in dict.fromkeys(subject.build for subject in subjects.values()):
@@ -80,7 +80,7 @@ def _load_forms(
     device: torch.device,
     loaded: Loaded,
 ) -> None:
-    """Add the forms of one network to what is loaded."""
+    """Load all forms of one network and add them to `loaded`."""
     forms: dict[tuple[str, Path | None, int], Method] = {}
     for name, subject in subjects.items():
         try:
@@ -95,7 +95,7 @@ def _load_forms(
 
 
 def measure_work(network: SuperResolver) -> Work:
-    """The work of a network on the CPU, fused as it is run."""
+    """Size and work of a network on the CPU, after fusing."""
     fused = fuse(network)
     return Work(
         parameters=sum(parameter.numel() for parameter in fused.parameters()),
@@ -106,10 +106,10 @@ def measure_work(network: SuperResolver) -> Work:
 
 
 def count_macs(network: SuperResolver) -> int:
-    """Multiply-accumulates of a face, half of what FlopCounterMode counts.
+    """Multiply-accumulates per face: half of the FLOP that FlopCounterMode counts.
 
-    It counts convolutions and matrix products, 2 FLOP a multiply-accumulate; element-wise
-    operations, interpolation by gathering and RoIAlign count nothing.
+    It counts convolutions and matrix products, with 2 FLOP per multiply-accumulate. Element-wise
+    operations, interpolation and RoIAlign are not counted.
     """
     lr: Tensor = torch.rand(1, 3, LR_SIZE, LR_SIZE)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

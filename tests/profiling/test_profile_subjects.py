@@ -59,7 +59,7 @@ class TestNames:
         ("arguments", "message"),
         [
             ({"models": ["no_such_model"]}, "no_such_model"),
-            ({"models": ["none.onnx"]}, "there is none at 'none.onnx'"),
+            ({"models": ["none.onnx"]}, "found no file 'none.onnx'"),
             ({"models": ["bicubic"], "forms": ["fp8"]}, "fp8"),
             ({"models": ["bicubic"], "forms": ["onnx"]}, "onnx"),  # there is no folder for it
             ({"models": ["bicubic"], "landmarks": ["guess"]}, "guess"),
