@@ -66,9 +66,7 @@ def try_out(
                 failures[key] = reason(error)
                 continue
             if taken > longest:
-                failures[key] = (
-                    f"a pass takes {taken:.1f} s, more than longest={longest:g}"
-                )
+                failures[key] = f"a pass takes {taken:.1f} s, more than longest={longest:g}"
             else:
                 seconds[key] = taken
     return seconds, failures
