@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from faceskd.common.errors import MissingExtraError, WeightsError
-from faceskd.common.machine import checked_device
+from faceskd.common.onnx_session import open_session
 from faceskd.export.base import Backend
 from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
@@ -73,28 +73,8 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: Path | str, *, device: str = "cpu") -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("onnxruntime", "export") from error
         path = Path(path)
-        if not path.is_file():
-            raise WeightsError(f"expected an ONNX file, but there is no file {str(path)!r}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        on_gpu = checked_device(device).type == "cuda"
-        wanted = ["CUDAExecutionProvider"] if on_gpu else []
-        available = onnxruntime.get_available_providers()
-        if wanted and wanted[0] not in available:
-            raise WeightsError(f"the installed onnxruntime cannot use a GPU; it has {available}")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=[*wanted, "CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise WeightsError(
-                f"{path.name}: not an ONNX file that can be run ({error})"
-            ) from error
+        self._session = open_session(path, device=device)
         names = [value.name for value in self._session.get_inputs()]
         if names != ["lr"]:
             raise WeightsError(

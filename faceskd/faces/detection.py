@@ -19,13 +19,14 @@ import numpy as np
 import torch
 
 from faceskd.common.errors import WeightsError
+from faceskd.common.hub import hub_file
 from faceskd.common.importing import without_collection
+from faceskd.common.pickles import read_pickle
 
 WORKING_FACE = 32
 """The smallest face searched for has this height in the picture that MTCNN is given."""
 
-FAN_WEIGHTS = "2DFAN4-11f355bf06.pth.tar"
-FAN_URL = f"https://www.adrianbulat.com/downloads/python-fan/{FAN_WEIGHTS}"
+FAN_URL = "https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar"
 
 
 @dataclass(frozen=True)
@@ -137,31 +138,23 @@ class FANLandmarks:
     max_side: int = 2048
     threshold: float = 0.9
 
-    @property
-    def _path(self) -> Path:
-        return Path(self.weights or Path(torch.hub.get_dir()) / "checkpoints" / FAN_WEIGHTS)
-
     def fetch(self) -> None:
         """Download the weights if they are missing.
 
         Raises:
             WeightsError: they are missing and cannot be downloaded.
         """
-        if self._path.is_file():
-            return
-        problem = f"the weights of FAN (68 landmarks) are not at {str(self._path)!r}"
-        choice = (
-            "give the file with landmarks.weights=PATH, or use landmarks=mtcnn, which needs none"
-        )
-        if self.weights:
-            raise WeightsError(f"{problem}; get them from {FAN_URL}, or use landmarks=mtcnn")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(FAN_URL, str(self._path), progress=False)
-        except OSError as error:
+        self._file()
+
+    def _file(self) -> Path:
+        if not self.weights:
+            return hub_file(FAN_URL, otherwise="use landmarks=mtcnn, which needs no download")
+        if not Path(self.weights).is_file():
             raise WeightsError(
-                f"{problem} and {FAN_URL} cannot be downloaded ({error}); {choice}"
-            ) from error
+                f"expected the weights of FAN (68 landmarks) at {self.weights!r}, but there is no "
+                f"such file; get them from {FAN_URL}, or use landmarks=mtcnn"
+            )
+        return Path(self.weights)
 
     @cached_property
     def _detector(self) -> MTCNNDetector:
@@ -172,12 +165,12 @@ class FANLandmarks:
         from face_alignment import FaceAlignment, LandmarksType
         from face_alignment.models import FAN
 
-        self.fetch()
+        path = self._file()
         network = FAN(4)
         try:
-            network.load_state_dict(torch.load(self._path, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch.load and pickle raise many kinds
-            raise WeightsError(f"{str(self._path)!r} does not hold 2DFAN-4: {error}") from error
+            network.load_state_dict(read_pickle(path))
+        except (RuntimeError, TypeError) as error:
+            raise WeightsError(f"{str(path)!r} does not hold 2DFAN-4: {error}") from error
 
         class Alignment(FaceAlignment):
             def _load_native(self, *_: object) -> torch.nn.Module:

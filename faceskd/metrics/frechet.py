@@ -11,8 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from faceskd.common.pickles import read_pickle
 from faceskd.metrics.base import Accumulator, MetricUnavailable, SetMetric
-from faceskd.metrics.hub import cached_weights, load_state
+from faceskd.metrics.weights import metric_weights
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
@@ -112,9 +113,9 @@ class FrechetSqueezeNet(Frechet):
         from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
         url = SqueezeNet1_1_Weights.IMAGENET1K_V1.url
-        path = cached_weights(url, allow_download=self._allow_download)
+        path = metric_weights(url, allow_download=self._allow_download)
         network = squeezenet1_1()
-        network.load_state_dict(load_state(path))
+        network.load_state_dict(read_pickle(path))
         trunk = nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1))
         trunk = trunk.eval().requires_grad_(False).to(self._device)
         mean = torch.tensor([0.485, 0.456, 0.406], device=self._device).view(3, 1, 1)
@@ -135,8 +136,7 @@ class Fid(Frechet):
                 "FID needs the package 'torch-fidelity', which is not installed; install it with: "
                 "pip install 'faceskd[fid]'"
             ) from error
-        path = cached_weights(inception.URL_INCEPTION_V3, allow_download=self._allow_download)
-        load_state(path)  # checks that the file is whole and safe before torch-fidelity loads it
+        path = metric_weights(inception.URL_INCEPTION_V3, allow_download=self._allow_download)
         network = inception.FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
         ).to(self._device)

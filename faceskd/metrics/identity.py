@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from faceskd.common.errors import FaceskdError
 from faceskd.common.images import to_uint8
+from faceskd.common.onnx_session import open_session
 from faceskd.faces.align import fit_similarity, warp
 from faceskd.metrics.base import ImageMetric, MetricUnavailable, check_landmarks
 
@@ -46,18 +48,17 @@ class Identity(ImageMetric):
                 "no face-recognition network was given: set face_model=PATH to an ONNX file, such "
                 f"as MobileFaceNet, that takes RGB faces (N, 3, {CROP_SIDE}, {CROP_SIDE})"
             )
-        if not self._model.is_file():
-            raise MetricUnavailable(
-                f"expected a face-recognition network, found no file {str(self._model)!r}"
-            )
         try:
-            import onnxruntime
-        except ImportError as error:
+            session = open_session(self._model)
+        except FaceskdError as error:
+            raise MetricUnavailable(str(error)) from error
+        shape = session.get_inputs()[0].shape
+        if list(shape[1:]) != [3, CROP_SIDE, CROP_SIDE]:
             raise MetricUnavailable(
-                "the package 'onnxruntime' is not installed; install it with: "
-                "pip install 'faceskd[export]'"
-            ) from error
-        self._session = _open_session(onnxruntime, self._model)
+                f"expected a network with input (N, 3, {CROP_SIDE}, {CROP_SIDE}), got {shape} in "
+                f"{str(self._model)!r}"
+            )
+        self._session = session
 
     def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
         landmarks = check_landmarks(landmarks, self.name)
@@ -77,21 +78,3 @@ class Identity(ImageMetric):
         # One face at a time, because many published files accept a batch of one only.
         rows = [self._session.run(None, {name: batch[i : i + 1]})[0] for i in range(len(batch))]
         return normalize(torch.from_numpy(np.concatenate(rows)).double(), dim=1)
-
-
-def _open_session(onnxruntime: Any, path: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        session = onnxruntime.InferenceSession(
-            path, sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # its exceptions share no base class
-        raise MetricUnavailable(f"{str(path)!r} is not an ONNX file that can be run") from error
-    shape = session.get_inputs()[0].shape
-    if list(shape[1:]) != [3, CROP_SIDE, CROP_SIDE]:
-        raise MetricUnavailable(
-            f"expected a network with input (N, 3, {CROP_SIDE}, {CROP_SIDE}), got {shape} in "
-            f"{str(path)!r}"
-        )
-    return session

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from faceskd.metrics.base import ImageMetric
-from faceskd.metrics.hub import cached_weights, load_state
+from faceskd.metrics.weights import metric_weights
 
 _TORCHVISION_WEIGHTS = {
     "alex": "AlexNet_Weights.IMAGENET1K_V1",
@@ -35,9 +35,7 @@ class Lpips(ImageMetric):
         from torchvision.models import get_weight
 
         url = get_weight(_TORCHVISION_WEIGHTS[self._net]).url
-        load_state(
-            cached_weights(url, allow_download=self._allow_download)
-        )  # checks that the file is whole and safe
+        metric_weights(url, allow_download=self._allow_download)  # lpips loads what is there
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # lpips uses a deprecated torchvision call
             network = lpips.LPIPS(net=self._net, verbose=False)

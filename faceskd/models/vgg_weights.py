@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from faceskd.common.errors import WeightsError
 from faceskd.common.files import atomic_path
+from faceskd.common.hub import hub_file
 from faceskd.common.pickles import read_pickle
 
 if TYPE_CHECKING:
@@ -124,18 +124,7 @@ def _hub_state() -> dict[str, Tensor]:
     from torchvision.models import VGG19_Weights
 
     url = VGG19_Weights.IMAGENET1K_V1.url
-    file = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
-    if not file.is_file():
-        digest = file.stem.rpartition("-")[2]  # torch hub's names end in it
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(file), digest, progress=False)
-        except (OSError, RuntimeError) as error:
-            raise WeightsError(
-                f"torchvision's VGG-19 is not at {str(file)!r} and {url} cannot be fetched "
-                f"({error}); put the file there, or give a path"
-            ) from error
-    return _torchvision_state(read_pickle(file))
+    return _torchvision_state(read_pickle(hub_file(url, otherwise="give a path to other weights")))
 
 
 def _conv_names() -> list[str]:

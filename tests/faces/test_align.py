@@ -225,5 +225,8 @@ def test_fan_without_weights_says_what_to_do(tmp_path, monkeypatch):
         FANLandmarks().fetch()
     assert FAN_URL in str(error.value) and str(tmp_path) in str(error.value)
     (tmp_path / "bad.pth").write_bytes(b"not weights")
-    with pytest.raises(WeightsError, match="does not hold"):
+    with pytest.raises(WeightsError, match="damaged"):
         _ = FANLandmarks(weights=str(tmp_path / "bad.pth"))._network
+    torch.save({"layer.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match="does not hold 2DFAN-4"):
+        _ = FANLandmarks(weights=str(tmp_path / "other.pth"))._network

@@ -78,7 +78,7 @@ class TestTorchvision:
         message = str(caught.value)
         assert str(hub) in message
         assert "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth" in message
-        assert "give a path" in message
+        assert "give a path to other weights" in message
         assert not list(hub.parent.iterdir())
 
     def test_from_the_cache_or_by_its_path(self, hub: Path, reference: nn.Sequential) -> None:
