@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.fakes import onnx_file, restorer
+from helpers.golden import Golden
 from helpers.tiny_dictionary import build, built
 from helpers.tiny_engines import batch
 from helpers.tiny_faces import student
@@ -34,6 +35,17 @@ settings.register_profile("faceskd", deadline=None)  # a slow machine is no fail
 settings.load_profile("faceskd")
 
 SPLITS = {"train": 24, "val": 4, "test": 4}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="store golden figures anew (tests/assets)"
+    )
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return Golden(update=request.config.getoption("--update-golden"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,10 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-import skimage.data
 import torch
 from helpers.fakes import noise
 
@@ -20,9 +18,6 @@ from faceskd.common.config import compose_model
 from faceskd.common.errors import ConfigError, DictionaryError, FaceskdError, WeightsError
 from faceskd.common.files import sha256
 from faceskd.common.images import read_image, write_image
-from faceskd.data.degradation import Eq8
-from faceskd.faces.align import SimilarityCrop
-from faceskd.faces.detection import MTCNNDetector
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.weights import build_network, load_network, read_weights, save_network
 from faceskd.pretrained import (
@@ -98,18 +93,6 @@ class TestThePackage:
                 assert read_weights(path) if model.role != "dictionary" else Dictionary.load(path)
         listed = {f"{model.name}.safetensors" for model in available_models() if not model.recipe}
         assert {path.name for path in pretrained.FOLDER.glob("*.safetensors")} == listed
-
-    @pytest.mark.parametrize(
-        "name", [model.name for model in available_models() if model.role == "student"]
-    )
-    def test_its_students_restore_a_photograph_they_never_saw(self, name):
-        photo = skimage.data.astronaut()
-        hr, _ = SimilarityCrop()(photo, MTCNNDetector().detect(photo)[0], 256)
-        lr = Eq8()(hr, np.random.default_rng(0))
-        bicubic = cv2.resize(lr, (256, 256), interpolation=cv2.INTER_CUBIC)
-        restored = Restorer.from_pretrained(name).aligned(lr)
-        gain = cv2.PSNR(hr, restored) - cv2.PSNR(hr, bicubic)
-        assert gain > 1  # dB
 
     def test_its_list_is_the_package_s_own_function(self):
         assert faceskd.available_models is available_models
