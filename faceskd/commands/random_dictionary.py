@@ -3,15 +3,15 @@
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.common.config import hydra_main, to_plain
+from faceskd.common.config import hydra_main
 
 
 @hydra_main("random_dictionary")
 def main(cfg: DictConfig) -> None:
     """Write the dictionary and say where it is."""
-    from faceskd.dictionary.random_atoms import write_random_dictionary
+    from faceskd.models.dictionary import Dictionary
 
-    write_random_dictionary(**to_plain(cfg))
+    Dictionary.load(cfg.like).randomised(seed=cfg.seed).save(cfg.out)
     Console().print(f"dictionary: {cfg.out}", markup=False, highlight=False, soft_wrap=True)
 
 

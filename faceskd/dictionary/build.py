@@ -20,7 +20,6 @@ import sklearn
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.files import atomic_path, make_folder, write_text
@@ -31,6 +30,7 @@ from faceskd.dictionary.kmeans import Clusters, Rows, kmeans
 from faceskd.faces.components import COMPONENTS
 from faceskd.models.blocks import fuse
 from faceskd.models.dictionary import Dictionary, atom_shape
+from faceskd.models.transfer import cut_out
 from faceskd.models.vgg import VGG19
 
 HR_SIZE = 256
@@ -127,14 +127,11 @@ def component_features(encoder: VGG19, hr: Tensor, boxes: Tensor) -> dict[str, T
         boxes: component boxes (B, 4, 4), xyxy in pixels.
     """
     cuts = {}
-    index = torch.arange(len(hr), dtype=torch.float32)[:, None]
     for tap, info, features in zip(encoder.taps, encoder.feature_info, encoder(hr), strict=True):
         for i, component in enumerate(COMPONENTS):
-            rois = torch.cat((index, boxes[:, i] / info.stride), dim=1)
             size = atom_shape(component, info)[1]
-            cuts[f"{tap}/{component}"] = roi_align(
-                features.float(), rois, size, sampling_ratio=2, aligned=True
-            )
+            cut = cut_out(features.float(), boxes[:, i] / info.stride, size)
+            cuts[f"{tap}/{component}"] = cut
     return cuts
 
 

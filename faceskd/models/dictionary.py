@@ -7,7 +7,7 @@ map and resized to a fixed size. The atoms are the K-means cluster centres of ma
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,18 +86,24 @@ class Dictionary:
     def random(
         taps: Sequence[str], infos: Sequence["FeatureInfo"], *, atoms: int, seed: int = 0
     ) -> "Dictionary":
-        """A dictionary of K random atoms, for timing, tests and the ablation study."""
-        generator = torch.Generator().manual_seed(seed)
-        return Dictionary(
-            {
-                f"{tap}/{component}": torch.randn(
-                    atoms, *atom_shape(component, info), generator=generator
-                ).half()
-                for tap, info in zip(taps, infos, strict=True)
-                for component in COMPONENTS
-            },
-            provenance={"atoms": atoms, "seed": seed, "source": "random"},
-        )
+        """K atoms of normal noise for each tap and component of an encoder, for timing."""
+        shapes = {
+            f"{tap}/{component}": (atoms, *atom_shape(component, info))
+            for tap, info in zip(taps, infos, strict=True)
+            for component in COMPONENTS
+        }
+        provenance = {"atoms": atoms, "seed": seed, "source": "random"}
+        return Dictionary(_noise(shapes, seed), provenance=provenance)
+
+    def randomised(self, *, seed: int = 0) -> "Dictionary":
+        """Normal noise in place of every atom; same encoder, shapes and number of atoms.
+
+        The transfer gives an atom the mean and standard deviation of the component that it
+        replaces, so that the scale of the noise has no effect.
+        """
+        shapes = {key: tuple(value.shape) for key, value in sorted(self.atoms.items())}
+        provenance = {"source": "random", "seed": seed, "like": self.sha256}
+        return replace(self, atoms=_noise(shapes, seed), provenance=provenance, sha256="")
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file atomically, with the provenance in its metadata."""
@@ -135,3 +141,9 @@ class Dictionary:
             raise DictionaryError(f"the dictionary {str(path)!r} is damaged: {error}") from error
         provenance = json.loads(metadata["provenance"])
         return Dictionary(atoms, metadata["encoder"], provenance, files.sha256(path))
+
+
+def _noise(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:
+    """Standard normal float16 values of these shapes, drawn in their order."""
+    generator = torch.Generator().manual_seed(seed)
+    return {key: torch.randn(shape, generator=generator).half() for key, shape in shapes.items()}

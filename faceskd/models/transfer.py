@@ -87,10 +87,30 @@ def select(component: Tensor, whitened: Tensor) -> Tensor:
 SELECTIONS = ("product", "literal")
 
 
+def cut_out(features: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Cut one box out of each feature map by RoIAlign (aligned=True, 2x2 samples per cell).
+
+    Dictionaries are built from these cuts and teachers query with them, so both use this function.
+
+    Args:
+        features: (B, C, H, W), float32; RoIAlign's CPU kernel has no bfloat16.
+        boxes: (B, 4), xyxy in pixels of the map.
+        size: side S of the cuts.
+
+    Returns:
+        (B, C, S, S).
+    """
+    from torchvision.ops import roi_align  # a second or two to import, which no student needs
+
+    batch = torch.arange(len(boxes), device=boxes.device, dtype=torch.float32)
+    rois = torch.cat((batch[:, None], boxes), dim=1)
+    return roi_align(features, rois, size, sampling_ratio=2, aligned=True)
+
+
 def put_back(features: Tensor, patches: Tensor, boxes: Tensor) -> Tensor:
     """Write patches back into their boxes of the feature maps, resampled bilinearly.
 
-    This is the inverse of RoIAlign with aligned=True. A patch covers its box, pixel centres lie at
+    This is the inverse of `cut_out`. A patch covers its box, pixel centres lie at
     half integers, and a cell of the map is replaced if its centre lies in the box. The function is
     differentiable.
 
@@ -183,7 +203,7 @@ class FeatureTransfer(nn.Module):
         size = math.isqrt(atoms.shape[1] // self.channels)
         shape = (-1, self.channels, size, size)
         with torch.autocast(features.device.type, enabled=False):
-            cut = _roi_align(features, box, size)
+            cut = cut_out(features, box, size)
             mean, std = statistics(cut)
             if self.selection == "product":
                 best = atoms[select(cut.detach(), atoms)].float().view(shape)
@@ -194,12 +214,3 @@ class FeatureTransfer(nn.Module):
         dtype = next(self.confidence.parameters()).dtype
         cut, atom = cut.to(dtype), atom.to(dtype)
         return cut + self.confidence[component](atom - cut) * atom
-
-
-def _roi_align(features: Tensor, box: Tensor, size: int) -> Tensor:
-    """RoIAlign with one box for each map of the batch."""
-    from torchvision.ops import roi_align  # a second or two to import, which no student needs
-
-    batch = torch.arange(len(box), device=box.device, dtype=torch.float32)
-    rois = torch.cat((batch[:, None], box), dim=1)
-    return roi_align(features, rois, size, sampling_ratio=2, aligned=True)

@@ -11,13 +11,11 @@ from rich.console import Console
 
 from faceskd.common.config import compose, to_plain
 from faceskd.common.errors import ConfigError, FaceskdError
-from faceskd.dictionary.random_atoms import random_like
 from faceskd.jobs import stages as pipeline
 from faceskd.jobs.jobs import Runner, read_jobs, select_jobs
 from faceskd.losses import PerceptualLoss
 from faceskd.losses.cross_entropy import CrossEntropy
 from faceskd.models import VGG19
-from faceskd.models.dictionary import Dictionary
 from faceskd.models.gan_discriminators import (
     ImageAndFeatureDiscriminator,
     SRFeatFeatureDiscriminator,
@@ -204,18 +202,6 @@ def test_scores_on_images_and_on_their_features():
     assert len(ImageAndFeatureDiscriminator(image=image)(images)) == 1
     with pytest.raises(ConfigError, match="together"):
         ImageAndFeatureDiscriminator(image=image, feature=feature)
-
-
-def test_random_atoms_have_the_shapes_of_others():
-    vgg = VGG19(width=2)
-    given = Dictionary.random(vgg.taps, vgg.feature_info, atoms=3)
-    made = random_like(Dictionary(given.atoms, "an encoder", sha256="abc"), seed=1)
-    assert made.encoder == "an encoder"
-    assert {k: v.shape for k, v in made.atoms.items()} == {
-        k: v.shape for k, v in given.atoms.items()
-    }
-    assert not any(torch.equal(made.atoms[key], given.atoms[key]) for key in given.atoms)
-    assert made.provenance["like"] == "abc"
 
 
 # Figure 1.

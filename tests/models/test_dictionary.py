@@ -48,6 +48,21 @@ class TestShapes:
             assert not torch.equal(other.atoms[key], value)
         assert random_dictionary.provenance["source"] == "random"
 
+    def test_noise_in_place_of_atoms(self, random_dictionary: Dictionary) -> None:
+        given = Dictionary(random_dictionary.atoms, "an encoder", {"faces": 7}, "abc")
+        made = given.randomised(seed=1)
+        assert made.encoder == "an encoder"
+        assert made.provenance == {"source": "random", "seed": 1, "like": "abc"}
+        assert made.sha256 == ""
+        assert set(made.atoms) == set(KEYS)
+        for key, value in made.atoms.items():
+            assert value.shape == given.atoms[key].shape
+            assert value.dtype == torch.float16
+            assert abs(value.float().std() - 1) < 0.5
+            assert not torch.equal(value, given.atoms[key])
+            assert torch.equal(value, given.randomised(seed=1).atoms[key])
+            assert not torch.equal(value, given.randomised(seed=2).atoms[key])
+
 
 class TestFile:
     def test_round_trip(self, random_dictionary: Dictionary, tmp_path: Path) -> None:

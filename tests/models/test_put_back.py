@@ -5,7 +5,7 @@ from helpers.literal_transfer import changed, ramp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faceskd.models.transfer import _roi_align, put_back
+from faceskd.models.transfer import cut_out, put_back
 
 inside = st.tuples(
     st.floats(1, 12), st.floats(1, 12), st.floats(3, 10), st.floats(3, 10)
@@ -16,7 +16,7 @@ inside = st.tuples(
 @given(inside, st.integers(3, 12))
 def test_cut_out_coordinates_are_those_of_the_box(box: tuple[float, ...], size: int) -> None:
     x, y, w, h = box
-    cut = _roi_align(ramp(24, 24), torch.tensor([[x, y, x + w, y + h]]), size)[0]
+    cut = cut_out(ramp(24, 24), torch.tensor([[x, y, x + w, y + h]]), size)[0]
     centres = (torch.arange(size) + 0.5) / size
     torch.testing.assert_close(cut[0, 0], x + w * centres, atol=1e-4, rtol=0)
     torch.testing.assert_close(cut[1, :, 0], y + h * centres, atol=1e-4, rtol=0)
@@ -27,7 +27,7 @@ def test_cut_out_coordinates_are_those_of_the_box(box: tuple[float, ...], size: 
 def test_cut_and_paste_of_coordinates_moves_nothing(box: tuple[float, ...], size: int) -> None:
     x, y, w, h = box
     features, boxes = ramp(24, 24), torch.tensor([[x, y, x + w, y + h]])
-    out = put_back(features, _roi_align(features, boxes, size), boxes)
+    out = put_back(features, cut_out(features, boxes, size), boxes)
     # Half a patch's cell at each edge of the box repeats its outermost value; the rest is exact.
     reach = torch.tensor([w, h]).view(1, 2, 1, 1) * (0.5 - 0.5 / size)
     middle = torch.tensor([x + w / 2, y + h / 2]).view(1, 2, 1, 1)
@@ -66,7 +66,7 @@ def test_only_cells_whose_centre_lies_in_the_box_change(
     )
     assert changed(out, features)[margin > slack].all()
     assert not changed(out, features)[margin < -slack].any()
-    cut = _roi_align(features + 1, boxes, size)
+    cut = cut_out(features + 1, boxes, size)
     assert cut.isfinite().all()
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from faceskd.common.errors import ConfigError
 from faceskd.faces.components import COMPONENTS
-from faceskd.models.transfer import FeatureTransfer, _roi_align, adain, put_back
+from faceskd.models.transfer import FeatureTransfer, adain, cut_out, put_back
 
 TYPICAL = [[10.0, 14, 24, 28], [38.0, 14, 52, 28], [26.0, 26, 38, 38], [18.0, 36, 46, 60]]
 """Component boxes of a face of 64 px."""
@@ -44,7 +44,7 @@ def test_module_literal() -> None:
     features, boxes = torch.randn(1, 6, 16, 16), torch.tensor([TYPICAL])
     expected = features
     for index, name in enumerate(COMPONENTS):
-        cut = _roi_align(features, boxes[:, index] / 4, 3)
+        cut = cut_out(features, boxes[:, index] / 4, 3)
         atoms = stored_atoms()[name]
         atom = adain(atoms[literal_scores(cut, atoms).argmax(1)], cut)
         mixed = cut + transfer.confidence[name](atom - cut) * atom
