@@ -1,1 +1,1 @@
-"""Building dictionaries of facial components."""
+"""Build dictionaries of facial components: K-means, contact sheets, random atoms."""

@@ -1,9 +1,9 @@
-"""Building a dictionary: faces -> component features on disk -> K-means -> one safetensors file.
+"""Build a dictionary: faces -> component features on disk -> K-means -> one safetensors file.
 
-Eq. 1 of Jo et al. 2021; Li et al., ECCV 2020. Memory is bounded: features of every component and
-scale go to a float16 file of their own, one batch of faces at a time, and one of these files at a
-time is clustered in chunks. A build that was broken off goes on where it stopped: extraction at
-its last flushed batch, clustering at the first file that has no centres yet.
+Eq. 1 of Jo et al. 2021; Li et al., ECCV 2020. Memory use is limited: the features of each component
+and scale are written to a separate float16 file, batch by batch, and the files are clustered one
+after another, in chunks. An interrupted build resumes: extraction after the last complete batch,
+clustering at the first file without centres.
 """
 
 import hashlib
@@ -39,14 +39,14 @@ FLOAT16_MAX = 65504.0
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What a dictionary is made of.
+    """Settings of a build.
 
     Attributes:
-        atoms: K, of each component and scale.
-        seed: of K-means.
+        atoms: number K of atoms for each component and scale.
+        seed: seed of K-means.
         initialisations, passes, iterations: see `faceskd.dictionary.kmeans.kmeans`.
-        batch_size: faces encoded at once.
-        limit: use the first faces only.
+        batch_size: faces that are encoded at once.
+        limit: use only the first faces of the manifest; None for all.
     """
 
     atoms: int = 512
@@ -66,7 +66,7 @@ class BuildSettings:
 
 @dataclass(frozen=True)
 class Built:
-    """A finished build: the dictionary, and for each "tap/component" its clusters."""
+    """A finished build: the dictionary, the clusters for each "tap/component", and the faces."""
 
     dictionary: Dictionary
     clusters: dict[str, Clusters]
@@ -82,9 +82,18 @@ def build_dictionary(
     split: str = "train",
     keep_work: bool = False,
 ) -> Built:
-    """Build a dictionary of the faces of one split and write it to `out`.
+    """Build a dictionary from the faces of one split and write it to `out`.
 
-    Beside it go its card, with the suffix .json, and while it is built `<out>.work/`.
+    Its card is written beside it, with the suffix .json. During the build, `<out>.work/` holds the
+    intermediate files.
+
+    Args:
+        faces: folder of prepared faces.
+        encoder: the encoder of the features.
+        out: dictionary file to write.
+        settings: settings of the build.
+        split: split of the faces.
+        keep_work: keep `<out>.work/` after the build.
 
     Raises:
         FacesError: there is no face in the split, or one is not 256x256.
@@ -120,9 +129,10 @@ def build_dictionary(
 
 
 def component_features(encoder: VGG19, hr: Tensor, boxes: Tensor) -> dict[str, Tensor]:
-    """Components cut out of every feature map: "tap/component" -> (B, C, S, S).
+    """Cut the components out of all feature maps: "tap/component" -> (B, C, S, S).
 
     Args:
+        encoder: the encoder of the features.
         hr: faces (B, 3, 256, 256) in [0, 1].
         boxes: component boxes (B, 4, 4), xyxy in pixels.
     """
@@ -144,7 +154,7 @@ def extract(
     batch_size: int,
     on_faces: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Write the component features of every face to `work`, from where it stopped."""
+    """Write the component features of all faces to `work`; resumes an interrupted run."""
     progress = work / "extracted.json"
     done = json.loads(progress.read_text())["faces"] if progress.is_file() else 0
     on_faces(done)
@@ -175,7 +185,7 @@ def _features_path(work: Path, key: str) -> Path:
 
 
 def _open_features(work: Path, key: str, shape: tuple[int, int] | None) -> np.memmap:
-    """A file of features; with `shape` a new one, whatever an interrupted start left of it."""
+    """Open a feature file. With `shape`, a new file replaces any incomplete one."""
     path = _features_path(work, key)
     if shape is None:
         return np.lib.format.open_memmap(path, "r+")
@@ -183,7 +193,7 @@ def _open_features(work: Path, key: str, shape: tuple[int, int] | None) -> np.me
 
 
 def _cluster(work: Path, key: str, settings: BuildSettings) -> Clusters:
-    """The clusters of one feature file, or what an earlier run left of them."""
+    """The clusters of one feature file; reads them if an earlier run wrote them."""
     path = work / f"clusters_{key.replace('/', '_')}.npz"
     if path.is_file():
         with np.load(path) as saved:
@@ -210,7 +220,7 @@ def _cluster(work: Path, key: str, settings: BuildSettings) -> Clusters:
 def _work_folder(
     out: Path, encoder: VGG19, records: Sequence[Record], settings: BuildSettings
 ) -> Path:
-    """`<out>.work/`, emptied where it belongs to another build."""
+    """The folder `<out>.work/`; it is emptied if it belongs to a build with other settings."""
     names = [(record.face, record.boxes) for record in records]
     build = {
         "encoder": encoder.fingerprint(),
@@ -263,6 +273,6 @@ def _assemble(
 
 
 def peak_memory_mib() -> float:
-    """The process's largest resident set so far, MiB."""
+    """Largest resident memory of this process so far, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,4 +1,4 @@
-"""What the atoms of a dictionary look like: the components of the faces that made them."""
+"""Contact sheets: pictures of the face components that belong to each atom of a dictionary."""
 
 from pathlib import Path
 
@@ -18,10 +18,16 @@ WHITE = 255
 def write_contact_sheets(
     built: Built, faces: Path | str, folder: Path | str, rows: int = 20
 ) -> None:
-    """One PNG for each tap and component: a row an atom, its nearest members after their mean.
+    """Write one PNG for each tap and component, with one row for each atom.
+
+    A row shows the number of members of the cluster, the mean of the nearest members, and these
+    members.
 
     Args:
-        rows: atoms shown, those with most members first.
+        built: a finished build.
+        faces: folder of prepared faces that the dictionary was built from.
+        folder: folder for the PNG files.
+        rows: number of atoms to show; those with most members come first.
     """
     for index, component in enumerate(COMPONENTS):
         patches: dict[int, np.ndarray] = {}
@@ -42,7 +48,7 @@ def write_contact_sheets(
 def contact_sheet(
     clusters: Clusters, atoms: np.ndarray, patches: dict[int, np.ndarray]
 ) -> np.ndarray:
-    """uint8 (height, width, 3): for each atom its number of members, their mean, the nearest."""
+    """Picture uint8 (height, width, 3); for each atom: member count, mean, nearest members."""
     sheet_rows = []
     for atom in atoms:
         members = [patches[row] for row in clusters.nearest[atom] if row >= 0]
@@ -59,7 +65,7 @@ def contact_sheet(
 
 
 def _patch(face: np.ndarray, box: list[float]) -> np.ndarray:
-    """A component of a face, resized to CELL."""
+    """A component of a face, resized to CELL x CELL px."""
     x1, y1, x2, y2 = (round(value) for value in box)
     x1, y1 = min(max(x1, 0), face.shape[1] - 1), min(max(y1, 0), face.shape[0] - 1)
     cut = face[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]

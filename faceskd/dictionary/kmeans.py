@@ -1,8 +1,8 @@
-"""K-means over more rows than memory holds.
+"""K-means for more rows than fit into memory.
 
-Rows lie in a float16 .npy file and are read in chunks. `MiniBatchKMeans` (Sculley, WWW 2010;
-scikit-learn) finds centres from several initialisations; exact Lloyd iterations over all chunks
-then refine the best, and give a new place to every cluster that lost its members.
+Rows are in a float16 .npy file and are read in chunks. `MiniBatchKMeans` (Sculley, WWW 2010;
+scikit-learn) finds centres from several initialisations. Exact Lloyd iterations over all chunks
+then refine the best of them. A cluster that lost all its members gets a new centre.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,16 +15,16 @@ from sklearn.cluster import MiniBatchKMeans
 from faceskd.common.errors import ConfigError
 
 CHUNK_BYTES = 192 * 2**20
-"""Float32 bytes of one chunk; scikit-learn holds two or three of them."""
+"""Size of a chunk in bytes, as float32. scikit-learn holds two or three chunks in memory."""
 NEAREST = 8
-"""Members nearest to its centre that are remembered of each cluster."""
+"""Number of members per cluster, nearest to its centre, that are recorded."""
 LAST_ROUNDS = 10
 
 
 class Rows:
     """Rows of a float16 .npy file, read as float32 in chunks.
 
-    The file is mapped for one chunk at a time, so that pages read do not add up in memory.
+    The file is mapped anew for each chunk, so that pages do not accumulate in memory.
     """
 
     def __init__(self, path: Path | str, *, minimum: int = 1) -> None:
@@ -39,7 +39,7 @@ class Rows:
         return mapped[start:stop].astype(np.float32)
 
     def chunks(self, order: np.random.Generator | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """(first row, rows) of every chunk; in random order where a generator is given."""
+        """(index of the first row, rows) of each chunk; in random order if a generator is given."""
         starts = np.arange(0, self.count, self.chunk)
         for start in starts if order is None else order.permutation(starts):
             yield int(start), self.read(int(start), min(int(start) + self.chunk, self.count))
@@ -47,15 +47,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Clusters:
-    """What `kmeans` found.
+    """Result of `kmeans`.
 
     Attributes:
-        centres: (K, width), float32.
-        counts: members of each, (K,); none is zero.
-        nearest: rows of the members nearest to each centre, (K, NEAREST), -1 where there are fewer.
-        inertia: sum of squared distances of rows to their centres.
-        iterations: exact iterations done.
-        revived: clusters that had lost all members and were given a new place, in all iterations.
+        centres: cluster centres (K, width), float32.
+        counts: number of members of each cluster, (K,); at least 1.
+        nearest: indices of the members nearest to each centre, (K, NEAREST); -1 if there are fewer.
+        inertia: sum of squared distances of all rows to their centres.
+        iterations: number of exact iterations.
+        revived: how often a cluster without members got a new centre, in all iterations.
     """
 
     centres: np.ndarray
@@ -95,11 +95,15 @@ def kmeans(
     """Cluster all rows.
 
     Args:
-        initialisations: mini-batch runs from different k-means++ centres; the best goes on.
-        passes: of each mini-batch run over all rows.
-        iterations: at most, of exact refinement.
-        tolerance: relative fall of the inertia below which refinement stops.
-        on_step: called after every initialisation and iteration.
+        rows: the rows to cluster.
+        clusters: number of clusters, K.
+        seed: seed of the initialisations.
+        initialisations: number of mini-batch runs from different k-means++ centres; the best is
+            refined.
+        passes: passes over all rows in each mini-batch run.
+        iterations: largest number of exact iterations.
+        tolerance: refinement stops when the inertia falls by less than this share.
+        on_step: called after each initialisation and each iteration.
 
     Raises:
         ConfigError: there are fewer rows than clusters, or a number is not positive.
@@ -149,7 +153,7 @@ def _mini_batch(rows: Rows, clusters: int, seed: int, passes: int) -> np.ndarray
 
 
 def _assign(rows: Rows, centres: np.ndarray) -> _Assignment:
-    """Nearest centre of every row, and the sum of the rows of each centre."""
+    """The nearest centre of each row, and the sum of the rows of each centre."""
     labels = np.empty(rows.count, np.int64)
     distances = np.empty(rows.count, np.float64)
     sums = np.zeros(centres.shape, np.float64 if len(centres) == 1 else np.float32)
@@ -168,9 +172,9 @@ def _assign(rows: Rows, centres: np.ndarray) -> _Assignment:
 
 
 def _revive(rows: Rows, assignment: _Assignment) -> int:
-    """Give each cluster without members the row that is farthest from its centre; how many.
+    """Give each cluster without members the row farthest from its centre; returns their number.
 
-    The row leaves its old cluster, and never as its last member, so that no cluster dies of it.
+    The row leaves its old cluster, unless it is the last member there.
     """
     labels, counts = assignment.labels, assignment.counts
     dead = np.flatnonzero(counts == 0)
@@ -188,10 +192,10 @@ def _revive(rows: Rows, assignment: _Assignment) -> int:
 
 
 def _finish(rows: Rows, centres: np.ndarray, iterations: int, revived: int) -> Clusters:
-    """Count members; revive what the last iteration emptied until every cluster has one.
+    """Count members, and revive clusters until each has at least one member.
 
-    Where rows repeat, equal centres stay and all members go to the first of them; then the rows
-    that were moved stay where they are.
+    If rows are repeated, centres can stay equal, and all members go to the first of them. Then the
+    rows that `_revive` moved stay in their new clusters.
     """
     for _ in range(LAST_ROUNDS):
         assignment = _assign(rows, centres)

@@ -1,1 +1,1 @@
-"""Faces in photos: detection, landmarks, alignment, component boxes."""
+"""Faces in photos: detection, landmarks, alignment, component boxes, LR faces."""

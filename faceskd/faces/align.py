@@ -1,7 +1,7 @@
-"""From a face in a photograph to an upright crop: similarity warps and plain box crops.
+"""Cut an upright, aligned face out of a photo: similarity crops and box crops.
 
-Coordinates are continuous pixels: (0, 0) is the outer corner of the first pixel, whose centre is
-at (0.5, 0.5). A matrix is (2, 3) float64 and takes points of the picture to points of the crop.
+Coordinates are continuous pixels: (0, 0) is the outer corner of the first pixel, and its centre is
+(0.5, 0.5). A matrix is (2, 3) float64 and maps points of the photo to points of the crop.
 """
 
 from dataclasses import dataclass
@@ -40,45 +40,48 @@ FFHQ_POINTS = (
     (201.26, 371.41),
     (313.09, 371.15),
 )
-"""Where the five points lie in an FFHQ face of 512 px (Karras et al., CVPR 2019)."""
+"""The five points in a 512 px FFHQ face (Karras et al., CVPR 2019)."""
 
 FFHQ_SIZE = 512
 TEMPLATE_SCALE = 1.25
-"""Tighter than FFHQ, whose wide frame reaches over the border of portraits that are cut close.
+"""Crops are tighter than FFHQ's, which often extend beyond the border of closely cropped portraits.
 
-Of 667 studio portraits 452 px wide, 93 % need less than 2 % of padding at 1.25 and 97 % less than
-5 %; at FFHQ's own 1.0 it is 39 % and 62 %.
+Of 667 studio portraits 452 px wide, 93 % need less than 2 % of padding at a scale of 1.25, and 97 %
+less than 5 %. At FFHQ's own scale of 1.0 these are 39 % and 62 %.
 """
 
 
 def template(size: int = 256, scale: float = TEMPLATE_SCALE) -> np.ndarray:
     """The five points of an aligned face of `size` pixels, (5, 2) float64.
 
-    `scale` enlarges FFHQ's template about the centre of the face image: over 1 the face fills more
-    of the crop.
+    `scale` enlarges FFHQ's template around the centre of the crop. Above 1, the face fills more of
+    the crop than in FFHQ.
+
+    Raises:
+        ConfigError: the scale is outside [0.5, 3].
 
     Examples:
         >>> template(512, scale=1.0)[0].tolist()
         [192.98, 239.95]
     """
     if not 0.5 <= scale <= 3:
-        raise ConfigError(f"template_scale is 0.5 to 3 (1 is FFHQ's frame), got {scale}")
+        raise ConfigError(f"expected template_scale from 0.5 to 3 (1 is FFHQ's frame), got {scale}")
     centre = FFHQ_SIZE / 2
     return ((np.array(FFHQ_POINTS) - centre) * scale + centre) * size / FFHQ_SIZE
 
 
 def fit_similarity(source: ArrayLike, target: ArrayLike) -> np.ndarray:
-    """The rotation, scale and shift that bring `source` nearest to `target` in least squares.
+    """The rotation, scale and shift that map `source` to `target` with the least squared error.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
-    IEEE TPAMI 13(4), 1991; never a reflection.
+    IEEE TPAMI 13(4), 1991. It never mirrors.
 
     Args:
-        source: (N, 2) points, not all the same.
-        target: (N, 2) points.
+        source: points (N, 2), not all the same.
+        target: points (N, 2).
 
     Returns:
-        (2, 3) float64.
+        Matrix (2, 3), float64.
     """
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     source_mean, target_mean = source.mean(0), target.mean(0)
@@ -91,7 +94,7 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> np.ndarray:
 
 
 def transform_points(points: ArrayLike, matrix: np.ndarray) -> np.ndarray:
-    """Take points (..., 2) through a matrix (2, 3); float32.
+    """Map points (..., 2) by a matrix (2, 3); float32.
 
     Examples:
         >>> transform_points([[1, 2]], np.array([[2, 0, 5], [0, 2, 0]])).tolist()
@@ -102,15 +105,15 @@ def transform_points(points: ArrayLike, matrix: np.ndarray) -> np.ndarray:
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int = 256) -> np.ndarray:
-    """Cut out of `image` what `matrix`, a similarity, takes to a square of `size` pixels.
+    """Cut out the part of `image` that the similarity `matrix` maps to a square of `size` pixels.
 
-    Where the crop is smaller than what it shows, the region is first resized with an antialiased
-    Lanczos filter; the warp itself then neither shrinks nor aliases. Beyond its border the
-    picture is continued by reflection.
+    If the crop is smaller than the part it shows, this part is first reduced with an antialiased
+    Lanczos filter, so that the warp does not alias. Beyond its border the image is continued by
+    reflection.
 
     Args:
         image: RGB uint8, (H, W, 3).
-        matrix: (2, 3), picture to crop.
+        matrix: (2, 3), from the image to the crop.
         size: side of the crop in pixels.
 
     Returns:
@@ -119,7 +122,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int = 256) -> np.ndarray:
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale < 1:
         image, matrix = _shrink(image, matrix, scale, size)
-    # OpenCV never ends reflecting a single row or column.
+    # OpenCV loops forever when it reflects a single row or column.
     border = cv2.BORDER_REFLECT_101 if min(image.shape[:2]) > 1 else cv2.BORDER_REPLICATE
     return cv2.warpAffine(
         image,
@@ -133,11 +136,11 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int = 256) -> np.ndarray:
 def _shrink(
     image: np.ndarray, matrix: np.ndarray, scale: float, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Resize the region that the crop shows by `scale`; returns it with its matrix."""
+    """Reduce the part of the image that the crop shows by `scale`; returns it and its matrix."""
     height, width = image.shape[:2]
     inverse = cv2.invertAffineTransform(matrix)
     corners = transform_points([[0, 0], [size, 0], [0, size], [size, size]], inverse)
-    # Reflection looks as far inside as the crop reaches outside, so the region must hold that too.
+    # Reflection reads as far inside the image as the crop extends outside; keep that part, too.
     outside = np.maximum(-corners.min(0), corners.max(0) - (width, height)).max()
     margin = 8 / scale + max(float(outside), 0)
     left, top = np.clip(np.floor(corners.min(0) - margin), 0, (width - 1, height - 1)).astype(int)
@@ -150,7 +153,7 @@ def _shrink(
 
 
 def _to_pixel_centres(matrix: np.ndarray) -> np.ndarray:
-    """From continuous coordinates to OpenCV's, in which a pixel's centre is a whole number."""
+    """Convert to OpenCV's coordinates, in which pixel centres are whole numbers."""
     shifted = matrix.astype(np.float64).copy()
     shifted[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     return shifted
@@ -163,13 +166,13 @@ def similarity_crop(
     *,
     template_scale: float = TEMPLATE_SCALE,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The upright crop of a face, its five points brought to the template's.
+    """The upright crop of a face, with its five points at those of the template.
 
     Args:
         image: RGB uint8, (H, W, 3).
-        landmarks: 5 or 68 points in pixels of the picture.
+        landmarks: 5 or 68 points in pixels of the image.
         size: side of the crop in pixels.
-        template_scale: over 1 the face fills more of the crop than in FFHQ.
+        template_scale: above 1, the face fills more of the crop than in FFHQ.
 
     Returns:
         The crop, RGB uint8 (size, size, 3), and the (2, 3) matrix that made it.
@@ -181,13 +184,13 @@ def similarity_crop(
 def box_crop(
     image: np.ndarray, box: ArrayLike, size: int = 256, *, margin: float = 0.1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The square around a face's box, as in the paper (Jo et al., 2021): no turn, no landmarks.
+    """The square around the box of a face, as in Jo et al. 2021: no rotation, no landmarks.
 
     Args:
         image: RGB uint8, (H, W, 3).
-        box: x1, y1, x2, y2 in pixels of the picture.
+        box: x1, y1, x2, y2 in pixels of the image.
         size: side of the crop in pixels.
-        margin: added on every side, in longer sides of the box.
+        margin: margin on each side, as a share of the longer side of the box.
 
     Returns:
         The crop, RGB uint8 (size, size, 3), and the (2, 3) matrix that made it.
@@ -201,7 +204,7 @@ def box_crop(
 
 
 class Crop(Protocol):
-    """How a face is cut out; `aligned` says that pictures are faces already."""
+    """How a face is cut out. `aligned` says that the pictures are aligned faces already."""
 
     aligned: bool
 
@@ -233,9 +236,9 @@ class BoxCrop:
 
 @dataclass(frozen=True)
 class AlignedCrop:
-    """Pictures are aligned faces: the largest central square is resized.
+    """For pictures that are aligned faces: resizes the largest central square.
 
-    `template_scale` places the five points of a face in which the detector finds none.
+    If the detector finds no face, the five points are those of the template with `template_scale`.
     """
 
     template_scale: float = TEMPLATE_SCALE

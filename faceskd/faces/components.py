@@ -1,9 +1,9 @@
-"""Facial components: from landmarks to the four boxes that dictionaries are made of.
+"""Component boxes: the squares around eyes, nose and mouth, computed from landmarks.
 
-Boxes follow DFDNet (Li et al., ECCV 2020): from 68 landmarks, a component's box is centred on
-the mean of its points and its half side is half of their largest extent, at least 8 px in a
-256 px face. Five landmarks give boxes of the same centre and size through constants fitted to
-agree with the 68-point ones (`tests/test_components.py`).
+Boxes are as in DFDNet (Li et al., ECCV 2020). With 68 landmarks, the box is centred at the mean of
+the component's points, and its half side is half of their largest extent, at least 8 px in a 256 px
+face. With five landmarks, fitted constants give boxes of the same centre and size
+(`tests/faces/test_components.py`).
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 Boxes = TypeVar("Boxes", np.ndarray, "Tensor")
 
 COMPONENTS = ("left_eye", "right_eye", "nose", "mouth")
-"""The order of components wherever boxes are stacked. Left and right are the picture's."""
+"""The order of components in arrays of boxes. Left and right are as in the picture."""
 
 MIRRORED = tuple(
     COMPONENTS.index(name.replace("left", "~").replace("right", "left").replace("~", "right"))
     for name in COMPONENTS
 )
-"""Where each component's box comes from after a mirror: the eyes change places."""
+"""Index of each component's box before mirroring: the eyes are exchanged."""
 
 FIVE_POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-"""The order of five landmarks, as MTCNN gives them. Left and right are the picture's."""
+"""The order of five landmarks, as in MTCNN. Left and right are as in the picture."""
 
 LANDMARKS_68 = {
     "left_eye": [*range(17, 22), *range(36, 42)],
@@ -39,7 +39,7 @@ LANDMARKS_68 = {
 """The points of each component in the 68-point scheme of iBUG 300-W; eyes include their brows."""
 
 MIN_HALF_SIDE = 8 / 256
-"""The least half side of a box, in sides of the face image (DFDNet: 16 px at 512)."""
+"""Smallest half side of a box, as a share of the side of the face image (DFDNet: 16 px of 512)."""
 
 FITTED = {
     "left_eye": (-0.0325, -0.127, 0.369),
@@ -47,23 +47,23 @@ FITTED = {
     "nose": (0.0, 0.620, 0.230),
     "mouth": (0.0, 0.045, 0.500),
 }
-"""For five points: the centre's offset from its anchor (across, down) and the half side.
+"""Constants for five points: offset of the box centre from an anchor (across, down), and half side.
 
-`across` runs from eye to eye and `down` from the middle of the eyes to the middle of the mouth, so
-that offsets turn, shrink and tilt with the face. Anchors are the eyes, the middle of the mouth's
-corners, and for the nose the middle of the eyes moved sideways to its tip: detectors put the tip
-lower than point 30 of 68 (MTCNN on 70 portraits 0.62 eye distances below the eyes, point 30 in the
-mean shapes 0.57 and 0.59), but not aside. The half side is in distances between the eyes, the
-mouth's in distances between its corners.
-`tools/fit_component_boxes.py` fits them on two published mean shapes of real faces, dlib's and
-OpenFace's, which differ by less than 0.02.
+The vector `across` goes from eye to eye, `down` from the middle of the eyes to the middle of the
+mouth. So the offsets rotate and scale with the face. The anchors are the eyes, the middle of the
+mouth corners, and for the nose the middle of the eyes, moved sideways to the nose tip. Only the
+sideways position of the tip is used, because detectors place the tip lower than point 30 of the 68:
+0.62 eye distances below the eyes (MTCNN, 70 portraits), against 0.57 and 0.59 in the mean shapes.
+Half sides are relative to the distance between the eyes, that of the mouth to its width.
+`tools/fit_component_boxes.py` fits the constants to two published mean shapes of real faces, dlib's
+and OpenFace's, which differ by less than 0.02.
 """
 
 
 def five_points(landmarks: ArrayLike) -> np.ndarray:
     """The five points (`FIVE_POINTS`) of 5 or 68 landmarks: (..., 5|68, 2) -> (..., 5, 2) float32.
 
-    Of 68 points these are the means of each eye's contour, the nose tip (30) and the outer
+    From 68 points, these are the mean of each eye's contour, the nose tip (30) and the outer
     corners of the mouth (48, 54).
 
     Raises:
@@ -85,7 +85,7 @@ def boxes_from_landmarks(points: ArrayLike, face_size: float = 256) -> np.ndarra
 
     Args:
         points: 5 (`FIVE_POINTS`) or 68 (iBUG) landmarks, (..., 5|68, 2), x and y in pixels.
-        face_size: side of the face image in pixels; sets the least size of a box.
+        face_size: side of the face image in pixels, for the smallest size of a box.
 
     Returns:
         (..., 4, 4) float32, x1, y1, x2, y2 in the same pixels; not clipped to the image.
@@ -105,7 +105,7 @@ def boxes_from_landmarks(points: ArrayLike, face_size: float = 256) -> np.ndarra
 
 
 def mirror_boxes(boxes: Boxes, width: float) -> Boxes:
-    """The boxes (..., 4, 4), as of `boxes_from_landmarks`, of the mirrored face of this width."""
+    """Boxes (..., 4, 4), as from `boxes_from_landmarks`, of the mirrored face with this width."""
     mirrored = boxes[..., list(MIRRORED), :]  # a copy
     mirrored[..., [0, 2]] = width - mirrored[..., [2, 0]]
     return mirrored
@@ -135,7 +135,7 @@ def _from_five(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def face_frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Where the components of five points are measured from, and in what (see `FITTED`).
+    """Anchors and units of the component boxes for five points (see `FITTED`).
 
     Returns:
         The components' anchors (..., 4, 2), `across` and `down`, each (..., 2), and the units of

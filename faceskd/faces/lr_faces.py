@@ -1,4 +1,4 @@
-"""LR faces from aligned ones, as every command that runs a network wants them."""
+"""Reduce aligned faces to LR faces, the input of networks."""
 
 import cv2
 import numpy as np
@@ -9,8 +9,8 @@ LR_SIZE = 32
 def to_lr(face: np.ndarray) -> np.ndarray:
     """The LR face of an aligned face image: RGB uint8 (H, W, 3) -> (32, 32, 3).
 
-    The largest central square is averaged over areas, as the last step of eq. 8 does; where it
-    is smaller than 32 pixels it is enlarged by bicubic interpolation.
+    The largest central square is reduced by area averaging, as in the last step of eq. 8. A square
+    smaller than 32 px is enlarged bicubically.
 
     Examples:
         >>> to_lr(np.zeros((218, 178, 3), np.uint8)).shape

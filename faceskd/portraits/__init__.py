@@ -1,4 +1,4 @@
-"""Synthetic portraits with exactly known landmarks, for trying everything without a data set."""
+"""Synthetic portraits with exact landmarks, for tests and for trying faceskd without photos."""
 
 from faceskd.portraits.folder import write_portraits
 from faceskd.portraits.render import Portrait, draw, portrait_landmarks, render_portrait

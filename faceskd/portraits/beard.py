@@ -1,4 +1,4 @@
-"""Beards: stubble, moustache, goatee, full."""
+"""Draw beards: stubble, moustache, goatee, full beard."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from faceskd.portraits.geometry import Head
 
 
 def draw_beard(canvas: Canvas, head: Head, skin: np.ndarray) -> None:
-    """Stubble, moustache, goatee or full beard, below the lips that are drawn later."""
+    """Draw stubble, moustache, goatee or full beard. The lips are drawn later, on top."""
     kind, person, unit = head.person.beard, head.person, head.unit
     if kind == "none":
         return

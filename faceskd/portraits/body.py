@@ -1,16 +1,16 @@
-"""Head, ears and neck, what age and sun leave on their skin, and clothes."""
+"""Draw head, ears, neck, skin details and clothes."""
 
 import numpy as np
 
 from faceskd.portraits.canvas import Canvas, ellipse, ribbon, smooth
 from faceskd.portraits.geometry import CRANIUM_SQUARE, MIRROR, Head
 
-BLOOD = np.array([1.0, 0.8, 0.76])  # what a flush multiplies skin by
+BLOOD = np.array([1.0, 0.8, 0.76])  # factor of skin colour where it is flushed
 CREASE = np.array([0.66, 0.56, 0.52])
 
 
 def outline(head: Head, grow: float = 0.0) -> np.ndarray:
-    """The outline of the head without hair, in pixels: the jaw's curve and the cranium's."""
+    """The outline of the head without hair, in pixels: jaw and cranium."""
     person = head.person
     turn = np.linspace(0, np.pi, 40)[1:-1]
     radius = 2 / CRANIUM_SQUARE
@@ -21,7 +21,7 @@ def outline(head: Head, grow: float = 0.0) -> np.ndarray:
 
 
 def draw_neck(canvas: Canvas, head: Head) -> None:
-    """Neck, the shadow of the chin upon it, and shoulders in clothes."""
+    """Draw the neck with the shadow of the chin, and the shoulders with clothes."""
     person, unit = head.person, head.unit
     neck = 0.62 * person.width + 0.06 * person.masculine
     chin = head.place([0.0, person.chin])
@@ -95,7 +95,7 @@ def _draw_clothes(canvas: Canvas, head: Head, chin: np.ndarray) -> None:
 
 
 def draw_ears(canvas: Canvas, head: Head) -> None:
-    """Both ears; a turned head hides one of them behind itself."""
+    """Draw both ears; a head that is turned hides one of them."""
     person, unit, skin = head.person, head.unit, np.array(head.person.skin)
     for side in (-1.0, 1.0):
         rim = np.array(
@@ -116,7 +116,7 @@ def draw_ears(canvas: Canvas, head: Head) -> None:
 
 
 def draw_skin(canvas: Canvas, head: Head, mask: np.ndarray) -> None:
-    """The bare head: base colour, flush of cheeks and nose, wrinkles, freckles, moles."""
+    """Draw the skin of the head: base colour, flushed cheeks, wrinkles, freckles, moles."""
     person, unit = head.person, head.unit
     canvas.build(mask, person.skin)
     flush = 0.5 * (1 - 0.5 * person.tone)

@@ -1,6 +1,6 @@
-"""Antialiased drawing on a float RGB image: filled shapes, tapered strokes, glows, textures.
+"""Antialiased drawing on a float RGB image: filled shapes, strokes, soft spots, hair.
 
-Points are in pixels, x to the right and y down, with (0, 0) at the centre of the top-left pixel.
+Points are in pixels, x to the right and y down, with (0, 0) at the centre of the top left pixel.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _SHIFT = 4  # fractional bits of OpenCV's polygon coordinates
 
 
 def smooth(points: np.ndarray, steps: int = 8) -> np.ndarray:
-    """A Catmull-Rom curve through every one of `points`, (N, D) -> ((N - 1) * steps + 1, D)."""
+    """A Catmull-Rom curve through all points: (N, D) -> ((N - 1) * steps + 1, D)."""
     points = np.asarray(points, np.float32)
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     before, start, end, after = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
@@ -33,7 +33,7 @@ def smooth(points: np.ndarray, steps: int = 8) -> np.ndarray:
 
 
 def ribbon(points: np.ndarray, widths: np.ndarray | float) -> np.ndarray:
-    """The outline of a stroke along `points` (N, 2) whose width, in pixels, may vary."""
+    """The outline of a stroke along `points` (N, 2), with one width or N widths in pixels."""
     points = np.asarray(points, np.float32)
     tangent = np.empty_like(points)
     tangent[1:-1] = points[2:] - points[:-2]
@@ -45,7 +45,7 @@ def ribbon(points: np.ndarray, widths: np.ndarray | float) -> np.ndarray:
 
 
 def ellipse(centre: np.ndarray, radii: tuple[float, float], angle: float = 0.0) -> np.ndarray:
-    """The outline of an ellipse turned by `angle` radians, (48, 2)."""
+    """The outline of an ellipse, rotated by `angle` radians, (48, 2)."""
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     x, y = radii[0] * np.cos(turn), radii[1] * np.sin(turn)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -53,15 +53,15 @@ def ellipse(centre: np.ndarray, radii: tuple[float, float], angle: float = 0.0) 
 
 
 class Canvas:
-    """A square RGB image, float32 in [0, 1], (3, size, size), that shapes are laid upon.
+    """A square RGB image, float32 in [0, 1], (3, size, size), with drawing methods.
 
-    Every drawing method takes a `colour` (three numbers, or (3 or 1, size, size) of them), an
-    `opacity`, and a `clip`, a mask of the canvas' size that limits it. With `multiply` the colour
-    is a factor instead of a paint.
+    Each method takes a `colour` (three numbers, or an array (3 or 1, size, size)), an `opacity`,
+    and a `clip`, a mask (size, size) that limits the drawing. With `multiply`, the image is
+    multiplied by the colour.
 
     Attributes:
-        image: what has been drawn.
-        subject: how much of each pixel belongs to the person rather than to the background.
+        image: the picture.
+        subject: share of each pixel that shows the person, not the background, (size, size).
     """
 
     def __init__(self, size: int) -> None:
@@ -70,7 +70,7 @@ class Canvas:
         self.subject = np.zeros((size, size), np.float32)
 
     def mask(self, outline: np.ndarray, *, blur: float = 0.0) -> np.ndarray:
-        """How much of each pixel a polygon covers, (size, size) float32 in [0, 1]."""
+        """Share of each pixel that a polygon covers, (size, size) float32 in [0, 1]."""
         full = np.zeros((self.size, self.size), np.float32)
         window, coverage = self._coverage(outline, blur)
         full[window] = coverage
@@ -79,7 +79,7 @@ class Canvas:
     def fill(
         self, outline: np.ndarray, colour: ArrayLike, *, blur: float = 0.0, **blend: Any
     ) -> None:
-        """Fill a polygon (N, 2); `blur` is the sigma of its edge in pixels."""
+        """Fill a polygon (N, 2); `blur` is the standard deviation of its soft edge in pixels."""
         window, coverage = self._coverage(outline, blur)
         self._blend(window, coverage, colour, **blend)
 
@@ -103,7 +103,7 @@ class Canvas:
         angle: float = 0.0,
         **blend: Any,
     ) -> None:
-        """A Gaussian spot whose standard deviations are `radii` pixels."""
+        """Draw a Gaussian spot with standard deviations `radii`, in pixels."""
         reach = 3 * max(radii)
         window, (x, y) = self._window(centre[0], centre[1], centre[0], centre[1], reach)
         x, y = x - np.float32(centre[0]), y - np.float32(centre[1])
@@ -113,23 +113,23 @@ class Canvas:
         self._blend(window, spot, colour, **blend)
 
     def paint(self, mask: np.ndarray, colour: ArrayLike, **blend: Any) -> None:
-        """Lay `colour` over the canvas through a mask of its size."""
+        """Draw a colour through a mask (size, size)."""
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if len(rows):
             window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
             self._blend(window, mask[window], colour, **blend)
 
     def build(self, mask: np.ndarray, colour: ArrayLike) -> None:
-        """Paint a part of the person: like `paint`, and it counts as `subject`."""
+        """Draw a part of the person: as `paint`, and add the mask to `subject`."""
         np.maximum(self.subject, mask, out=self.subject)
         self.paint(mask, colour)
 
     def hairs(self, lines: Sequence | np.ndarray, colour: ArrayLike, **blend: Any) -> None:
-        """Draw many curves (N, 2), one pixel wide, in one go."""
+        """Draw many curves (N, 2), each one pixel wide."""
         self.paint(self.hair_mask(lines), colour, **blend)
 
     def hair_mask(self, lines: Sequence | np.ndarray) -> np.ndarray:
-        """Where one-pixel curves run, (size, size) float32 in [0, 1]."""
+        """Mask of curves one pixel wide, (size, size) float32 in [0, 1]."""
         drawn = np.zeros((self.size, self.size), np.uint8)
         fixed = [np.round(np.asarray(line) * 2**_SHIFT).astype(np.int32) for line in lines]
         cv2.polylines(drawn, fixed, False, 255, 1, cv2.LINE_AA, _SHIFT)
@@ -138,7 +138,7 @@ class Canvas:
     def _window(
         self, left: float, top: float, right: float, bottom: float, margin: float
     ) -> tuple[Window, tuple[np.ndarray, np.ndarray]]:
-        """The part of the canvas around a rectangle, and the x (1, W) and y (H, 1) in it."""
+        """The window around a rectangle, and its coordinates x (1, W) and y (H, 1)."""
         first = [int(np.clip(np.floor(v - margin), 0, self.size)) for v in (left, top)]
         last = [int(np.clip(np.ceil(v + margin) + 1, 0, self.size)) for v in (right, bottom)]
         (x1, y1), (x2, y2) = first, [max(a, b) for a, b in zip(first, last, strict=True)]

@@ -1,4 +1,4 @@
-"""Eyes, brows and glasses, each drawn as curves through its landmarks."""
+"""Draw eyes, brows and glasses, as curves through their landmarks."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ LASH = np.array([0.1, 0.07, 0.06])
 
 
 def draw_eye(canvas: Canvas, head: Head, side: int) -> None:
-    """One eye through its six landmarks; `side` is -1 for the picture's left, else 1."""
+    """Draw one eye through its six landmarks; `side` is -1 for the left of the picture, else 1."""
     unit, points = head.unit, head.landmarks[36:42] if side < 0 else head.landmarks[42:48]
     upper, lower = smooth(points[:4]), smooth(points[[3, 4, 5, 0]])
     centre = points.mean(axis=0)
@@ -104,7 +104,7 @@ def _draw_lids(canvas: Canvas, head: Head, upper: np.ndarray, lower: np.ndarray,
 
 
 def draw_catchlights(canvas: Canvas, head: Head) -> None:
-    """The reflections of the light in both eyes: drawn last, since no shade falls on them."""
+    """Draw the light reflections in both eyes, after shading, which does not darken them."""
     light, unit = head.photo.light, head.unit
     for side, eye in ((-1, slice(36, 42)), (1, slice(42, 48))):
         points = head.landmarks[eye]
@@ -122,7 +122,7 @@ def draw_catchlights(canvas: Canvas, head: Head) -> None:
 
 
 def draw_brows(canvas: Canvas, head: Head) -> None:
-    """Both brows: a soft band and the hairs in it."""
+    """Draw both brows: a soft band with hairs."""
     person, unit = head.person, head.unit
     rng = np.random.default_rng(person.detail_seed + 1)
     colour = np.array(person.hair) * (0.72, 0.62, 0.55)
@@ -143,7 +143,7 @@ def draw_brows(canvas: Canvas, head: Head) -> None:
 
 
 def draw_glasses(canvas: Canvas, head: Head) -> None:
-    """Frames before both eyes, where the person wears any."""
+    """Draw glasses if the person wears any."""
     person, unit = head.person, head.unit
     if person.glasses == "none":
         return

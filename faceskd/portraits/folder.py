@@ -1,4 +1,4 @@
-"""A folder of synthetic portraits, laid out like a folder of photographs with a given split."""
+"""Write a folder of synthetic portraits, with train, val and test splits."""
 
 import csv
 import itertools
@@ -32,25 +32,25 @@ def write_portraits(
     splits: Mapping[str, float] = SPLITS,
     processes: int | None = None,
 ) -> list[Path]:
-    """Draw `count` portraits into `dst/<split>/portrait-00012.png`, two of each person.
+    """Draw `count` portraits to `dst/<split>/portrait-00012.png`, two of each person.
 
-    No person is in two splits. `dst/landmarks.csv` has the 68 exact points of each portrait:
-    columns file, identity, x0, y0, ..., x67, y67, in pixels. Portraits that are already there are
-    kept, so that an interrupted run goes on and a larger `count` adds to the same folder.
+    No person is in two splits. `dst/landmarks.csv` has the 68 exact points of each portrait, with
+    the columns file, identity, x0, y0, ..., x67, y67, in pixels. Existing portraits are kept. So an
+    interrupted run resumes, and a larger `count` adds portraits to the folder.
 
     Args:
-        dst: the folder to write to.
-        count: how many portraits, 1 or more.
-        seed: other seeds have other people.
+        dst: folder to write to.
+        count: number of portraits, 1 or more.
+        seed: seed; other seeds give other people.
         size: side of the portraits in pixels.
-        splits: name to share; the shares add up to 1.
-        processes: how many draw at once; None for one a processor.
+        splits: share of each split; the shares add up to 1.
+        processes: number of processes; None for one per processor.
 
     Returns:
-        The files that this call drew; those that were there are not among them.
+        The files that this call drew, without those that existed before.
 
     Raises:
-        ConfigError: a number outside what is possible.
+        ConfigError: a number is outside its range.
         FaceskdError: the folder cannot be written to, or has portraits of another seed, size or
             split.
     """
@@ -72,9 +72,9 @@ def write_portraits(
 
 
 def assign_splits(identities: int, splits: Mapping[str, float]) -> list[str]:
-    """The split of each person: always the one that lags most behind its share.
+    """The split of each person: the one that is farthest below its share.
 
-    The first people keep their splits when more are added.
+    If people are added later, the first ones keep their splits.
 
     Examples:
         >>> assign_splits(7, {"train": 0.8, "val": 0.1, "test": 0.1})
@@ -98,11 +98,11 @@ def _check(count: int, seed: int, splits: Mapping[str, float], processes: int | 
     if processes is not None and processes < 1:
         raise ConfigError(f"expected at least one process, got {processes}")
     if not splits or min(splits.values()) < 0 or abs(sum(splits.values()) - 1) > 1e-6:
-        raise ConfigError(f"expected shares of splits that add up to 1, got {dict(splits)}")
+        raise ConfigError(f"expected splits whose shares add up to 1, got {dict(splits)}")
 
 
 def _person(index: int, seed: int) -> tuple[int, int]:
-    """The identity and photo that the portrait of this index shows."""
+    """The identity and the photo number of the portrait with this index."""
     person, photo = divmod(index, PHOTOS_PER_IDENTITY)
     return seed * IDENTITIES_PER_SEED + person, photo
 
@@ -121,14 +121,14 @@ def _rows(count: int, seed: int, size: int, splits: Mapping[str, float]) -> list
 
 
 def _write_landmarks(path: Path, rows: Sequence[list[str]]) -> None:
-    """Write the table, before any portrait: it tells later calls whose folder it is."""
+    """Write the table before any portrait, so that later calls can check their settings."""
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:
             found = list(itertools.islice(csv.reader(file), 1, None))
         if any(old != new for old, new in zip(found, rows, strict=False)):
             raise FaceskdError(
-                f"expected an empty folder or portraits of the same seed, size and splits, but "
-                f"{str(path)!r} lists others"
+                f"expected an empty folder, or portraits of the same seed, size and splits; "
+                f"{str(path)!r} lists others: use another folder"
             )
         if len(found) > len(rows):
             return

@@ -1,9 +1,9 @@
-"""The head as an ellipsoid: where the 68 landmarks lie on it and where a camera sees them.
+"""The shape of the head: positions of the 68 landmarks in space and in the picture.
 
-The outline of the face is a superellipse, |x / width|^m + |y / height|^k = 1, and the depth of the
-face is what is left of it, so that a turn of the head moves eyes, nose and mouth while the outline
-stays, as on a real head. Landmarks are in the order of iBUG 300-W; everything is drawn as curves
-through them, which is why they are exact.
+The outline of the face is a superellipse, |x / width|^m + |y / height|^k = 1. The depth of the face
+is proportional to 1 minus the left side. So a rotation of the head moves eyes, nose and mouth, but
+hardly the outline, as on a real head. Landmarks are in the order of iBUG 300-W. All parts are drawn
+as curves through them, so the landmarks are exact.
 """
 
 from functools import cached_property
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from faceskd.portraits.person import Person, Photo
 
 DEPTH = 0.85
-CRANIUM_SQUARE = 2.6  # the exponent k above the eyes; below it is the person's
+CRANIUM_SQUARE = 2.6  # the exponent k above the eyes; below them it is part of `Person`
 MIRROR = np.array([-1.0, 1.0])
 
 
@@ -27,7 +27,7 @@ def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 class Head:
-    """One person's head in one photo: head units in, pixels out."""
+    """The head of one person in one photo: converts head units to pixels."""
 
     def __init__(self, person: Person, photo: Photo, size: int) -> None:
         self.person, self.photo, self.size = person, photo, size
@@ -38,11 +38,11 @@ class Head:
         self.origin = np.array(photo.centre) * size - offset * self.unit
 
     def depth(self, points: np.ndarray) -> np.ndarray:
-        """Depth of the face at (..., 2), towards the viewer; zero on the outline and beyond."""
+        """Depth of the face at points (..., 2), towards the viewer; 0 outside the outline."""
         return DEPTH * np.maximum(1 - self.radius(points), 0)
 
     def radius(self, points: np.ndarray) -> np.ndarray:
-        """The left side of the superellipse's equation: below 1 inside the outline."""
+        """The left side of the equation of the superellipse; below 1 inside the outline."""
         person = self.person
         x, y = np.abs(points[..., 0]) / person.width, points[..., 1]
         below = np.maximum(y, 0) / person.chin
@@ -50,17 +50,17 @@ class Head:
         return x**person.jaw_roundness + below**person.jaw_square + above**CRANIUM_SQUARE
 
     def place(self, points: ArrayLike, lift: np.ndarray | float = 0.0) -> np.ndarray:
-        """Head units (..., 2), lifted above the surface -> pixels (..., 2)."""
+        """Points on the face in head units (..., 2), raised by `lift` -> pixels (..., 2)."""
         flat = np.asarray(points, np.float64)
         return self.project(np.concatenate([flat, (self.depth(flat) + lift)[..., None]], axis=-1))
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Head units (..., 3) -> pixels (..., 2), a scaled orthographic camera."""
+        """Points in head units (..., 3) -> pixels (..., 2), by a scaled orthographic camera."""
         return self.origin + self.unit * (points @ self.rotation[:2].T)
 
     @cached_property
     def jaw(self) -> np.ndarray:
-        """Landmarks 0-16 in head units, equally spaced along the outline, (17, 2)."""
+        """Landmarks 0 to 16 in head units, equally spaced along the outline, (17, 2)."""
         person = self.person
         turn = np.linspace(-np.pi, np.pi, 401) / 2
         x = person.width * np.sign(turn) * np.abs(np.sin(turn)) ** (2 / person.jaw_roundness)
@@ -124,7 +124,7 @@ class Head:
         return self.place(np.concatenate(flat), np.concatenate(lift))
 
     def eyeball(self, side: int) -> np.ndarray:
-        """Centre of the iris in pixels; `side` is -1 for the eye at the picture's left, else 1."""
+        """Centre of the iris in pixels; `side` is -1 on the left of the picture, else 1."""
         x, y = self.photo.gaze
         middle = np.array([side * self.person.eye_spacing, -0.18 * self.person.eye_height])
         return self.place(middle + np.array([x, y]) * self.person.eye_width, -0.03)

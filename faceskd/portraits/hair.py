@@ -1,5 +1,7 @@
-"""Hair: a patch between the hairline (t = 0) and its outer contour (t = 1), with s running
-from the left end over the top to the right one. Strands are curves in the patch.
+"""Draw hair.
+
+Hair fills the patch between the hairline (t = 0) and the outer contour (t = 1). The coordinate s
+goes from the left end over the top to the right end. Strands are curves in the patch.
 """
 
 import itertools
@@ -18,7 +20,7 @@ _GROUND = 105
 
 @dataclass(frozen=True)
 class Style:
-    """A cut, in head units: where side locks end, how far hair stands off, where it begins."""
+    """A hairstyle, in head units: end of the sides, distance from the head, hairline."""
 
     end: float
     side: float
@@ -46,7 +48,7 @@ STYLES = {
 
 
 class Hair:
-    """The hair of one head; draw the back before the neck, the front after the face."""
+    """The hair of one head. Draw the back before the neck, and the front after the face."""
 
     def __init__(self, head: Head) -> None:
         self.head = head
@@ -85,7 +87,7 @@ class Hair:
         return np.concatenate([points, depth[:, None]], axis=1)
 
     def patch(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """Pixels of patch coordinates, (...,) and (...,) -> (..., 2)."""
+        """Patch coordinates s and t, each (...,) -> pixels (..., 2)."""
         inner, outer = smooth(self.inner, 4), smooth(self.outer, 4)
         at = s * (len(inner) - 1)
         index = np.arange(len(inner))
@@ -101,7 +103,7 @@ class Hair:
         return np.concatenate([self.patch(s, np.zeros(120)), self.patch(s[::-1], np.ones(120))])
 
     def draw_back(self, canvas: Canvas) -> None:
-        """What is seen behind ears and neck: the far side of long hair, or a bun."""
+        """Draw the hair behind ears and neck: the back of long hair, or a bun."""
         style, person, unit = self.style, self.head.person, self.head.unit
         if person.hairstyle == "bun":
             knot = self.head.project(np.array([0.1, -person.cranium - 0.22, -0.4]))
@@ -138,7 +140,7 @@ class Hair:
         return result
 
     def draw_front(self, canvas: Canvas, skin: np.ndarray) -> None:
-        """The hair around the face, with its shadow on the forehead."""
+        """Draw the hair around the face, with its shadow on the forehead."""
         unit, light_x = self.head.unit, self.head.photo.light[0]
         mask = canvas.mask(self._outline(), blur=0.02 * unit)
         shadow = np.roll(mask, (int(0.05 * unit), int(-0.04 * unit * light_x)), axis=(0, 1))
@@ -183,7 +185,7 @@ class Hair:
         return list(centres[:, None] + arcs)
 
     def _strands(self, canvas: Canvas, mask: np.ndarray, lines: list, shade: float) -> None:
-        """Paint hair through `mask`, and along `lines` (N, 2) a little beyond its edge."""
+        """Draw hair in `mask`, and strands along `lines` (N, 2) slightly beyond its edge."""
         tone = np.full(mask.shape, _GROUND, np.uint8)
         fixed = [np.round(line * 2**_SHIFT).astype(np.int32) for line in lines]
         edges = np.linspace(0, len(fixed), 5 * _TONES + 1).astype(int)

@@ -1,4 +1,4 @@
-"""Light: a key light and ambient light over a height field of the head and its features."""
+"""Lighting: a key light and ambient light on a height field of the head."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,9 @@ import numpy as np
 from faceskd.portraits.canvas import Canvas
 from faceskd.portraits.geometry import Head
 
-_COARSE = 4  # the height field is smooth: a quarter of the resolution is enough
+_COARSE = 4  # the height field is smooth, so a quarter of the resolution is enough
 _RIM, _EDGE = 0.85, 1.3
-SHADOW_TINT = np.array([0.0, 0.03, 0.045], np.float32)  # dark skin tones are redder
+SHADOW_TINT = np.array([0.0, 0.03, 0.045], np.float32)  # dark skin has redder shadows
 
 
 def _height(head: Head) -> np.ndarray:
@@ -34,7 +34,7 @@ def _height(head: Head) -> np.ndarray:
 
 
 def _bumps(head: Head) -> Iterator[tuple[np.ndarray, tuple[float, float], float]]:
-    """Ridges and hollows of the face: centre in pixels, extent and height in head units."""
+    """Bumps and hollows of the face: centre in pixels, extent and height in head units."""
     points, person = head.landmarks, head.person
     width, ridge = person.nose_width, 0.07 + 0.15 * person.nose_width
     for place, amount in zip(np.linspace(0, 1, 6), np.linspace(0.02, 0.055, 6), strict=True):
@@ -59,7 +59,7 @@ def _bumps(head: Head) -> Iterator[tuple[np.ndarray, tuple[float, float], float]
 
 
 def light_map(head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """The factor (3, size, size) that lights the head, and its glossy reflection (size, size)."""
+    """The light on the head as a factor (3, size, size), and its gloss (size, size)."""
     height = _height(head)
     slope = _COARSE / head.unit
     across, down = np.gradient(height, slope)[::-1]
@@ -84,7 +84,7 @@ def light_map(head: Head) -> tuple[np.ndarray, np.ndarray]:
 
 
 def apply_light(canvas: Canvas, head: Head, pores: np.ndarray, skin: np.ndarray) -> None:
-    """Light the person, whose surface is rough by `pores`; what is under `skin` shines a little."""
+    """Apply light to the person. `pores` is a height map; pixels in the mask `skin` are glossy."""
     factor, gloss = light_map(head)
     factor *= 1 + pores
     canvas.paint(canvas.subject, factor, multiply=True)

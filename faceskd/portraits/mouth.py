@@ -1,4 +1,4 @@
-"""Nose and mouth, drawn as curves through their landmarks."""
+"""Draw nose and mouth, as curves through their landmarks."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from faceskd.portraits.geometry import Head
 
 
 def draw_nose(canvas: Canvas, head: Head) -> None:
-    """Nostrils, wings and the shadow below; the ridge itself comes from the light."""
+    """Draw nostrils, sides of the nose, and the shadow below. Lighting shapes the ridge."""
     unit, points = head.unit, head.landmarks
     tip, base = points[30], points[31:36]
     axis = (base[4] - base[0]) / np.linalg.norm(base[4] - base[0])
@@ -51,7 +51,7 @@ def draw_nose(canvas: Canvas, head: Head) -> None:
 
 
 def draw_mouth(canvas: Canvas, head: Head) -> None:
-    """Lips through the outer and inner landmarks, teeth and tongue where they part."""
+    """Draw lips through the outer and inner landmarks, and teeth and tongue if they are open."""
     person, photo, unit = head.person, head.photo, head.unit
     outer, inner = head.landmarks[48:60], head.landmarks[60:68]
     skin = np.array(person.skin)

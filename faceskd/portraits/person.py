@@ -1,7 +1,7 @@
-"""Who is in a portrait and how the photo was taken: every number that a portrait is drawn from.
+"""The parameters of a portrait: the person, and how the photo was taken.
 
-Lengths are in head units: one is half the width of an average face (about 70 mm), the eyes lie on
-y = 0, y points down. The proportions follow common anthropometric averages.
+Lengths are in head units: 1 is half the width of an average face (about 70 mm). The eyes lie at
+y = 0, and y points down. The proportions are common anthropometric averages.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 Colour = tuple[float, float, float]
 Palette = Sequence[tuple[int, int, int]]
 
-# From the lightest to the deepest skin, sRGB.
+# From the lightest to the darkest skin, sRGB.
 SKIN_TONES = np.array(
     [
         (249, 222, 205),
@@ -47,7 +47,7 @@ LONG_STYLES = ("long", "wavy", "bob", "curly", "bun", "afro", "side_part")
 
 @dataclass(frozen=True)
 class Person:
-    """What does not change between two photos of the same face. Colours are sRGB in [0, 1]."""
+    """What is the same in all photos of a person. Colours are sRGB in [0, 1]."""
 
     age: float
     masculine: bool
@@ -85,9 +85,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Photo:
-    """What changes from photo to photo. Angles are in radians, `centre` and `scale` of the image.
+    """What differs between photos of a person.
 
-    `yaw` > 0 turns the face to the picture's right, `pitch` > 0 down, `roll` > 0 clockwise.
+    Angles are in radians; `centre` and `scale` are shares of the side of the image. `yaw` > 0 turns
+    the face to the right of the picture, `pitch` > 0 down, `roll` > 0 clockwise.
     """
 
     yaw: float = 0.0
@@ -134,7 +135,7 @@ def _beard(rng: np.random.Generator, masculine: bool) -> str:
 
 
 def sample_person(identity: int) -> Person:
-    """The person with this number; the same number always gives the same person."""
+    """The person with this number. The same number always gives the same person."""
     rng = np.random.default_rng([1, identity])
     masculine = bool(rng.random() < 0.5)
     male = float(masculine)
@@ -182,7 +183,7 @@ def sample_person(identity: int) -> Person:
 
 
 def sample_photo(identity: int, photo: int) -> Photo:
-    """How this photo of this person was taken."""
+    """The parameters of this photo of this person."""
     rng = np.random.default_rng([2, identity, photo])
     turn = np.clip(rng.normal(0, (9, 5, 4.5), 3), (-22, -11, -12), (22, 11, 12))
     yaw, pitch, roll = np.deg2rad(turn).tolist()

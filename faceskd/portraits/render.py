@@ -1,4 +1,4 @@
-"""A synthetic portrait and the 68 landmarks that it was drawn through."""
+"""Draw a synthetic portrait, with its 68 exact landmarks."""
 
 from dataclasses import dataclass
 
@@ -23,8 +23,8 @@ class Portrait:
     Attributes:
         image: RGB, uint8, (size, size, 3).
         landmarks: the 68 iBUG 300-W points [x, y] in pixels, float32, (68, 2); (0, 0) is the centre
-            of the top-left pixel. 36-41 is the eye at the picture's left.
-        identity: whose portrait it is; photos of one person share it.
+            of the top left pixel. 36-41 is the eye on the left of the picture.
+        identity: name of the person; the same for all photos of a person.
     """
 
     image: np.ndarray
@@ -46,16 +46,16 @@ def _head(identity: int, photo: int, size: int) -> Head:
 
 
 def portrait_landmarks(identity: int, photo: int = 0, *, size: int = 512) -> np.ndarray:
-    """The landmarks of `render_portrait` without the drawing, (68, 2) float32."""
+    """The landmarks of `render_portrait` without drawing it, (68, 2) float32."""
     return _head(identity, photo, size).landmarks.astype(np.float32)
 
 
 def render_portrait(identity: int, photo: int = 0, *, size: int = 512) -> Portrait:
-    """Draw one photo of one person; the same three numbers give the same bytes.
+    """Draw one photo of one person. The same arguments give the same bytes.
 
     Args:
-        identity: fixes shape, skin, hair, eyes, brows, beard and glasses; 0 or more.
-        photo: fixes pose, light, expression, clothes and background; 0 or more.
+        identity: number of the person (shape, skin, hair, eyes, brows, beard, glasses); 0 or more.
+        photo: number of the photo (pose, light, expression, clothes, background); 0 or more.
         size: side of the picture in pixels, at least 128.
 
     Raises:
@@ -71,7 +71,7 @@ def render_portrait(identity: int, photo: int = 0, *, size: int = 512) -> Portra
 
 
 def draw(person: Person, photo: Photo, *, size: int = 512) -> Portrait:
-    """Draw a given person and photo, for those who want to choose the numbers themselves."""
+    """Draw a portrait from a given person and photo."""
     head = Head(person, photo, size)
     return Portrait(_draw(head), head.landmarks.astype(np.float32), "")
 

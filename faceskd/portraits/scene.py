@@ -1,4 +1,4 @@
-"""What is around the head: the background behind it, and the camera's grain over everything."""
+"""The background of a portrait, skin texture, and the camera: highlights and noise."""
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ def draw_background(canvas: Canvas, head: Head) -> None:
 
 
 def grain(head: Head, rng: np.random.Generator) -> np.ndarray:
-    """Band-passed noise of unit variance, about a pore wide, (size, size)."""
+    """Band-passed noise with unit variance, at the size of pores, (size, size)."""
     noise = rng.standard_normal((head.size, head.size), dtype=np.float32)
     fine = cv2.GaussianBlur(noise, (0, 0), 0.007 * head.unit)
     coarse = cv2.GaussianBlur(noise, (0, 0), 0.025 * head.unit)

@@ -1,1 +1,1 @@
-"""Tables, picture grids and curves: what any page is made of."""
+"""Parts of reports: tables, picture grids and curves."""

@@ -1,4 +1,4 @@
-"""A training's curves, drawn from its CSV logs."""
+"""Draw the curves of a training from its CSV logs."""
 
 import csv
 from pathlib import Path
@@ -10,11 +10,16 @@ SMOOTHING = 0.9
 
 
 def plot_curves(logs: Path | str, picture: Path | str) -> bool:
-    """Draw every logged figure against steps; False where there is nothing to draw.
+    """Draw every logged value against the training step.
 
-    `logs` is the folder of `read_curves`.
+    Training losses are drawn in a light colour, with their running mean on top.
 
-    Training losses are drawn pale, and their running mean over them.
+    Args:
+        logs: folder of the logs, as in `read_curves`.
+        picture: PNG file to write.
+
+    Returns:
+        False if there is nothing to draw.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -42,10 +47,10 @@ def plot_curves(logs: Path | str, picture: Path | str) -> bool:
 
 
 def read_curves(logs: Path | str) -> dict[str, list[tuple[int, float]]]:
-    """Figures by name: (step, value), from Lightning's `<logs>/version_<n>/metrics.csv`.
+    """Logged values by name, each a list of (step, value), from `<logs>/version_<n>/metrics.csv`.
 
-    Every run of a training that was broken off has a version; where two tell of the same step,
-    the later one counts.
+    An interrupted training has one version for each run. If two versions have the same step, the
+    later version is used.
     """
     curves: dict[str, dict[int, float]] = {}
     versions = Path(logs).glob("version_*/metrics.csv")

@@ -1,4 +1,4 @@
-"""Pictures to judge by eye: grids of faces, and components of them close up."""
+"""Pictures for visual comparison: grids of faces, and close-ups of facial components."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,19 +19,19 @@ _LABEL_HEIGHT = 28
 
 
 def image_grid(columns: Mapping[str, Tensor], rows: Sequence[str] | None = None) -> np.ndarray:
-    """Faces below one another, methods beside one another, under their names.
+    """A grid with one row for each face and one column for each method, with labels.
 
     Args:
-        columns: by label, images (B, 3, H, W) in [0, 1] (clamped), B the same for all. Smaller
-            ones (LR) are enlarged by repeating pixels to the size of the largest.
-        rows: labels of the B rows, written small into the first column; by default none.
+        columns: label -> images (B, 3, H, W) in [0, 1] (clamped), with the same B for all. Smaller
+            images (LR) are enlarged to the size of the largest by repeating pixels.
+        rows: labels of the B rows, written into the first column in small letters; None for none.
 
     Returns:
         A picture, uint8 (height, width, 3).
 
     Raises:
-        ConfigError: there is no column or no face, columns or labels differ in number, or a size
-            does not divide the largest.
+        ConfigError: there is no column or no face, the numbers of faces or labels differ, or the
+            size of an image does not divide the largest.
     """
     cells = [to_uint8(images) for images in _same_size(columns).values()]
     return _compose(list(columns), cells, rows)
@@ -46,24 +46,27 @@ def close_ups(
     margin: float = 0.15,
     rows: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """As `image_grid`, of one component, enlarged.
+    """A grid as in `image_grid`, of one enlarged facial component.
 
-    Pixels are repeated: any smoother enlargement would hide a grid, or draw one.
+    It is enlarged by repeating pixels, because a smoother enlargement could hide or create
+    patterns.
 
     Args:
         columns: as for `image_grid`.
         boxes: component boxes (B, 4, 4), xyxy in pixels of the largest images.
         component: one of `faceskd.faces.components.COMPONENTS`.
         zoom: 3 shows the component at 300 %.
-        margin: what to add on each side, as a fraction of the box; all cells get the size of the
-            largest box.
+        margin: margin on each side, as a share of the box. All cells have the size of the largest
+            box.
         rows: as for `image_grid`.
 
     Raises:
-        ConfigError: as `image_grid`, or the component is unknown, or boxes are of another shape.
+        ConfigError: as in `image_grid`; also for an unknown component, or boxes of another shape.
     """
     if component not in COMPONENTS:
-        raise ConfigError(f"no component {component!r}; there are {', '.join(COMPONENTS)}")
+        raise ConfigError(
+            f"expected component to be one of {', '.join(COMPONENTS)}, got {component!r}"
+        )
     columns = _same_size(columns)
     count, _, height, width = next(iter(columns.values())).shape
     if boxes.shape != (count, len(COMPONENTS), 4):
@@ -88,15 +91,17 @@ def close_ups(
 def _same_size(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
     counts = {name: len(images) for name, images in columns.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
-        raise ConfigError(f"expected columns of one number of faces, at least 1, got {counts}")
+        raise ConfigError(
+            f"expected the same number of faces in all columns, at least 1, got {counts}"
+        )
     height, width = (max(images.shape[axis] for images in columns.values()) for axis in (2, 3))
     grown = {}
     for name, images in columns.items():
         factor = height // images.shape[2]
         if (images.shape[2] * factor, images.shape[3] * factor) != (height, width):
             raise ConfigError(
-                f"the column {name!r} is {images.shape[3]}x{images.shape[2]}, which does not "
-                f"divide {width}x{height}"
+                f"expected column sizes that divide {width}x{height}, got "
+                f"{images.shape[3]}x{images.shape[2]} in the column {name!r}"
             )
         grown[name] = _repeat_pixels(images, factor)
     return grown
@@ -109,7 +114,7 @@ def _repeat_pixels(images: Tensor, factor: int) -> Tensor:
 def _compose(
     labels: Sequence[str], cells: Sequence[np.ndarray], rows: Sequence[str] | None
 ) -> np.ndarray:
-    """Cells by column, each (B, h, w, 3), laid out on white under their labels."""
+    """Arrange cells, one array (B, h, w, 3) for each column, on white, below their labels."""
     count, height, width, _ = cells[0].shape
     if rows is not None and len(rows) != count:
         raise ConfigError(f"expected {count} row labels, got {len(rows)}")
@@ -134,7 +139,7 @@ def _compose(
 
 
 def _fitting_font(label: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The usual size, or the largest in which the label is no wider than its column."""
+    """The font in the usual size, or smaller so that the label fits its column."""
     for size in range(_FONT_SIZE, 7, -1):
         font = ImageFont.load_default(size)
         if font.getlength(label) <= width:

@@ -1,4 +1,4 @@
-"""Tables of any rows: for the screen, for Markdown, as CSV."""
+"""Tables from rows (mappings): for the screen, in Markdown, as CSV."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ Row = Mapping[str, Any]
 
 
 def column_names(rows: Sequence[Row]) -> list[str]:
-    """The keys of all rows, in the order of their first appearance."""
+    """All keys of the rows, in the order in which they first appear."""
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
 def best_rows(
     rows: Sequence[Row], better: Mapping[str, Direction], reference: Row | None = None
 ) -> dict[str, set[int]]:
-    """For each column in `better`, the rows that are best as printed; ties are all best.
+    """For each column in `better`, the indices of the best rows, after rounding as printed.
 
-    `reference` is the row that "reference" columns should come near, by ratio; it never wins.
+    `reference` is the row with the target values of "reference" columns: the ratio to it should be
+    close to 1. This row itself is never the best. Rows with equal values are all best.
 
     Examples:
         >>> best_rows([{"psnr": 25.0}, {"psnr": 26.0}], {"psnr": "higher"})
@@ -56,7 +57,7 @@ def best_rows(
 
 
 def format_cell(name: str, value: Any) -> str:
-    """A cell's text: PSNR and Frechet distances with 2 decimals, other fractions with 4.
+    """The text of a cell: PSNR and Frechet distances with 2 decimals, other fractions with 4.
 
     Examples:
         >>> format_cell("psnr", 25.7049), format_cell("ssim", 0.73), format_cell("faces", 8)
@@ -77,13 +78,13 @@ def markdown_table(
     reference: Row | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> str:
-    """Any rows as a Markdown table; empty cells show a dash.
+    """Rows as a Markdown table. Empty cells show a dash.
 
     Args:
-        rows: one mapping a row; columns are all keys, in the order they first appear.
-        better: for columns that have one, which way is better: an arrow, the best in bold.
-        reference: the row, one of `rows`, that "reference" columns should come near.
-        headers: other names for columns.
+        rows: one mapping for each row. The columns are all keys, in the order of first appearance.
+        better: for some columns, which values are better: adds an arrow, and makes the best bold.
+        reference: the one of `rows` that has the target values of "reference" columns.
+        headers: names to show for columns.
 
     Examples:
         >>> print(markdown_table([{"name": "a", "ms": 1.5}, {"name": "b", "ms": 2.0}],
@@ -114,11 +115,11 @@ def rich_table(
     headers: Mapping[str, str] | None = None,
     transpose: bool = False,
 ) -> Table:
-    """As `markdown_table`, for the screen.
+    """A table for the screen; arguments as in `markdown_table`.
 
     Args:
-        transpose: rows become columns, under what stands first in them: for tables with more
-            columns than a terminal has room for.
+        title: title of the table.
+        transpose: swap rows and columns, for tables with too many columns for a terminal.
     """
     names = column_names(rows)
     headings = [_heading(name, better or {}, headers or {}) for name in names]
@@ -141,7 +142,7 @@ def rich_table(
 
 
 def write_csv(path: Path | str, rows: Sequence[Row]) -> None:
-    """Any rows as CSV, atomically; missing cells stay empty."""
+    """Write rows as CSV, atomically. Missing cells stay empty."""
     with (
         atomic_path(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
