@@ -23,7 +23,8 @@ pytestmark = pytest.mark.skipif(
 def site(tmp_path_factory):
     """The built site, made from a copy of the sources, so that `site/` stays as it is."""
     folder = tmp_path_factory.mktemp("docs")
-    shutil.copy(ROOT / "zensical.toml", folder)
+    for name in ("zensical.toml", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "docs", folder / "docs")
     for name in ("faceskd", "tools"):
         (folder / name).symlink_to(ROOT / name)
