@@ -9,16 +9,17 @@ Landmarks and boxes are in continuous pixel coordinates: (0, 0) is the outer cor
 pixel and its centre is at (0.5, 0.5), as RoIAlign with aligned=True reads them.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
 
-from faceskd.common.errors import WeightsError
+from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.hub import hub_file
 from faceskd.common.importing import without_collection
 from faceskd.common.pickles import read_pickle
@@ -53,9 +54,11 @@ class Face:
 
 
 class Detector(Protocol):
-    """What finds faces: `min_face` is the height in pixels of the smallest it looks for."""
+    """What finds faces."""
 
-    min_face: float
+    @property
+    def min_face(self) -> float:
+        """Height in pixels of the smallest face searched for."""
 
     def fetch(self) -> None:
         """Make sure that the weights are here, before any work is lost."""
@@ -69,19 +72,36 @@ class MTCNNDetector:
     """Faces with five landmarks; the weights come with facenet-pytorch, nothing is downloaded.
 
     The picture is resized first so that the smallest face searched for has `WORKING_FACE` pixels,
-    and its longer side at most `max_side`: a photograph of 100 megapixels takes the time and the
-    memory of one of 3, and tiny pictures are enlarged, where MTCNN would be blind. In a picture
-    that `max_side` reduces, the smallest face found grows with it (1/100 of the longer side).
+    and its longer side at most `max_side`. So a photograph of 100 megapixels takes the time and
+    the memory of one of 3, and tiny pictures, in which MTCNN finds nothing, are enlarged. In a
+    picture that `max_side` reduces, the smallest face found grows with it (1/100 of the longer
+    side).
+
+    MTCNN finds upright faces only, tilted by up to about 40 degrees; for others see
+    `faceskd.faces.turns.AnyTurn`.
 
     Args:
-        min_face: height of the smallest face searched for, in pixels of the picture.
-        max_side: longest side of the picture that MTCNN is given, in pixels.
-        threshold: least confidence of a face.
+        min_face: height of the smallest face searched for, in pixels of the picture; at least 1.
+        max_side: longest side of the picture that MTCNN is given, in pixels; at least 32.
+        threshold: least confidence of a face, 0 to 1.
+
+    Raises:
+        ConfigError: a number outside its range.
     """
 
     min_face: float = 64
     max_side: int = 2048
     threshold: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.min_face) and self.min_face >= 1):
+            raise ConfigError(f"expected a smallest face of at least 1 px, got {self.min_face:g}")
+        if self.max_side < WORKING_FACE:
+            raise ConfigError(
+                f"expected max_side to be {WORKING_FACE} or more, got {self.max_side}"
+            )
+        if not 0 <= self.threshold <= 1:
+            raise ConfigError(f"expected a threshold from 0 to 1, got {self.threshold}")
 
     def fetch(self) -> None:
         """Nothing to do: the weights are a part of facenet-pytorch."""
@@ -93,12 +113,20 @@ class MTCNNDetector:
 
         return MTCNN(keep_all=True).eval()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings; the network is loaded again where this is unpickled."""
+        return {name: value for name, value in self.__dict__.items() if name != "_network"}
+
     def detect(self, image: np.ndarray) -> list[Face]:
         """The faces of an RGB uint8 (H, W, 3) picture, largest first."""
+        return self.search(image, self.min_face)
+
+    def search(self, image: np.ndarray, min_face: float) -> list[Face]:
+        """As `detect`, for faces of another height."""
         height, width = image.shape[:2]
-        factor = min(WORKING_FACE / self.min_face, self.max_side / max(height, width))
+        factor = min(WORKING_FACE / min_face, self.max_side / max(height, width))
         size = (max(round(width * factor), 1), max(round(height * factor), 1))
-        least = max(self.min_face * factor, 20)
+        least = max(min_face * factor, 20)
         if min(size) < least:
             return []
         method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR

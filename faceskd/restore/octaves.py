@@ -77,22 +77,32 @@ def lacking(face: np.ndarray, resolution: float) -> np.ndarray:
     return np.maximum.accumulate(np.clip((PRESENT - share) / (PRESENT - LACKING), 0, 1))
 
 
-def missing_detail(face: np.ndarray, restored: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """What to add to a face: the detail of `restored` that it lacks, for what it has there instead.
-
-    An octave of which `restored` holds no more than the face stays as it is: restoring never
-    takes detail away.
+def improvable(face: np.ndarray, restored: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Of what a face lacks, what `restored` really has: restoring never takes detail away.
 
     Args:
         face, restored: RGB uint8, (256, 256, 3).
         weights: from `lacking`.
 
     Returns:
+        (4,), the weights, reduced in octaves where `restored` has less than `CLEARLY_BETTER` times
+        the face's amplitude, down to 0 where it has no more.
+    """
+    better = _falling(_shares(restored)) / np.maximum(_falling(_shares(face)), 1e-6)
+    return weights * np.clip((better - 1) / (CLEARLY_BETTER - 1), 0, 1)
+
+
+def missing_detail(face: np.ndarray, restored: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What to add to a face: octaves of `restored`, in place of what the face has there.
+
+    Args:
+        face, restored: RGB uint8, (256, 256, 3).
+        weights: of the last four octaves, (4,): 0 keeps the face's, 1 takes that of `restored`.
+
+    Returns:
         float32 (256, 256, 3) in grey levels; it has no part coarser than `COARSEST` px, so that
         light and colour stay the photo's.
     """
-    better = _falling(_shares(restored)) / np.maximum(_falling(_shares(face)), 1e-6)
-    weights = weights * np.clip((better - 1) / (CLEARLY_BETTER - 1), 0, 1)
     octaves = np.log2([COARSEST, 8, 48, 96, 192])
     values = [0, weights[1], weights[1], weights[2], weights[3]]
     gain = np.interp(np.log2(np.maximum(_radius(), 1)), octaves, values).astype(np.float32)

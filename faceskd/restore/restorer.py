@@ -5,24 +5,27 @@
 >>> photo.image, photo.faces, photo.boxes          # doctest: +SKIP
 """
 
+import copy
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from PIL import Image
+import torch
 from torch import Tensor
 
-from faceskd.common.errors import ConfigError, ImageError, WeightsError
-from faceskd.common.images import from_pil, read_image, to_tensor, to_uint8
+from faceskd.common.errors import ConfigError, WeightsError
+from faceskd.common.images import to_tensor, to_uint8
 from faceskd.common.machine import multiplies_bfloat16
 from faceskd.export.eager import eager
 from faceskd.export.loading import load_exported
 from faceskd.faces.detection import Detector
-from faceskd.faces.lr_faces import LR_SIZE, to_lr
+from faceskd.faces.lr_faces import to_lr
 from faceskd.models.base import SuperResolver
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
+from faceskd.restore.forks import check_process, prepare_fork
 from faceskd.restore.photo import (
     PhotoSettings,
     RestoredPhoto,
@@ -32,14 +35,13 @@ from faceskd.restore.photo import (
     photo_detector,
     put_back,
 )
+from faceskd.restore.photo_face import AUTO
+from faceskd.restore.pictures import Picture, check_lr, to_picture
 
 SR_SHAPE = (256, 256, 3)
 
 BATCH_SIZE = 8
 """Faces computed at once; on a processor, more make the feature maps outgrow its cache."""
-
-Picture = str | Path | Image.Image | np.ndarray
-"""A path, a PIL image of any mode, or an RGB uint8 array (H, W, 3)."""
 
 NO_WEIGHTS = (
     "expected weights, got none: give a file that `faceskd export` (.safetensors, .onnx, .pt2) "
@@ -50,7 +52,9 @@ NO_WEIGHTS = (
 class Restorer:
     """Restores the faces of whole photos (call it), or aligned faces (`aligned`).
 
-    One restorer may be called by many threads.
+    One restorer may be called by many threads. It can be pickled: weights given as a file are
+    loaded again where it is unpickled. A process made by fork cannot use its parent's restorer,
+    but it can use an unpickled one, as `Pool.map(restorer, photos)` does.
 
     Args:
         weights: a .safetensors, .ckpt, .onnx or .pt2 file, or a network that follows the
@@ -81,10 +85,15 @@ class Restorer:
     ) -> None:
         if weights is None:
             raise WeightsError(NO_WEIGHTS)
-        if batch_size < 1:
-            raise ConfigError(f"expected a batch of at least 1 face, got {batch_size}")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ConfigError(f"expected a batch of at least 1 face, got {batch_size!r}")
+        prepare_fork(device)
         self.batch_size = batch_size
         self.detector = detector or photo_detector()
+        asked = {"device": device, "precision": precision, "batch_size": batch_size}
+        kept = copy.deepcopy(weights) if isinstance(weights, SuperResolver) else _absolute(weights)
+        self._made_of = (kept, asked | {"detector": self.detector})
+        self._process = os.getpid()
         if precision == "auto":
             precision = _fastest(weights, device)
         self._running = threading.Lock()  # CUDA graphs and some runtimes hold state
@@ -95,6 +104,9 @@ class Restorer:
         else:
             self._run = load_exported(weights, device=device, precision=precision)
             self.precision = self._run.precision
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), *self._made_of)
 
     @classmethod
     def from_pretrained(
@@ -119,24 +131,25 @@ class Restorer:
         scale: float = 2,
         strength: float = 1,
         only_center_face: bool = False,
+        faces: str = AUTO,
     ) -> RestoredPhoto:
         """Restore the faces of a photo and enlarge the rest of it.
 
         Args:
             image: a path, a PIL image, or an RGB uint8 array (H, W, 3). A picture of 32x32 px is no
-                photo but one aligned face; the result's image is that face of 256 px.
-            scale, strength, only_center_face: see `faceskd.restore.photo.PhotoSettings`.
+                photo but one aligned face; the result's image is that face of 256 px, whatever the
+                scale. `faceskd restore` does the same.
+            scale, strength, only_center_face, faces: see `faceskd.restore.photo.PhotoSettings`.
 
         Raises:
             ImageError: the file cannot be read, the array has another type or shape, or the
                 result would be too large.
-            ConfigError: a number outside its range.
+            ConfigError: a number outside its range, or this is a forked process, and the restorer
+                is its parent's.
+            WeightsError: the network gives numbers that are not finite.
         """
-        settings = PhotoSettings(scale, strength, only_center_face)
-        picture = _picture(image)
-        if picture.shape[:2] == (LR_SIZE, LR_SIZE):
-            return RestoredPhoto(self.aligned(picture))
-        return self.photos([picture], settings)[0]
+        settings = PhotoSettings(scale, strength, only_center_face, faces)
+        return self.photos([image], settings)[0]
 
     def photos(
         self, images: Sequence[Picture], settings: PhotoSettings | None = None
@@ -145,8 +158,9 @@ class Restorer:
 
         All are in memory at once; for folders, `faceskd.restore.stream` streams.
         """
+        check_process(self._process)
         settings = settings or PhotoSettings()
-        pictures = [_picture(image) for image in images]
+        pictures = [to_picture(image) for image in images]
         found = [find_faces(picture, self.detector, settings) for picture in pictures]
         lr = [lr_faces(picture, faces) for picture, faces in zip(pictures, found, strict=True)]
         restored = iter(self.restore_lr([face for faces in lr for face in faces]))
@@ -171,34 +185,45 @@ class Restorer:
             ImageError: the file cannot be read, or the array has another type or shape.
         """
         if isinstance(image, np.ndarray) and image.ndim == 4:
-            return self.restore_lr([to_lr(_picture(face)) for face in image])
-        return self.restore_lr([to_lr(_picture(image))])[0]
+            return self.restore_lr([to_lr(to_picture(face)) for face in image])
+        return self.restore_lr([to_lr(to_picture(image))])[0]
 
     def restore_lr(self, faces: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Restore LR faces as they are: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3)."""
+        """Restore LR faces as they are: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3).
+
+        Raises:
+            ImageError: faces of another type or shape.
+            ConfigError: this is a forked process, and the restorer is its parent's.
+            WeightsError: the network gives numbers that are not finite.
+        """
+        check_process(self._process)
+        for face in faces:
+            check_lr(face)
         step = self.batch_size
         batches = [np.stack(list(faces[i : i + step])) for i in range(0, len(faces), step)]
         with self._running:
-            restored = [to_uint8(self._run(to_tensor(batch))) for batch in batches]
+            restored = [to_uint8(self._finite(to_tensor(batch))) for batch in batches]
         return np.concatenate([np.zeros((0, *SR_SHAPE), np.uint8), *restored])
+
+    def _finite(self, lr: Tensor) -> Tensor:
+        sr = self._run(lr)
+        if not torch.isfinite(sr).all():
+            raise WeightsError(
+                "expected finite numbers from the network, got NaN or infinity: the weights are "
+                f"damaged, or too large for {self.precision}; take the file anew, or precision fp32"
+            )
+        return sr
+
+
+def _rebuilt(kind: type[Restorer], weights: Any, options: dict[str, Any]) -> Restorer:
+    """A restorer from its weights and options, for pickle."""
+    return kind(weights, **options)
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(path).expanduser().absolute()
 
 
 def _fastest(weights: str | Path | SuperResolver, device: str) -> str | None:
     free = isinstance(weights, SuperResolver) or Path(weights).suffix in (".safetensors", ".ckpt")
     return "bf16" if free and device == "cpu" and multiplies_bfloat16() else None
-
-
-def _picture(image: Picture) -> np.ndarray:
-    if isinstance(image, str | Path):
-        return read_image(image)
-    if isinstance(image, Image.Image):
-        return from_pil(image)
-    if not isinstance(image, np.ndarray):
-        raise ImageError(
-            f"expected a path, a PIL image or a numpy array, got {type(image).__name__}"
-        )
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
-        raise ImageError(f"expected RGB uint8, (H, W, 3), got {image.dtype} {image.shape}")
-    if 0 in image.shape:
-        raise ImageError(f"expected at least one pixel, got the shape {image.shape}")
-    return image

@@ -1,9 +1,12 @@
 """The same face through the frames of a video, its landmarks smoothed over time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 LEAST_OVERLAP = 0.3
 """Intersection over union of a face's boxes from one sighting to the next."""
@@ -12,10 +15,23 @@ LONGEST_GAP = 5
 """Frames that a face may be missed for; its landmarks are interpolated there."""
 
 SHORTEST = 5
-"""Frames; what is seen in fewer is a mistake of the detector."""
+"""Frames; what is seen in fewer of a longer shot is a mistake of the detector."""
 
 WINDOW, ORDER = 9, 2
 """Of the smoothing polynomial (Savitzky and Golay, 1964): steady motion passes, jitter does not."""
+
+CALM = 13
+"""Frames over which what a face lacks is smoothed, half a second: no picture flickers."""
+
+SAME_LOOK = 0.75
+"""Correlation of two aligned faces, below which they are two people: a cut.
+
+Of 37 portraits, 99 % of the pairs have less than 0.8; one face with the noise, jitter and change of
+light of two frames has more than 0.88 in 95 % of the cases.
+"""
+
+LOOK_SIDE, REMEMBERED = 16, 5
+"""Side in pixels of the picture that faces are compared by, and of how many frames its mean is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +42,15 @@ class Sighting:
         box: x1, y1, x2, y2, (4,).
         landmarks: (5, 2).
         missing_octaves: what it lacks (`faceskd.restore.octaves.lacking`), (4,).
-        size: pixels across the aligned face.
+        look: from `look_of`.
+        refused: the landmarks are not those of a face seen from the front.
     """
 
     box: np.ndarray
     landmarks: np.ndarray
     missing_octaves: np.ndarray
-    size: float
+    look: np.ndarray
+    refused: bool = False
 
 
 @dataclass
@@ -50,40 +68,81 @@ class Track:
         return next(reversed(self.seen))
 
     @property
-    def missing_octaves(self) -> np.ndarray:
-        """The median of what was lacking: one for all frames, so that the picture stays calm."""
-        return np.median([sighting.missing_octaves for sighting in self.seen.values()], axis=0)
-
-    @property
-    def size(self) -> float:
-        """The median of the sizes."""
-        return float(np.median([sighting.size for sighting in self.seen.values()]))
+    def look(self) -> np.ndarray:
+        """The mean of how it looked last."""
+        return np.mean([sighting.look for sighting in [*self.seen.values()][-REMEMBERED:]], axis=0)
 
     def landmarks(self) -> np.ndarray:
         """Of every frame from the first to the last, smoothed: (frames, 5, 2) float32."""
-        frames = list(self.seen)
-        known = np.array([sighting.landmarks.ravel() for sighting in self.seen.values()])
-        every = np.arange(self.first, self.last + 1)
-        points = np.column_stack([np.interp(every, frames, values) for values in known.T])
-        window = min(WINDOW, len(every) - 1 + len(every) % 2)
+        points = self._every([sighting.landmarks.ravel() for sighting in self.seen.values()])
+        window = min(WINDOW, len(points) - 1 + len(points) % 2)
         if window > ORDER:
             from scipy.signal import savgol_filter  # takes as long to import as a photo to restore
 
             points = savgol_filter(points, window, ORDER, axis=0)
         return points.reshape(-1, 5, 2).astype(np.float32)
 
+    def missing_octaves(self) -> np.ndarray:
+        """What it lacks in every frame, changing slowly: (frames, 4).
 
-def link(frames: Sequence[Sequence[Sighting]]) -> list[Track]:
-    """Join the faces of all frames to tracks: each goes to the free track that it overlaps most."""
+        It falls to 0 before a stretch in which the face is refused, and rises after it.
+        """
+        from scipy.ndimage import median_filter, minimum_filter1d, uniform_filter1d
+
+        lacks = self._every([sighting.missing_octaves for sighting in self.seen.values()])
+        lacks = uniform_filter1d(median_filter(lacks, (CALM, 1), mode="nearest"), CALM, axis=0)
+        usable = self._every([[not sighting.refused] for sighting in self.seen.values()])
+        usable = np.floor(median_filter(usable, (SHORTEST, 1), mode="nearest"))
+        usable = uniform_filter1d(minimum_filter1d(usable, CALM, axis=0), CALM, axis=0)
+        return np.clip(lacks * usable, 0, 1)
+
+    def _every(self, values: Sequence[ArrayLike]) -> np.ndarray:
+        """Values of the frames in which it was seen, for every frame: (frames, N)."""
+        frames = np.arange(self.first, self.last + 1)
+        columns = np.asarray(values, np.float64).T
+        return np.column_stack([np.interp(frames, list(self.seen), column) for column in columns])
+
+
+def look_of(crop: np.ndarray) -> np.ndarray:
+    """How an aligned face, RGB uint8 (256, 256, 3), looks, for comparing: zero mean, length 1."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA)
+    inner = small[2:-1, 2:-2].astype(np.float64).ravel()
+    inner -= inner.mean()
+    return inner / max(float(np.linalg.norm(inner)), 1e-6)
+
+
+def link(frames: Sequence[Sequence[Sighting]], cuts: Collection[int] = ()) -> list[Track]:
+    """Join the faces of all frames to tracks: each goes to the free track that it overlaps most.
+
+    A track ends at a cut, and where another face stands in its place.
+
+    Args:
+        frames: the faces of each frame.
+        cuts: numbers of the frames that begin a new shot.
+    """
+    starts = sorted({0, *cuts, len(frames)})
+    tracks = []
+    for start, end in pairwise(starts):
+        tracks += [
+            track
+            for track in _link_shot(frames[start:end], start)
+            if len(track.seen) >= min(SHORTEST, end - start)
+        ]
+    return tracks
+
+
+def _link_shot(frames: Sequence[Sequence[Sighting]], start: int) -> list[Track]:
     finished: list[Track] = []
     running: list[Track] = []
-    for number, sightings in enumerate(frames):
+    for number, sightings in enumerate(frames, start):
         finished += [track for track in running if number - track.last > LONGEST_GAP + 1]
         running = [track for track in running if number - track.last <= LONGEST_GAP + 1]
         pairs = [
             (overlap(track.seen[track.last].box, sighting.box), track, index)
             for track in running
             for index, sighting in enumerate(sightings)
+            if _alike(track.look, sighting.look)
         ]
         free = set(range(len(sightings)))
         for share, track, index in sorted(pairs, key=lambda pair: -pair[0]):
@@ -91,7 +150,11 @@ def link(frames: Sequence[Sequence[Sighting]]) -> list[Track]:
                 track.seen[number] = sightings[index]
                 free.remove(index)
         running += [Track({number: sightings[index]}) for index in sorted(free)]
-    return [track for track in finished + running if len(track.seen) >= min(SHORTEST, len(frames))]
+    return finished + running
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    return float(one @ other) >= SAME_LOOK * float(np.linalg.norm(one))
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:

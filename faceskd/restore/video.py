@@ -1,4 +1,4 @@
-"""Videos: every face found and tracked first, then restored frame by frame; audio is copied.
+"""Videos: every face found and tracked first, then restored frame by frame; sound is copied.
 
 Two passes over the file: what a face lacks and where it is are known for the whole of its track
 before the first frame is made, so that nothing flickers and nothing lags.
@@ -6,50 +6,53 @@ before the first frame is made, so that nothing flickers and nothing lags.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from faceskd.common.errors import ConfigError, ImageError, MissingExtraError
+from faceskd.common.errors import ConfigError, ImageError
 from faceskd.common.files import atomic_path
 from faceskd.data.manifest import OK
 from faceskd.faces.detection import Face
-from faceskd.restore.photo import (
-    PhotoFace,
-    PhotoSettings,
-    add_detail,
-    examine,
-    find_faces,
-    lr_faces,
-    put_back,
-    status_of,
-)
+from faceskd.faces.pose import FRONT, pose
+from faceskd.restore.photo import PhotoSettings, add_detail, find_faces, lr_faces, put_back
+from faceskd.restore.photo_face import LEAST_LACKING, SKIP, PhotoFace, examine
 from faceskd.restore.restorer import Restorer
-from faceskd.restore.tracking import Sighting, Track, link
+from faceskd.restore.tracking import Sighting, Track, link, look_of
+from faceskd.restore.video_read import Losses, VideoFrame, opened, read_frames
+from faceskd.restore.video_write import write_video
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"})
 MP4_LIKE = frozenset({".mp4", ".mov", ".m4v"})
-EXACT = 4 | 0x2000 | 0x40000
-"""swscale's bicubic, full chroma and accurate rounding, without which every pass darkens."""
 
-QUALITY = {"crf": "16", "preset": "medium"}
+Places = defaultdict[int, list[tuple[np.ndarray, np.ndarray]]]
+"""Of each frame the faces to restore: their landmarks (5, 2), and what they lack (4,)."""
 
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """What became of a video: where it is, its frames, and the tracks of its faces."""
+    """What became of a video.
+
+    Attributes:
+        path: where the result is.
+        frames: that were read and written.
+        tracks: of faces: one for each stretch in which a face is seen without a cut.
+        left: tracks that were left as they are in every frame.
+        losses: what could not be read.
+    """
 
     path: Path
     frames: int
     tracks: int
     left: int
+    losses: Losses
 
     def __str__(self) -> str:
-        return f"{self.frames} frames, {self.tracks} faces, {self.left} of them left as they are"
+        done = f"{self.frames} frames, {self.tracks} faces, {self.left} of them left as they are"
+        return f"{done}; {self.losses}" if self.losses else done
 
 
 def is_video(path: Path | str) -> bool:
@@ -68,7 +71,7 @@ def passes(source: Path | str) -> int | None:
     Raises:
         MissingExtraError, ImageError: as `restore_video`.
     """
-    with _opened(Path(source)) as container:
+    with opened(Path(source)) as container:
         return 2 * container.streams.video[0].frames or None
 
 
@@ -80,9 +83,11 @@ def restore_video(
     *,
     on_frame: Callable[[], None] = lambda: None,
 ) -> VideoSummary:
-    """Restore the faces of a video, as H.264 with the audio of the source.
+    """Restore the faces of a video, as H.264 with the sound and the metadata of the source.
 
-    The result is `out/<stem>.mp4` of the likes of MP4, and .mkv, which holds any audio, of others.
+    The result is `out/<stem>.mp4` of .mp4, .mov and .m4v, and .mkv, which holds any sound, of
+    others. It is there when it is whole. Frames that cannot be decoded are missing in it, and
+    counted.
 
     Args:
         restorer: what finds and restores the faces.
@@ -93,7 +98,7 @@ def restore_video(
 
     Raises:
         MissingExtraError: PyAV is not installed.
-        ImageError: the file is no video, or damaged.
+        ImageError: the file is no video, or nothing of it can be decoded.
         ConfigError: the result would replace the source.
     """
     source = Path(source)
@@ -101,126 +106,73 @@ def restore_video(
     path = Path(out) / f"{source.stem}{suffix}"
     if path.resolve() == source.resolve():
         raise ConfigError(f"the result would replace {source.name!r}; give another output folder")
-    sightings = []
-    for _, image in _frames(source):
-        found = find_faces(image, restorer.detector, settings)
-        sightings.append([Sighting(f.box, f.landmarks, f.missing_octaves, f.size) for f in found])
+    losses = Losses()
+    sightings, cuts = [], []
+    for number, frame in enumerate(read_frames(source, losses)):
+        found = find_faces(_square(frame), restorer.detector, settings)
+        sightings.append([_sighting(face) for face in found])
+        cuts += [number] * frame.cut
         on_frame()
     if not sightings:
-        raise ImageError(f"{source.name}: no frame in the video")
-    tracks = link(sightings)
+        raise ImageError(f"{source.name}: no frame in the video that can be decoded")
+    tracks = link(sightings, cuts)
+    places, left = _places(tracks, settings)
     with atomic_path(path) as temporary:
-        _write(temporary, source, _restored(restorer, source, tracks, settings, on_frame))
-    left = sum(status_of(track.missing_octaves, track.size) != OK for track in tracks)
-    return VideoSummary(path, len(sightings), len(tracks), left)
+        write_video(temporary, source, _restored(restorer, source, places, settings, on_frame))
+    return VideoSummary(path, len(sightings), len(tracks), left, losses)
+
+
+def _sighting(face: PhotoFace) -> Sighting:
+    refused = pose(face.landmarks) != FRONT
+    return Sighting(face.box, face.landmarks, face.missing_octaves, look_of(face.crop), refused)
+
+
+def _places(tracks: Sequence[Track], settings: PhotoSettings) -> tuple[Places, int]:
+    """The faces to restore in each frame, and how many tracks have none."""
+    places: Places = defaultdict(list)
+    left = 0
+    for track in tracks:
+        missing = track.missing_octaves() if settings.faces != SKIP else np.zeros((0, 4))
+        restored = missing.max(axis=1) >= LEAST_LACKING
+        left += not restored.any()
+        for index in np.flatnonzero(restored):
+            places[track.first + int(index)].append((track.landmarks()[index], missing[index]))
+    return places, left
 
 
 def _restored(
     restorer: Restorer,
     source: Path,
-    tracks: Sequence[Track],
+    places: Places,
     settings: PhotoSettings,
     on_frame: Callable[[], None],
-) -> Iterator[tuple[Any, np.ndarray]]:
-    """The frames as PyAV had them, and their restored pictures."""
-    places: dict[int, list[tuple[Track, np.ndarray]]] = defaultdict(list)
-    for track in tracks:
-        for number, landmarks in enumerate(track.landmarks(), start=track.first):
-            places[number].append((track, landmarks))
-    for number, (frame, image) in enumerate(_frames(source)):
-        faces = [_face(image, track, points, settings) for track, points in places[number]]
-        restored = list(restorer.restore_lr(lr_faces(image, faces)))
-        yield frame, put_back(image, add_detail(faces, restored, settings.strength), settings)
+) -> Iterator[tuple[VideoFrame, np.ndarray]]:
+    """The frames, with their restored pictures."""
+    for number, frame in enumerate(read_frames(source)):
+        square = _square(frame)
+        faces = [_face(square, *place, settings) for place in places[number]]
+        restored = restorer.restore_lr(lr_faces(square, faces))
+        faces = add_detail(faces, list(restored), settings.strength)
+        shape = np.divide(square.shape[1::-1], frame.image.shape[1::-1])
+        squeezed = [replace(face, matrix=face.matrix @ np.diag([*shape, 1])) for face in faces]
+        yield frame, put_back(frame.image, squeezed, settings)
         on_frame()
 
 
 def _face(
-    image: np.ndarray, track: Track, landmarks: np.ndarray, settings: PhotoSettings
+    image: np.ndarray, landmarks: np.ndarray, missing: np.ndarray, settings: PhotoSettings
 ) -> PhotoFace:
+    """A face where its track has it, and lacking what the track says."""
     box = np.concatenate([landmarks.min(0), landmarks.max(0)])
-    face = examine(image, Face(box, landmarks, 1.0), settings)
-    return replace(
-        face,
-        missing_octaves=track.missing_octaves,
-        status=status_of(track.missing_octaves, track.size),
-    )
+    face = examine(image, Face(box, landmarks, 1.0), settings.scale, settings.faces)
+    return replace(face, missing_octaves=missing, status=OK)
 
 
-def _frames(source: Path) -> Iterator[tuple[Any, np.ndarray]]:
-    """The frames of a video, with their pictures, RGB uint8 (H, W, 3), upright."""
-    with _opened(source) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        for frame in container.decode(stream):
-            image = frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray()
-            yield frame, np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[Any]:
-    """A video to read; what FFmpeg cannot read of it is an ImageError."""
-    av = _pyav()
-    try:
-        with av.open(str(source)) as container:
-            if not container.streams.video:
-                raise ImageError(f"{source.name}: no video in the file")
-            yield container
-    except (av.error.FFmpegError, OSError) as error:
-        raise ImageError(f"{source.name}: cannot be read or written ({error})") from error
-
-
-def _pyav() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError("av", "video") from error
-    return av
-
-
-def _write(path: Path, source: Path, frames: Iterator[tuple[Any, np.ndarray]]) -> None:
-    """Encode frames at the times that they came with, and copy the audio packets in between."""
-    av = _pyav()
-    with _opened(source) as given, av.open(str(path), "w") as made:
-        video = made.add_stream("libx264", given.streams.video[0].guessed_rate, options=QUALITY)
-        sounds = given.streams.audio
-        copies = {sound.index: made.add_stream_from_template(sound) for sound in sounds}
-        packets = _packets(given, sounds)
-        waiting = next(packets, None)
-        for frame, image in frames:
-            encoded = _to_frame(frame, image)
-            if not video.codec_context.is_open:
-                _describe(video, frame, encoded)
-            while waiting is not None and waiting.dts * waiting.time_base <= (frame.time or 0):
-                waiting.stream = copies[waiting.stream.index]
-                made.mux(waiting)
-                waiting = next(packets, None)
-            made.mux(video.encode(encoded))
-        made.mux(video.encode(None))
-        for packet in chain([waiting] if waiting else [], packets):
-            packet.stream = copies[packet.stream.index]
-            made.mux(packet)
-
-
-def _packets(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
-    """The packets of some streams, without those that only tell a decoder to end."""
-    if streams:  # demux() of none would be of all
-        yield from (packet for packet in container.demux(*streams) if packet.dts is not None)
-
-
-def _describe(video: Any, frame: Any, encoded: Any) -> None:
-    """Tell the encoder size, clock and colour space, which are known with the first frame."""
-    context = video.codec_context
-    context.width, context.height, context.pix_fmt = encoded.width, encoded.height, "yuv420p"
-    context.time_base = frame.time_base
-    context.colorspace, context.color_range = frame.colorspace, encoded.color_range
-    context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
-
-
-def _to_frame(frame: Any, image: np.ndarray) -> Any:
-    """A picture as the encoder wants it: even sides, the colour space and time of its source."""
-    height, width = (side // 2 * 2 for side in image.shape[:2])
-    even = np.ascontiguousarray(image[:height, :width])
-    rgb = _pyav().VideoFrame.from_ndarray(even, format="rgb24")
-    encoded = rgb.reformat(format="yuv420p", dst_colorspace=frame.colorspace, interpolation=EXACT)
-    encoded.pts, encoded.time_base = frame.pts, frame.time_base
-    return encoded
+def _square(frame: VideoFrame) -> np.ndarray:
+    """The picture of a frame with square pixels, in which faces have their shape."""
+    if frame.pixel_aspect == 1:
+        return frame.image
+    height, width = frame.image.shape[:2]
+    wide, high = max(frame.pixel_aspect, Fraction(1)), max(1 / frame.pixel_aspect, Fraction(1))
+    size = (round(width * wide), round(height * high))
+    return np.array(Image.fromarray(frame.image).resize(size, Image.Resampling.LANCZOS))

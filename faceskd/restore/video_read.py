@@ -1,0 +1,171 @@
+"""Videos in: upright frames, shot cuts, and what could not be read, by FFmpeg."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faceskd.common.errors import ImageError, MissingExtraError
+
+EXACT = 4 | 0x2000 | 0x40000
+"""swscale's bicubic, full chroma and accurate rounding, without which every pass darkens."""
+
+CUT_SCORE = 10
+"""Of FFmpeg's filter scdet, 0 to 100; its own default."""
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFrame:
+    """A frame of a video.
+
+    Attributes:
+        frame: as PyAV has it.
+        image: RGB uint8 (H, W, 3), upright.
+        pixel_aspect: width of a pixel over its height, in `image`.
+        cut: whether it begins a new shot.
+    """
+
+    frame: Any
+    image: np.ndarray
+    pixel_aspect: Fraction
+    cut: bool
+
+
+@dataclass
+class Losses:
+    """What of a video could not be read.
+
+    Attributes:
+        packets: with picture data, that were read.
+        frames: that came of them.
+        damaged: of these, how many FFmpeg had to mend.
+        broken_off: what ended the reading before the end of the file; empty if nothing did.
+    """
+
+    packets: int = 0
+    frames: int = 0
+    damaged: int = 0
+    broken_off: str = ""
+
+    @property
+    def lost(self) -> int:
+        """Frames that are missing because their packets could not be decoded."""
+        return max(self.packets - self.frames, 0)
+
+    def __bool__(self) -> bool:
+        return bool(self.lost or self.damaged or self.broken_off)
+
+    def __str__(self) -> str:
+        parts = []
+        if self.lost:
+            parts.append(f"{self.lost} frames could not be decoded and are missing")
+        if self.damaged:
+            parts.append(f"{self.damaged} came damaged")
+        if self.broken_off:
+            parts.append(f"the file cannot be read to its end ({self.broken_off})")
+        return "; ".join(parts)
+
+
+def read_frames(source: Path, losses: Losses | None = None) -> Iterator[VideoFrame]:
+    """All frames of a video that can be decoded.
+
+    Args:
+        source: a file that FFmpeg reads.
+        losses: what cannot be read is counted here.
+
+    Raises:
+        ImageError: the file is no video.
+    """
+    losses = Losses() if losses is None else losses
+    with opened(source) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        cuts = _CutFilter(stream)
+        for frame in _decoded(container, stream, losses):
+            turns = round(frame.rotation / 90)
+            image = frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray()
+            image = np.ascontiguousarray(np.rot90(image, turns))
+            aspect = Fraction(stream.sample_aspect_ratio or 1)
+            yield VideoFrame(frame, image, 1 / aspect if turns % 2 else aspect, cuts(frame))
+
+
+def _decoded(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
+    """The frames of a stream; packets that cannot be decoded are skipped."""
+    error_kinds = (pyav().error.FFmpegError, OSError)
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except error_kinds as error:
+            losses.broken_off = str(error)
+            return
+        losses.packets += bool(packet.size)
+        try:
+            frames = packet.decode()
+        except error_kinds:
+            continue
+        for frame in frames:
+            losses.frames += 1
+            losses.damaged += bool(frame.is_corrupt)
+            yield frame
+
+
+class _CutFilter:
+    """Whether a frame begins a new shot: the filter scdet of FFmpeg, frame by frame."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._graph: Any = None
+        self._shape: tuple[int, int, str] | None = None
+
+    def __call__(self, frame: Any) -> bool:
+        shape = (frame.width, frame.height, frame.format.name)
+        if shape != self._shape:  # the first frame, or another resolution amid the stream
+            first, self._shape = self._shape is None, shape
+            self._graph = pyav().filter.Graph()
+            source = self._graph.add_buffer(
+                width=frame.width,
+                height=frame.height,
+                format=frame.format,
+                time_base=self._stream.time_base,
+            )
+            detect = self._graph.add("scdet", f"threshold={CUT_SCORE}")
+            self._graph.link_nodes(source, detect, self._graph.add("buffersink")).configure()
+            self._graph.push(frame)
+            self._graph.pull()
+            return not first
+        self._graph.push(frame)
+        score = self._graph.pull().metadata.get("lavfi.scd.score", "0")
+        return float(score) >= CUT_SCORE
+
+
+@contextmanager
+def opened(source: Path) -> Iterator[Any]:
+    """A video to read; what FFmpeg cannot read of it is an ImageError."""
+    av = pyav()
+    try:
+        with av.open(str(source)) as container:
+            if not container.streams.video:
+                raise ImageError(f"{source.name}: no video in the file")
+            yield container
+    except (av.error.FFmpegError, OSError) as error:
+        raise ImageError(f"{source.name}: cannot be read or written ({error})") from error
+
+
+def pyav() -> Any:
+    """The module PyAV.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise MissingExtraError("av", "video") from error
+    return av
