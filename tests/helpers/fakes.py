@@ -42,7 +42,10 @@ def onnx_file(tmp_path_factory):
 
 
 class Known:
-    """A detector that finds faces where it is told: upright ones, by centre and side of frame."""
+    """A detector that finds faces where it is told: upright ones, by centre and side of frame.
+
+    A fourth number moves the nose to the side, in sides of the frame: 0.2 makes a profile.
+    """
 
     min_face = 24.0
 
@@ -53,13 +56,14 @@ class Known:
         pass
 
     def detect(self, image):
-        return [face_at(x, y, side) for x, y, side in self.frames]
+        return [face_at(*frame) for frame in self.frames]
 
 
-def face_at(x, y, side):
+def face_at(x, y, side, aside=0):
     """A face whose aligned frame is the upright square of `side` around (x, y)."""
     corner = np.array([x, y]) - side / 2
     points = (template(256) * side / 256 + corner).astype(np.float32)
+    points[2, 0] += aside * side
     box = np.array([*corner, *(corner + side)], np.float32)
     return Face(box, points, 0.99)
 

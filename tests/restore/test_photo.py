@@ -125,17 +125,77 @@ class TestQuality:
 
 
 class TestFaces:
-    def test_large_faces_are_left_and_said(self, blurred):
-        settings = PhotoSettings(scale=1)
-        (face,) = find_faces(blurred, Known((256, 256, 257)), settings)
-        assert (face.status, lr_faces(blurred, [face])) == ("large", [])
-        assert "257 px across" in face.message
-        np.testing.assert_array_equal(put_back(blurred, [face], settings), blurred)
+    @pytest.mark.parametrize("side", [300, 480])
+    def test_a_large_face_that_is_soft_becomes_the_sharp_one(self, sharp, side):
+        large = cv2.resize(sharp, None, fx=side / SIDE, fy=side / SIDE)
+        soft = cv2.GaussianBlur(large, (0, 0), side / 32)
+        frame = tuple(value * side / SIDE for value in CENTRE)
+        result = through_oracle(soft, large, PhotoSettings(scale=1), [frame])
+        x, y = frame[:2]
+        inner = np.s_[int(y - 0.3 * side) : int(y + 0.3 * side), int(x - 0.3 * side) : int(x + 99)]
+        assert error(result[inner], large[inner]) < 0.5 * error(soft[inner], large[inner])
 
-    def test_sharp_faces_are_left_and_said(self, sharp):
-        (face,) = find_faces(sharp, Known(CENTRE), PhotoSettings(scale=1))
-        assert face.status == "sharp" and "sharp" in face.message
-        assert face.size == pytest.approx(SIDE, abs=0.01)
+    def test_a_large_sharp_face_keeps_its_detail(self, sharp):
+        large = cv2.resize(sharp, (1024, 1024), interpolation=cv2.INTER_CUBIC)
+        frame = tuple(2 * value for value in CENTRE)
+        (face,) = find_faces(large, Known(frame), PhotoSettings(scale=1))
+        assert (face.status, lr_faces(large, [face])) == ("kept", [])
+        assert "460 px across, left as it is" in face.message
+
+    @pytest.mark.parametrize("block, grain, quality", [(5, 0, 95), (1, 30, 95), (1, 0, 4)])
+    def test_noise_and_blocks_are_not_called_sharp_or_restored(self, sharp, block, grain, quality):
+        photo = cv2.resize(sharp, None, fx=1 / block, fy=1 / block, interpolation=cv2.INTER_AREA)
+        photo = cv2.resize(photo, (512, 512), interpolation=cv2.INTER_NEAREST)
+        photo = photo + np.random.default_rng(0).normal(0, grain, photo.shape)
+        photo = cv2.imencode(".jpg", np.clip(photo, 0, 255).astype(np.uint8), [1, quality])[1]
+        (face,) = find_faces(cv2.imdecode(photo, 1), Known(CENTRE), PhotoSettings(scale=1))
+        face = add_detail([face], [face.crop] * (face.status == "ok"), 1)[0]
+        assert face.status == "kept"
+        assert "noise" in face.message and "sharp" not in face.message
+
+    def test_a_face_that_little_was_added_to_is_not_called_restored(self, sharp):
+        soft = cv2.GaussianBlur(sharp, (0, 0), 0.6)
+        (face,) = find_faces(soft, Known(CENTRE), PhotoSettings(scale=1))
+        assert 0.05 < face.missing_octaves.max() < 0.5
+        (face,) = add_detail([face], [warp(sharp, face.matrix, SIZE)], 1)
+        assert face.status == "partly" and "in part" in face.message
+        assert face.addition is not None and np.abs(face.addition).max() > 1
+
+    def test_forced_faces_take_all_detail_of_the_model(self, sharp):
+        other = np.ascontiguousarray(sharp[:, ::-1])
+        settings = PhotoSettings(scale=1, faces="force")
+        for frame in (CENTRE, (256, 256, 400)):
+            (face,) = find_faces(sharp, Known(frame), settings)
+            (face,) = add_detail([face], [warp(other, face.matrix, SIZE)], 1)
+            assert face.status == "ok"
+            fine = [
+                image - cv2.GaussianBlur(image.astype(np.float32), (0, 0), 4)
+                for image in (face.restored, warp(other, face.matrix, SIZE), face.crop)
+            ]
+            assert error(fine[0], fine[1]) < 0.2 * error(fine[2], fine[1])
+
+    def test_skipped_faces_are_found_and_left(self, blurred):
+        settings = PhotoSettings(scale=2, faces="skip")
+        faces = find_faces(blurred, Known(CENTRE), settings)
+        assert [face.status for face in faces] == ["skipped"] and lr_faces(blurred, faces) == []
+        np.testing.assert_array_equal(put_back(blurred, faces, settings), lanczos(blurred, 2))
+
+    @pytest.mark.parametrize("choice", ["auto", "force"])
+    def test_a_profile_is_left_even_when_forced(self, blurred, choice):
+        settings = PhotoSettings(faces=choice)
+        (face,) = find_faces(blurred, Known((*CENTRE, 0.2)), settings)
+        assert (face.status, lr_faces(blurred, [face])) == ("profile", [])
+        np.testing.assert_array_equal(put_back(blurred, [face], settings), lanczos(blurred, 2))
+
+    def test_the_cameraman_has_one_eye(self):
+        from skimage.data import (
+            camera,  # a man in profile, whose second eye MTCNN sees in his camera
+        )
+
+        photo = np.stack([cv2.resize(camera(), (170, 170), interpolation=cv2.INTER_AREA)] * 3, -1)
+        for image in (photo, np.ascontiguousarray(photo[:, ::-1])):
+            faces = find_faces(image, photo_detector(), PhotoSettings(scale=4))
+            assert [face.status for face in faces] == ["profile"]
 
     def test_only_the_face_nearest_to_the_centre(self, blurred):
         settings = PhotoSettings(only_center_face=True)
@@ -154,10 +214,15 @@ class TestFaces:
         assert frame_size(faces[0].matrix) > 3 * frame_size(faces[1].matrix)
 
     @pytest.mark.parametrize(
-        "setting", [{"scale": 0.5}, {"scale": 9}, {"strength": -0.1}, {"strength": 2}]
+        "setting",
+        [
+            *({"scale": value} for value in (0.5, 9, float("nan"))),
+            *({"strength": value} for value in (-0.1, 2, float("nan"))),
+            {"faces": "all"},
+        ],
     )
     def test_impossible_settings(self, setting):
-        with pytest.raises(ConfigError, match="expected a"):
+        with pytest.raises(ConfigError, match=r"^expected .*, got "):
             PhotoSettings(**setting)
 
     def test_results_have_a_limit(self):

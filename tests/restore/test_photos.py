@@ -50,7 +50,7 @@ def restore(inbox, out, *frames, batch_size=8, **options):
     return restore_inputs(restorer, inputs, out, task)
 
 
-FRAMES = ((128, 125, 120), (60, 60, 50), (128, 128, 400))
+FRAMES = ((128, 125, 120), (60, 60, 50), (190, 60, 40, 0.3))
 
 
 class TestFolder:
@@ -71,7 +71,7 @@ class TestFolder:
     def test_each_face_has_a_row_with_its_box_and_status(self, inbox, tmp_path):
         out = tmp_path / "out"
         restore(inbox, out, *FRAMES)
-        first, _, large = [row for row in rows(out) if row["source"] == "a.jpg"]
+        first, _, profile = [row for row in rows(out) if row["source"] == "a.jpg"]
         assert [first[key] for key in ("face", "status", "output", "image")] == [
             "0",
             "ok",
@@ -79,8 +79,8 @@ class TestFolder:
             "restored_imgs/a.jpg",
         ]
         assert [float(first[key]) for key in ("x1", "y1", "x2", "y2")] == [68, 65, 188, 185]
-        assert (large["status"], large["output"]) == ("large", "")
-        assert "400 px across" in large["message"]
+        assert (profile["status"], profile["output"]) == ("profile", "")
+        assert "px across, left as it is: seen from the side" in profile["message"]
 
     @pytest.mark.parametrize("batch_size", [1, 3])
     def test_batches_change_nothing(self, inbox, tmp_path, batch_size):
@@ -99,6 +99,15 @@ class TestFolder:
         restore(inbox, tmp_path / "out", *FRAMES, paste_back=False)
         assert not (tmp_path / "out/restored_imgs").exists()
         assert len(list((tmp_path / "out/restored_faces").rglob("*.png"))) == 4
+
+    def test_a_picture_of_32_is_an_aligned_face_as_in_python(self, tmp_path):
+        face = noise(32, 32, 3)
+        write_image(tmp_path / "in/face.png", face)
+        (result,) = restore(tmp_path / "in", tmp_path / "out")
+        photo = Restorer(Nearest(), precision="fp32", detector=Known())(face)
+        assert (result.status, photo.faces[0].status) == ("ok", "ok")
+        for folder, name in (("restored_imgs", "face.png"), ("restored_faces", "face_00.png")):
+            np.testing.assert_array_equal(read_image(tmp_path / "out" / folder / name), photo.image)
 
     def test_photos_in_another_format(self, inbox, tmp_path):
         restore(inbox, tmp_path / "out", *FRAMES, ext="webp")

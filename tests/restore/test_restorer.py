@@ -34,7 +34,9 @@ class TestRestorer:
         np.testing.assert_array_equal(photo.image, restorer.aligned(face))
         np.testing.assert_array_equal(np.asarray(photo), photo.image)
         assert np.asarray(photo, np.float32).dtype == np.float32
-        assert photo.boxes.shape == (0, 4)
+        np.testing.assert_array_equal(photo.boxes, [[0, 0, 32, 32]])
+        assert [face.status for face in photo.faces] == ["ok"]
+        np.testing.assert_array_equal(photo.faces[0].restored, photo.image)
 
     def test_a_batch_gives_what_its_faces_give(self, restorer):
         batch = noise(3, 40, 50, 3)

@@ -1,92 +1,21 @@
-"""Videos: faces tracked and smoothed over time, frames restored, audio copied."""
+"""Videos: frames restored, everything else kept, and what cannot be read counted."""
 
 import builtins
 
 import cv2
 import numpy as np
 import pytest
-from helpers.fakes import Known, Nearest, face_at, write_nearest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers.fakes import Known, Nearest, write_nearest
 
 from faceskd.commands.restore import main
 from faceskd.common.errors import ConfigError, ImageError, MissingExtraError
 from faceskd.portraits import render_portrait
 from faceskd.restore.photo import PhotoSettings
 from faceskd.restore.restorer import Restorer
-from faceskd.restore.tracking import Sighting, Track, link, overlap
-from faceskd.restore.video import EXACT, is_video, passes, restore_video
+from faceskd.restore.video import is_video, passes, restore_video
+from faceskd.restore.video_read import EXACT
 
 FRAMES = 14
-
-
-def sighting(x, y=100, side=80, lacks=1.0):
-    face = face_at(x, y, side)
-    return Sighting(face.box, face.landmarks, np.full(4, lacks), side)
-
-
-class TestTracking:
-    def test_two_faces_that_pass_each_other_stay_apart(self):
-        frames = [[sighting(50 + 6 * n, 80), sighting(250 - 6 * n, 180)] for n in range(30)]
-        tracks = link(frames)
-        assert [len(track.seen) for track in tracks] == [30, 30]
-        for track, step in zip(tracks, (6, -6), strict=True):
-            assert np.allclose(np.diff(track.landmarks()[:, 2, 0]), step, atol=1e-3)
-
-    def test_order_within_a_frame_does_not_matter(self):
-        frames = [[sighting(50), sighting(250)][:: (-1) ** n] for n in range(10)]
-        for track in link(frames):
-            assert len({s.box[0] for s in track.seen.values()}) == 1
-
-    def test_a_gap_is_filled_and_a_long_one_ends_the_track(self):
-        seen = [[sighting(50 + 2 * n)] for n in range(30)]
-        for n in (10, 11, 12):
-            seen[n] = []
-        (track,) = link(seen)
-        np.testing.assert_allclose(np.diff(track.landmarks()[:, 2, 0]), 2, atol=1e-3)
-        for n in range(10, 18):
-            seen[n] = []
-        assert [(track.first, track.last) for track in link(seen)] == [(0, 9), (18, 29)]
-
-    def test_what_is_seen_for_a_moment_is_no_face(self):
-        assert link([[sighting(50)] if n in (3, 4) else [] for n in range(20)]) == []
-        assert len(link([[sighting(50)]])) == 1  # in a video that is no longer
-
-    def test_jitter_is_smoothed_and_motion_is_not(self):
-        rng = np.random.default_rng(0)
-        path = 100 + 3 * np.arange(60) + 0.1 * np.arange(60) ** 2
-        truth = [sighting(x) for x in path]
-        track = Track(
-            {
-                n: Sighting(
-                    s.box, s.landmarks + rng.normal(0, 1, (5, 2)), s.missing_octaves, s.size
-                )
-                for n, s in enumerate(truth)
-            }
-        )
-        exact = np.array([s.landmarks for s in truth])
-        raw = np.array([s.landmarks for s in track.seen.values()])
-        assert np.abs(track.landmarks() - exact).mean() < 0.6 * np.abs(raw - exact).mean()
-        smooth = Track(dict(enumerate(truth)))
-        np.testing.assert_allclose(smooth.landmarks(), exact, atol=1e-2)
-
-    @given(st.integers(1, 12), st.integers(0, 1000))
-    @settings(max_examples=25, deadline=None)
-    def test_any_length_gives_landmarks_for_every_frame(self, length, start):
-        track = Track({start + n: sighting(50) for n in range(length)})
-        np.testing.assert_allclose(
-            track.landmarks(), np.repeat(sighting(50).landmarks[None], length, 0), atol=1e-3
-        )
-
-    def test_what_it_lacks_is_one_for_all_frames(self):
-        track = Track({n: sighting(50, lacks=lacks) for n, lacks in enumerate((0, 0.4, 1))})
-        np.testing.assert_array_equal(track.missing_octaves, [0.4] * 4)
-        assert track.size == 80
-
-    def test_overlap(self):
-        box = np.array([0, 0, 4, 2])
-        assert overlap(box, box) == 1
-        assert overlap(box, box + 10) == 0
 
 
 av = pytest.importorskip("av", reason="the extra 'video' (PyAV) is not installed")
