@@ -154,7 +154,7 @@ class TestFaces:
         assert "noise" in face.message and "sharp" not in face.message
 
     def test_a_face_that_little_was_added_to_is_not_called_restored(self, sharp):
-        soft = cv2.GaussianBlur(sharp, (0, 0), 0.6)
+        soft = cv2.GaussianBlur(sharp, (0, 0), 0.52)
         (face,) = find_faces(soft, Known(CENTRE), PhotoSettings(scale=1))
         assert 0.05 < face.missing_octaves.max() < 0.5
         (face,) = add_detail([face], [warp(sharp, face.matrix, SIZE)], 1)
