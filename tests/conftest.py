@@ -10,7 +10,7 @@ from helpers.golden import Golden
 from helpers.tiny_dictionary import build, built
 from helpers.tiny_engines import batch
 from helpers.tiny_faces import student
-from helpers.tiny_training import materials, run, words
+from helpers.tiny_training import materials, quarter_folder, quarter_weights, run, words
 from hypothesis import settings
 
 from faceskd.common.images import write_image
@@ -25,6 +25,8 @@ __all__ = [
     "built",
     "materials",
     "onnx_file",
+    "quarter_folder",
+    "quarter_weights",
     "restorer",
     "run",
     "student",

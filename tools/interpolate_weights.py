@@ -17,14 +17,12 @@ from torch import Tensor
 
 from faceskd.common.config import fail
 from faceskd.common.errors import ConfigError, FaceskdError, WeightsError
-from faceskd.models.teacher import Teacher
 from faceskd.models.weights import (
     build_network,
     check_state,
     load_state,
     read_weights,
     save_network,
-    without_files,
 )
 
 
@@ -49,8 +47,8 @@ def interpolate(first: Path | str, second: Path | str, *, share: float, out: Pat
             f"expected weights of one architecture, got those of two: {first} and {second}"
         )
     check_state(start.state, end.state, f"{second} has other weights than {first}")
-    network = build_network(without_files(end.config))
-    if isinstance(network, Teacher):
+    network = build_network(end.config, pretrained=False)
+    if network.uses_dictionary:
         raise ConfigError(f"expected weights of a student, got weights of a teacher: {second}")
     between = {name: _mix(value, end.state[name], share) for name, value in start.state.items()}
     load_state(network, between, f"{first} and {second}")

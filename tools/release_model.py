@@ -38,7 +38,8 @@ from faceskd.faces.components import boxes_from_landmarks
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 from faceskd.models.dictionary import Dictionary
-from faceskd.models.teacher import Teacher
+from faceskd.models.frozen import frozen_parts
+from faceskd.models.registry import to_stored
 from faceskd.models.weights import load_network, read_weights, save_network, without_files
 from faceskd.pretrained import FOLDER, FORMAT, INDEX, ROLES, PretrainedModel, available_models
 
@@ -118,9 +119,10 @@ def release(
 
 def rounded(network: SuperResolver) -> SuperResolver:
     """A fused copy with weights in fp16; a teacher's encoder stays in fp32."""
+    kept = frozen_parts(network)
     network = fuse(network)
     for name, part in network.named_children():
-        if not (isinstance(network, Teacher) and name == "encoder"):
+        if name not in kept:
             part.half()
     return network
 
@@ -132,9 +134,9 @@ def _write_network(
     stored = read_weights(weights)
     atoms = path.with_name(f"{dictionary.name}.safetensors") if dictionary else None
     network = load_network(weights, atoms if atoms and atoms.is_file() else None)
-    if isinstance(network, Teacher) != (role == "teacher"):
+    if network.uses_dictionary != (role == "teacher"):
         raise ConfigError(f"{str(weights)!r} holds a {type(network).__name__}, no {role}")
-    wanted = network.dictionary_sha256 if isinstance(network, Teacher) else ""
+    wanted = network.dictionary_sha256
     if wanted != (dictionary.sha256 if dictionary else ""):
         raise ConfigError(
             f"expected --dictionary as the name of the released dictionary {wanted[:16] or 'none'},"
@@ -148,7 +150,11 @@ def _write_network(
         _check_size(temporary, role)
         psnr = _psnr(network, small.float())
     parameters = sum(parameter.numel() for parameter in small.parameters())
-    return parameters, {"training": training, "model": config, "rounding_psnr_db": round(psnr, 1)}
+    return parameters, {
+        "training": training,
+        "model": to_stored(config),
+        "rounding_psnr_db": round(psnr, 1),
+    }
 
 
 def _write_dictionary(weights: Path | str, path: Path | None) -> tuple[int, dict[str, Any]]:

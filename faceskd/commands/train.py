@@ -3,15 +3,25 @@
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.common.config import hydra_main
+from faceskd.common.config import EXIT_UNFINISHED, hydra_main
 
 
 @hydra_main("train")
 def main(cfg: DictConfig) -> float | None:
-    """Train a network; returns the metric that a sweep optimises."""
+    """Train a network; returns the metric that a sweep optimises.
+
+    Exits with status 75 where `trainer.max_time` was up before the last step: call it again.
+    """
     from faceskd.engine.training import train
 
     trained = train(cfg)
+    if trained.weights is None:
+        Console(stderr=True, soft_wrap=True).print(
+            f"the time is up after {trained.steps} of {trained.planned_steps} steps: the same "
+            "command goes on from there; there are no weights yet",
+            style="yellow", markup=False, highlight=False,
+        )  # fmt: skip
+        raise SystemExit(EXIT_UNFINISHED)
     console = Console()
     for name, value in trained.metrics.items():
         if name.startswith("val/"):

@@ -12,14 +12,17 @@ from typing import Any
 import hydra
 import hydra.utils
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
-from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.errors import ConfigError, FaceskdError, reason
 
 EXIT_BAD_INPUT = 2
+EXIT_UNFINISHED = 75
+"""EX_TEMPFAIL of sysexits.h: nothing is wrong, but there is more to do. Call again."""
 LONGEST_NAME = 120
 
 
@@ -38,6 +41,16 @@ def _absolute(path: str | None) -> str | None:
 
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
+
+
+def _chosen(*groups: str, _root_: Any) -> str | None:
+    """The choice in the first of some config groups that has one, such as an experiment's name.
+
+    Hydra composes the folder of a sweep before it announces the job: until then the choices are
+    part of the config itself.
+    """
+    hydra_config = _root_.get("hydra") or HydraConfig.get()
+    return _first(*(hydra_config.runtime.choices.get(group) for group in groups))
 
 
 def _weights_file(name: str) -> str | None:
@@ -78,6 +91,7 @@ def register_resolvers() -> None:
     """Register the functions that configs may call: `${absolute:PATH}` and so on."""
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     OmegaConf.register_new_resolver("first", _first, replace=True)
+    OmegaConf.register_new_resolver("chosen", _chosen, replace=True)
     OmegaConf.register_new_resolver("quoted", quoted, replace=True)
     OmegaConf.register_new_resolver("absolute", _absolute, replace=True)
     OmegaConf.register_new_resolver("weights_file", _weights_file, replace=True)
@@ -153,7 +167,12 @@ def compose_model(name: str, overrides: list[str] | tuple[str, ...] = ()) -> dic
 
 
 def instantiate(config: Any, **arguments: Any) -> Any:
-    """Hydra's `instantiate`, but a `FaceskdError` of what is built comes out as it is."""
+    """Hydra's `instantiate`, but what goes wrong is a sentence.
+
+    Raises:
+        FaceskdError: of what is built, as it is.
+        ConfigError: a class refuses a value of the config.
+    """
     try:
         return hydra.utils.instantiate(config, **arguments)
     except InstantiationException as error:
@@ -161,8 +180,17 @@ def instantiate(config: Any, **arguments: Any) -> Any:
         while cause is not None:
             if isinstance(cause, FaceskdError):
                 raise cause from None
+            if isinstance(cause, (TypeError, ValueError)):
+                raise ConfigError(f"{_key_of(error)} is impossible: {reason(cause)}") from error
             cause = cause.__cause__
         raise
+
+
+def _key_of(error: InstantiationException) -> str:
+    """The part of the config that could not be built."""
+    text = str(error)
+    found = re.search(r"^full_key: (.+)$", text, re.M) or re.search(r"target '(.+?)'", text)
+    return found[1] if found else "the config"
 
 
 def to_plain(config: DictConfig | dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class MissingExtraError(FaceskdError):
         )
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The first line of an error; runtimes have exceptions of their own, which are named."""
     text = next(iter(str(error).strip().splitlines()), "")
     return text if isinstance(error, FaceskdError) else f"{type(error).__name__}: {text}"

@@ -5,26 +5,38 @@ how many there are. The sampler deals out an endless stream of shuffled epochs b
 that a run resumed at any step sees exactly what an uninterrupted one would have seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
+from faceskd.common.checks import check_whole
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.images import read_image, to_tensor
 from faceskd.data.augment.geometry import Augmentation, BoxedFace
 from faceskd.data.degradation import Degradation
 from faceskd.data.manifest import Record, read_manifest
+from faceskd.data.stream import StreamData
 from faceskd.faces.components import five_points
 
 HR_SIZE = 256
 CACHED_FACES = 4000
 Item = dict[str, torch.Tensor | str]
+
+
+def draw_records(records: Sequence[Record], limit: int | None, *, seed: int) -> list[Record]:
+    """So many records, drawn at random, in their order; all where there is no limit.
+
+    The first ones would be those of one source, for a manifest is sorted. The seed alone orders
+    all of them, and the first so many of that order are taken.
+    """
+    if limit is None or limit >= len(records):
+        return list(records)
+    order = np.random.default_rng((seed, len(records))).permutation(len(records))
+    return [records[index] for index in sorted(order[:limit])]
 
 
 class FaceDataset(Dataset[Item]):
@@ -39,7 +51,8 @@ class FaceDataset(Dataset[Item]):
         degradation: see `faceskd.data.degradation`.
         augment: none for measuring. Landmarks are those of the face before augmentation.
         seed: with epoch and index it seeds augmentation and degradation.
-        limit: use the first faces only.
+        limit: use so many faces only, drawn at random; those of a smaller limit are among them.
+        draw: seeds which ones.
         cache: most decoded faces to keep in memory, 0.2 MB each.
 
     Raises:
@@ -56,10 +69,11 @@ class FaceDataset(Dataset[Item]):
         augment: Augmentation | None = None,
         seed: int = 0,
         limit: int | None = None,
+        draw: int = 0,
         cache: int = CACHED_FACES,
     ) -> None:
         self.folder = Path(faces)
-        self.records: list[Record] = read_manifest(faces, split)[:limit]
+        self.records = draw_records(read_manifest(faces, split), limit, seed=draw)
         self._check_files()
         self.degradation = degradation
         self.augment = augment
@@ -116,61 +130,22 @@ class FaceDataset(Dataset[Item]):
         return hr
 
 
-class StreamSampler(Sampler[tuple[int, int]]):
-    """Keys (pass, index) for `steps` batches, taken from an endless stream of shuffled passes.
-
-    Position p of the stream holds face perm_e[p mod n] of pass e = p // n over the n faces. What
-    Lightning calls an epoch is `steps` batches of the stream; it announces each by `set_epoch`.
-    With several processes, each takes every `world`-th position.
-    """
-
-    def __init__(
-        self, length: int, *, batch_size: int, steps: int, seed: int = 0, rank: int = 0,
-        world: int = 1,
-    ) -> None:  # fmt: skip
-        self.length = length
-        self.per_epoch = batch_size * steps
-        self.seed = seed
-        self.rank = rank
-        self.world = world
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.per_epoch
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        start = self.epoch * self.per_epoch * self.world + self.rank
-        permutation, current = np.empty(0, int), -1
-        for position in range(start, start + self.per_epoch * self.world, self.world):
-            faces_pass, place = divmod(position, self.length)
-            if faces_pass != current:
-                rng = np.random.default_rng((self.seed, faces_pass, self.length))
-                permutation, current = rng.permutation(self.length), faces_pass
-            yield faces_pass, int(permutation[place])
-
-
-def _check_least(lowest: int, **settings: int | None) -> None:
-    for name, came in settings.items():
-        if came is not None and came < lowest:
-            raise ConfigError(f"expected data.{name} of at least {lowest}, got {came}")
-
-
-class FaceData(pl.LightningDataModule):
+class FaceData(StreamData):
     """Training stream and frozen validation set of a folder of prepared faces.
 
     Args:
         faces: folder with the manifest.
         degradation: of both; validation draws it once, for good, by its own seed.
         augment: of training.
-        batch_size: of training and validation, a process.
-        steps_per_epoch: batches between two validations.
-        train_limit: faces to train on, from the first: to see what more of them would be worth.
-        val_limit: faces to validate on.
-        workers: processes that load; 0 loads in the training process.
+        train_limit: faces to train on, drawn at random by the seed: to see what more of them
+            would be worth. Those of a smaller limit are among those of a larger one.
+        val_limit: faces to validate on, drawn at random; the same for every seed.
+        batch_size, steps_per_epoch, workers, seed: see `StreamData`.
         cache: see `FaceDataset`; each worker has its own.
+
+    Raises:
+        ConfigError: no folder is given, or an option is no whole number, or too small.
+        FacesError: see `FaceDataset`.
     """
 
     def __init__(
@@ -187,55 +162,15 @@ class FaceData(pl.LightningDataModule):
         seed: int = 0,
         cache: int = CACHED_FACES,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            batch_size=batch_size, steps_per_epoch=steps_per_epoch, workers=workers, seed=seed
+        )
         if faces is None:
             raise ConfigError(
                 "no faces given: set data.faces to a folder that `faceskd prepare` wrote"
             )
-        _check_least(1, batch_size=batch_size, steps_per_epoch=steps_per_epoch)
-        _check_least(1, train_limit=train_limit, val_limit=val_limit)
-        _check_least(0, workers=workers, cache=cache)
-        dataset = partial(FaceDataset, faces, degradation=degradation, cache=cache)
-        self.train = dataset("train", augment=augment, limit=train_limit, seed=seed)
-        self.val = dataset("val", limit=val_limit, seed=seed)
-        self.batch_size = batch_size
-        self.steps_per_epoch = steps_per_epoch
-        self.workers = workers
-        self.seed = seed
-
-    def train_dataloader(self) -> DataLoader:
-        trainer = self.trainer
-        sampler = StreamSampler(
-            len(self.train),
-            batch_size=self.batch_size,
-            steps=self.steps_per_epoch,
-            seed=self.seed,
-            rank=trainer.global_rank if trainer else 0,
-            world=trainer.world_size if trainer else 1,
-        )
-        if trainer:
-            # Workers of a resumed run begin before Lightning sets the epoch.
-            progress = trainer.fit_loop.epoch_progress.current
-            sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
-        return self._loader(self.train, sampler=sampler)
-
-    def val_dataloader(self) -> DataLoader:
-        return self._loader(self.val)
-
-    def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
-        """Images in the memory format of the networks."""
-        for name in ("lr", "hr"):
-            batch[name] = batch[name].to(memory_format=torch.channels_last)
-        return batch
-
-    def _loader(self, dataset: FaceDataset, sampler: Sampler | None = None) -> DataLoader:
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            # Not the global one: a resumed run starts loaders anew, which draws from it.
-            generator=torch.Generator().manual_seed(self.seed),
-            pin_memory=torch.cuda.is_available(),
-        )
+        check_whole(1, **{"data.train_limit": train_limit, "data.val_limit": val_limit})
+        check_whole(0, **{"data.cache": cache})
+        dataset = partial(FaceDataset, faces, degradation=degradation, seed=seed, cache=cache)
+        self.train = dataset("train", augment=augment, limit=train_limit, draw=seed)
+        self.val = dataset("val", limit=val_limit)

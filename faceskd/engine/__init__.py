@@ -4,7 +4,16 @@ from faceskd.engine.adversarial import Adversarial
 from faceskd.engine.autoencoder import Autoencoder
 from faceskd.engine.base import Engine
 from faceskd.engine.distillation import Distillation
+from faceskd.engine.encoder_distillation import EncoderDistillation
 from faceskd.engine.soft_targets import SoftTargets
 from faceskd.engine.supervised import Supervised
 
-__all__ = ["Adversarial", "Autoencoder", "Distillation", "Engine", "SoftTargets", "Supervised"]
+__all__ = [
+    "Adversarial",
+    "Autoencoder",
+    "Distillation",
+    "EncoderDistillation",
+    "Engine",
+    "SoftTargets",
+    "Supervised",
+]

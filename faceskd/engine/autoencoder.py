@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.engine.base import Batch, OptimizerFactory, SchedulerFactory
-from faceskd.engine.resumable import Resumable
+from faceskd.engine.base import Batch
+from faceskd.engine.encoder_training import EncoderTraining
 from faceskd.models.base import FeatureInfo
-from faceskd.models.blocks import SLOPE, conv3x3
+from faceskd.models.blocks import SLOPE, conv3x3, random_window
 from faceskd.models.vgg import VGG19
 
 
@@ -30,29 +30,16 @@ def tap_decoder(info: FeatureInfo) -> nn.Sequential:
     )
 
 
-class Autoencoder(Resumable):
+class Autoencoder(EncoderTraining):
     """L1 between HR faces and what each tap's decoder makes of its features.
 
     Args:
-        encoder: what is trained.
-        optimizer, scheduler: as for `Engine`.
-        crop: side of the random squares that it trains on; None for whole faces.
+        encoder, options: see `EncoderTraining`.
     """
 
-    def __init__(
-        self,
-        *,
-        encoder: VGG19,
-        optimizer: OptimizerFactory,
-        scheduler: SchedulerFactory | None = None,
-        crop: int | None = 128,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
+    def __init__(self, *, encoder: VGG19, **options: Any) -> None:
+        super().__init__(encoder=encoder, **options)
         self.decoders = nn.ModuleList(tap_decoder(info) for info in encoder.feature_info)
-        self.make_optimizer = optimizer
-        self.make_scheduler = scheduler
-        self.crop = crop
 
     def reconstruct(self, hr: Tensor) -> Sequence[Tensor]:
         """One image (B, 3, H, W) a tap."""
@@ -61,9 +48,7 @@ class Autoencoder(Resumable):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         hr = batch["hr"]
-        if self.crop is not None and self.crop < hr.shape[-1]:
-            top, left = torch.randint(hr.shape[-1] - self.crop + 1, (2,)).tolist()
-            hr = hr[..., top : top + self.crop, left : left + self.crop]
+        (hr,) = random_window(self.crop, hr)
         hr = hr.to(memory_format=torch.channels_last)
         loss = torch.stack([F.l1_loss(image.float(), hr) for image in self.reconstruct(hr)]).sum()
         self.log("loss", loss, prog_bar=True, batch_size=len(hr))
@@ -75,13 +60,3 @@ class Autoencoder(Resumable):
             mse = (image.float().clamp(0, 1) - hr).square().mean(dim=(1, 2, 3))
             psnr = (-10 * mse.log10()).mean()
             self.log(f"val/psnr_{tap}", psnr, batch_size=len(hr), sync_dist=True)
-
-    def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.parameters())
-        if self.make_scheduler is None:
-            return optimizer
-        scheduler = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
-
-    def on_fit_start(self) -> None:
-        self.to(memory_format=torch.channels_last)

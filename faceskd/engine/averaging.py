@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from faceskd.common.errors import ConfigError
+
 
 class WeightAverage(nn.Module):
     """average <- decay * average + (1 - decay) * weight, after every step.
@@ -13,12 +15,22 @@ class WeightAverage(nn.Module):
     Only trained parameters are averaged: a teacher's frozen encoder and its dictionary are not
     copied. Early in training the decay is (1 + step) / (10 + step), so that the first, random
     weights do not linger. The averages are buffers: a checkpoint carries them.
+
+    Lightning's `WeightAveraging` (2.6) does not serve here. It copies the whole module, teacher,
+    dictionary and losses included, and averages discriminators and buffers (spectral norms, counts
+    of steps) with the network; its checkpoints swap `state_dict` for the average, and are loaded
+    by a strict `load_state_dict`, which frozen parts that are left out would fail.
+
+    Raises:
+        ConfigError: a decay outside [0, 1).
     """
 
     step: Tensor
 
     def __init__(self, network: nn.Module, *, decay: float) -> None:
         super().__init__()
+        if not isinstance(decay, (int, float)) or not 0 <= decay < 1:
+            raise ConfigError(f"expected average_decay from 0 to below 1, got {decay!r}")
         self.decay = decay
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         for name, parameter in self._trained(network):

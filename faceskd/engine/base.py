@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,11 +12,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from faceskd.common.errors import FaceskdError, WeightsError
 from faceskd.engine.averaging import WeightAverage
-from faceskd.engine.resumable import OTHER_TRAINING, Resumable
+from faceskd.engine.resumable import OTHER_TRAINING, Resumable, trained_parameters
 from faceskd.losses import WeightedSum
 from faceskd.metrics import MetricSuite
 from faceskd.models import SuperResolver
-from faceskd.models.teacher import Teacher
+from faceskd.models.blocks import bicubic
+from faceskd.models.frozen import frozen
+from faceskd.models.registry import to_stored
+from faceskd.models.weights import dictionary_record, save_network
 
 Batch = Mapping[str, Tensor]
 OptimizerFactory = Callable[..., Optimizer]
@@ -62,7 +66,7 @@ class Engine(Resumable):
         self.automatic_optimization = False
         self.network = network
         self.model_config = model_config
-        self.losses = losses
+        self.losses = frozen(losses)
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.average = (
@@ -73,14 +77,15 @@ class Engine(Resumable):
         self.suite = MetricSuite(list(metrics))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
-    # What a subclass may change.
+    @property
+    def trained_steps(self) -> int:
+        return int(self.steps)
 
-    def frozen_parts(self) -> tuple[str, ...]:
-        return ("losses",)
+    # What a subclass may change.
 
     def generator_parameters(self) -> list[nn.Parameter]:
         """What the first optimiser trains."""
-        return [p for p in self.network.parameters() if p.requires_grad]
+        return trained_parameters(self.network)
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         """The network's loss, its parts, and what `discriminator_loss` needs of this batch."""
@@ -143,9 +148,11 @@ class Engine(Resumable):
             scheduler.step()  # type: ignore[call-arg]
 
     def configure_optimizers(self) -> Any:
-        optimizers = [self.make_optimizer(self.generator_parameters())]
+        make = self.make_optimizer
+        optimizers = [self.build_optimizer(make, self.generator_parameters())]
         if self.discriminator is not None:
-            optimizers.append(self.make_optimizer(self.discriminator.parameters()))
+            judge = trained_parameters(self.discriminator)
+            optimizers.append(self.build_optimizer(make, judge))
         if self.make_scheduler is None:
             return optimizers
         return optimizers, [self.make_scheduler(optimizer) for optimizer in optimizers]
@@ -177,7 +184,17 @@ class Engine(Resumable):
             sync_dist=True,
         )
 
-    # Memory format, checkpoints.
+    def pictures(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        with self.averaged():
+            sr = self.network(batch["lr"], batch["boxes"])
+        bicubic_sr = bicubic(batch["lr"], self.network.scale)
+        return {"LR": batch["lr"], "bicubic": bicubic_sr, "SR": sr.float(), "HR": batch["hr"]}
+
+    # Memory format, files.
+
+    def write(self, path: Path, metadata: dict[str, Any]) -> None:
+        with self.averaged():
+            save_network(path, self.network, self.model_config, metadata)
 
     def on_fit_start(self) -> None:
         # channels_last is what CPU and GPU convolutions are fastest with, bf16 ones above all.
@@ -186,15 +203,15 @@ class Engine(Resumable):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         metadata: dict[str, Any] = {"steps": int(self.steps), "engine": type(self).__name__}
-        if isinstance(self.network, Teacher):
-            metadata["dictionary"] = {
-                "path": self.model_config.get("dictionary"),
-                "sha256": self.network.dictionary_sha256,
-            }
-        checkpoint["hyper_parameters"] = {"model": self.model_config, "metadata": metadata}
+        metadata |= dictionary_record(self.network, self.model_config)
+        model = to_stored(self.model_config)
+        checkpoint["hyper_parameters"] = {"model": model, "metadata": metadata}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        came = checkpoint["hyper_parameters"]["metadata"].get("dictionary", {}).get("sha256")
-        if isinstance(self.network, Teacher) and came != self.network.dictionary_sha256:
-            raise WeightsError(f"{OTHER_TRAINING}: its dictionary was another")
+        came = checkpoint["hyper_parameters"]["metadata"].get("dictionary", {}).get("sha256", "")
+        if came != self.network.dictionary_sha256:
+            raise WeightsError(
+                f"{OTHER_TRAINING}: expected the dictionary of SHA-256 {came[:16]}..., got "
+                f"{self.network.dictionary_sha256[:16]}..."
+            )

@@ -9,13 +9,12 @@ from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from faceskd.common.images import write_image
-from faceskd.engine.base import Engine
-from faceskd.models.blocks import bicubic
+from faceskd.engine.resumable import Resumable
 from faceskd.reporting.pictures import image_grid
 
 
 class PictureGrid(pl.Callback):
-    """After each validation, a grid of LR, bicubic, SR and HR faces.
+    """After each validation, a grid of what the module shows: for networks LR, bicubic, SR, HR.
 
     Args:
         folder: where `epoch-0001.png` and so on go.
@@ -30,17 +29,11 @@ class PictureGrid(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        if not isinstance(pl_module, Engine):
+        assert isinstance(pl_module, Resumable)
+        with trainer.precision_plugin.forward_context():
+            columns = pl_module.pictures(self._first_faces(trainer, pl_module.device))
+        if not columns:
             return
-        batch = self._first_faces(trainer, pl_module.device)
-        with pl_module.averaged(), trainer.precision_plugin.forward_context():
-            sr = pl_module.network(batch["lr"], batch["boxes"])
-        columns = {
-            "LR": batch["lr"],
-            "bicubic": bicubic(batch["lr"], pl_module.network.scale),
-            "SR": sr.float(),
-            "HR": batch["hr"],
-        }
         grid = image_grid({name: images.cpu() for name, images in columns.items()})
         epoch = trainer.current_epoch + 1
         write_image(self.folder / f"epoch-{epoch:04d}.png", grid)
@@ -51,10 +44,8 @@ class PictureGrid(pl.Callback):
     def _first_faces(self, trainer: pl.Trainer, device: torch.device) -> dict[str, Any]:
         dataset = trainer.datamodule.val  # type: ignore[attr-defined]
         items = [dataset[index] for index in range(min(self.faces, len(dataset)))]
-        return {
-            key: torch.stack([item[key] for item in items]).to(device)
-            for key in ("lr", "hr", "boxes")
-        }
+        tensors = [key for key, value in items[0].items() if isinstance(value, torch.Tensor)]
+        return {key: torch.stack([item[key] for item in items]).to(device) for key in tensors}
 
 
 class TimeSlice(Timer):
@@ -69,6 +60,12 @@ class TimeSlice(Timer):
 
     def __init__(self, duration: str) -> None:
         super().__init__(duration, interval="epoch", verbose=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        left = self.time_remaining()
+        return left is not None and left <= 0
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: a resumed run has its whole duration before it."""

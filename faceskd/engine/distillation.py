@@ -17,6 +17,7 @@ from faceskd.engine.base import Batch, Engine
 from faceskd.losses.adversarial import AdversarialLoss
 from faceskd.losses.distillation import FeatureDistillation
 from faceskd.models import FeatureDiscriminators, SuperResolver
+from faceskd.models.frozen import frozen
 
 
 class Distillation(Engine):
@@ -52,7 +53,7 @@ class Distillation(Engine):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.teacher = teacher.requires_grad_(False).eval()
+        self.teacher = frozen(teacher)
         self.distillation = FeatureDistillation(
             student=self.network.feature_info,
             teacher=teacher.feature_info,
@@ -70,9 +71,6 @@ class Distillation(Engine):
         self.adversarial_weight = adversarial_weight
         self.adversarial_start = adversarial_start
         self.output_weight = output_weight
-
-    def frozen_parts(self) -> tuple[str, ...]:
-        return (*super().frozen_parts(), "teacher")
 
     def generator_parameters(self) -> list[torch.nn.Parameter]:
         return [*super().generator_parameters(), *self.distillation.parameters()]

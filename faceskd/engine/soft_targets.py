@@ -10,7 +10,7 @@ from faceskd.engine.base import Batch
 from faceskd.losses import WeightedSum
 from faceskd.models import SuperResolver
 from faceskd.models.ensemble import from_mirror
-from faceskd.models.teacher import Teacher
+from faceskd.models.frozen import frozen
 
 
 class SoftTargets(Adversarial):
@@ -36,15 +36,11 @@ class SoftTargets(Adversarial):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.teacher = teacher.requires_grad_(False).eval()
-        for network in teacher.modules() if mirrored else ():
-            if isinstance(network, Teacher):  # the mean of two is the same at half the time
-                network.mirror_share = 0.0
-        self.teacher_losses = teacher_losses
+        self.teacher = frozen(teacher)
+        if mirrored:  # the mean of two is the same at half the time
+            teacher.stop_mirroring()
+        self.teacher_losses = frozen(teacher_losses)
         self.mirrored = mirrored
-
-    def frozen_parts(self) -> tuple[str, ...]:
-        return (*super().frozen_parts(), "teacher", "teacher_losses")
 
     def image_losses(self, sr: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         total, parts = super().image_losses(sr, batch)

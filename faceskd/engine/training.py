@@ -8,34 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hydra.utils
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, open_dict
-from pytorch_lightning.utilities.exceptions import SIGTERMException
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+from rich.console import Console
 
-from faceskd.common.config import instantiate, to_plain
-from faceskd.common.errors import ConfigError, MissingExtraError, WeightsError
+from faceskd.common.checks import check_positive, check_whole
+from faceskd.common.config import instantiate
+from faceskd.common.errors import ConfigError, MissingExtraError, reason
 from faceskd.common.files import make_folder
-from faceskd.data.dataset import FaceData
-from faceskd.engine import Autoencoder, Engine
+from faceskd.data.stream import StreamData
+from faceskd.engine.building import build_engine
 from faceskd.engine.callbacks import TimeSlice
 from faceskd.engine.checkpoint_io import AtomicCheckpointIO
-from faceskd.models import Ensemble, SuperResolver
-from faceskd.models.blocks import unfuse
-from faceskd.models.vgg_weights import save_vgg_weights
-from faceskd.models.weights import (
-    build_network,
-    load_network,
-    load_state,
-    read_weights,
-    save_network,
-)
+from faceskd.engine.resumable import Resumable
+from faceskd.engine.run_record import RECORD, RunRecord
 from faceskd.reporting.curves import plot_curves
 
 LAST_CHECKPOINT = "last.ckpt"
+STORED = "stored"
+"""`resume=stored`: go on with the settings that the run was started with."""
 
 
 @dataclass(frozen=True)
@@ -43,37 +40,48 @@ class Trained:
     """What a training gives back.
 
     Attributes:
-        weights: the file to use from now on.
+        weights: the file to use from now on; None where the time was up before the last step.
         metrics: the last validation's figures.
         checkpoint: to go on from.
+        steps: of the network, so far.
+        planned_steps: what the config asks for.
     """
 
-    weights: Path
+    weights: Path | None
     metrics: dict[str, float]
     checkpoint: Path
+    steps: int
+    planned_steps: int
 
 
 def train(cfg: DictConfig) -> Trained:
     """Train what `conf/train.yaml` and its overrides describe.
 
     With `resume=true` the run goes on from its last checkpoint, and repeats what it would have
-    done without the interruption.
+    done without the interruption. It may be given more steps, and follows the schedule of the
+    longer run from there; any other setting that matters must be as it was.
 
     Raises:
-        FaceskdError: faces, weights or dictionary are missing or do not fit; a loss diverged.
+        FaceskdError: faces, weights or dictionary are missing or do not fit; a setting is
+            impossible, or not that of the run that is resumed; a loss diverged.
     """
-    _refuse_parallel_sweeps(cfg)
+    check_settings(cfg)
     _quieten()
+    out = make_folder(cfg.out)
+    checkpoint = out / "checkpoints" / LAST_CHECKPOINT
+    weights = out / "weights.safetensors"
+    if not cfg.resume:
+        checkpoint.unlink(missing_ok=True)
+    cfg = resumed_config(cfg, out) if checkpoint.is_file() else cfg
+    if not checkpoint.is_file():  # nothing old is to be found, should this run be broken off
+        weights.unlink(missing_ok=True)
+        shutil.rmtree(out / "csv", ignore_errors=True)
+    RunRecord.of(cfg).write(out)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    out = make_folder(cfg.out)
-    checkpoint = out / "checkpoints" / LAST_CHECKPOINT
-    if not cfg.resume:  # nothing old is to be found, should this run be broken off
-        checkpoint.unlink(missing_ok=True)
-        shutil.rmtree(out / "csv", ignore_errors=True)
     epoch = steps_per_epoch(cfg)
-    data: FaceData = instantiate(cfg.data, steps_per_epoch=epoch)
+    data: StreamData = instantiate(cfg.data, steps_per_epoch=epoch)
     engine = build_engine(cfg)
     trainer = build_trainer(cfg, epochs=cfg.steps // epoch)
     resume = str(checkpoint) if checkpoint.is_file() else None
@@ -83,12 +91,63 @@ def train(cfg: DictConfig) -> Trained:
         raise SystemExit(128 + signal.SIGTERM) from None
     if trainer.interrupted:
         raise KeyboardInterrupt
-    weights = out / "weights.safetensors"
+    slices = [c for c in trainer.callbacks if isinstance(c, TimeSlice)]  # type: ignore[attr-defined]
+    time_is_up = any(one.is_over for one in slices)
+    whole = engine.trained_steps >= cfg.steps or not time_is_up
     if trainer.is_global_zero:
-        save_weights(engine, weights, cfg)
+        if whole:
+            engine.write(weights, weights_metadata(engine, data, cfg))
         plot_curves(out / "csv", out / "curves.png")
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    return Trained(weights, metrics, checkpoint)
+    return Trained(weights if whole else None, metrics, checkpoint, engine.trained_steps, cfg.steps)
+
+
+def resumed_config(cfg: DictConfig, out: Path) -> DictConfig:
+    """The config that the run in `out` goes on with.
+
+    Raises:
+        ConfigError: `cfg` is not that of the run, and `resume=stored` was not asked for.
+    """
+    record = RunRecord.read(out)
+    if record is None:
+        if cfg.resume == STORED:
+            raise ConfigError(f"{str(out)!r} has no {RECORD}: resume=stored has nothing to go by")
+        Console(stderr=True, soft_wrap=True).print(
+            f"{out} has a checkpoint but no {RECORD}, as runs of release 0.1: it is resumed as if "
+            "it had been started with the present settings",
+            style="yellow", markup=False,
+        )  # fmt: skip
+        return cfg
+    if cfg.resume == STORED:
+        return record.applied_to(cfg)
+    record.check_same(cfg)
+    return cfg
+
+
+def weights_metadata(engine: Resumable, data: StreamData, cfg: DictConfig) -> dict[str, Any]:
+    """What a file of weights says of its training; fewer steps than planned: it ended early."""
+    return {
+        "name": cfg.name,
+        "steps": engine.trained_steps,
+        "planned_steps": cfg.steps,
+        "batch_size": cfg.data.batch_size,
+        "faces": len(data.train),
+        "seed": cfg.seed,
+        "torch": torch.__version__,
+    }
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Raise a ConfigError for what cannot be trained; the rest is checked where it is used."""
+    check_whole(1, steps=cfg.steps, threads=cfg.threads)
+    check_whole(0, seed=cfg.seed)
+    for name in ("steps", "seed"):
+        if cfg[name] is None:
+            raise ConfigError(f"expected {name} as a whole number, got null")
+    check_positive(learning_rate=cfg.learning_rate)
+    if cfg.resume not in (True, False, STORED):
+        raise ConfigError(f"expected resume=true, false or {STORED}, got {cfg.resume!r}")
+    _refuse_parallel_sweeps(cfg)
 
 
 def steps_per_epoch(cfg: DictConfig) -> int:
@@ -97,12 +156,8 @@ def steps_per_epoch(cfg: DictConfig) -> int:
     Raises:
         ConfigError: the steps are not a whole number of epochs.
     """
+    check_whole(1, **{"data.steps_per_epoch": cfg.data.steps_per_epoch})
     steps, epoch = cfg.steps, min(cfg.steps, cfg.data.steps_per_epoch)
-    if epoch < 1:
-        raise ConfigError(
-            f"expected steps and data.steps_per_epoch of at least 1, got {steps} and "
-            f"{cfg.data.steps_per_epoch}"
-        )
     if steps % epoch:
         raise ConfigError(
             f"expected steps as a multiple of data.steps_per_epoch, {epoch}, got {steps}"
@@ -113,80 +168,23 @@ def steps_per_epoch(cfg: DictConfig) -> int:
 def build_trainer(cfg: DictConfig, *, epochs: int) -> pl.Trainer:
     """The Lightning trainer of a config, with its callbacks and loggers."""
     callbacks = [instantiate(config) for config in (cfg.callbacks or {}).values() if config]
-    if cfg.trainer.max_time is not None:
-        callbacks.append(TimeSlice(cfg.trainer.max_time))
-    return instantiate(
-        cfg.trainer,
-        max_time=None,
-        max_epochs=epochs,
-        default_root_dir=str(cfg.out),
-        callbacks=callbacks,
-        logger=_build_loggers(cfg.logger) or False,
-        plugins=[AtomicCheckpointIO()],
-        use_distributed_sampler=False,  # the data module deals faces out to processes itself
-    )
-
-
-def build_engine(cfg: DictConfig) -> Engine | Autoencoder:
-    """The Lightning module of a config, with its network and, if it distils, its teacher."""
-    if cfg.get("model") is None:
-        if cfg.init is not None:
-            raise ConfigError("init is for networks: an encoder starts from engine.encoder.weights")
-        return instantiate(cfg.engine)
-    model_config = to_plain(cfg.model)
-    network = build_network(model_config)
-    if cfg.init is not None:
-        warm_start(network, cfg.init)
-    parts: dict[str, Any] = {"network": network, "losses": instantiate(cfg.losses)}
-    if "teacher" in cfg.engine:
-        parts["teacher"] = load_teacher(cfg.engine.teacher, cfg.teacher_dictionary)
-    engine = cfg.engine.copy()
-    with open_dict(engine):
-        engine.pop("teacher", None)
-    # The model's config stays what it is; Hydra would build a network from it.
-    factory = instantiate(engine, _partial_=True)
-    return factory(model_config=model_config, **parts)
-
-
-def load_teacher(files: str | ListConfig, dictionary: str | None) -> SuperResolver:
-    """The network of a weights file, or the `Ensemble` of several."""
-    if isinstance(files, str):
-        return load_network(files, dictionary)
-    return Ensemble(networks=[load_network(file, dictionary) for file in files])
-
-
-def warm_start(network: SuperResolver, path: Path | str) -> None:
-    """Start from another network's weights: those of the same name and shape.
-
-    Fused weights, as those that come with the package, become what they were fused from.
-
-    Raises:
-        WeightsError: nothing matches.
-    """
-    given = read_weights(path).state
-    unfuse(network, given)
-    own = network.state_dict()
-    matching = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
-    if not matching:
-        raise WeightsError(f"no tensor in {str(path)!r} fits a {type(network).__name__}")
-    load_state(network, own | matching, str(path))
-
-
-def save_weights(engine: Engine | Autoencoder, path: Path, cfg: DictConfig) -> None:
-    """Write what was trained, averaged where there is an average, as safetensors."""
-    if isinstance(engine, Autoencoder):
-        save_vgg_weights(engine.encoder, path)
-        return
-    metadata = {
-        "name": cfg.name,
-        "steps": int(engine.steps),
-        "batch_size": cfg.data.batch_size,
-        "faces": len(engine.trainer.datamodule.train),  # type: ignore[attr-defined]
-        "seed": cfg.seed,
-        "torch": torch.__version__,
-    }
-    with engine.averaged():
-        save_network(path, engine.network, engine.model_config, metadata)
+    loggers = _build_loggers(cfg.logger)
+    try:
+        if cfg.trainer.max_time is not None:
+            callbacks.append(TimeSlice(cfg.trainer.max_time))
+        return hydra.utils.instantiate(
+            cfg.trainer,
+            max_time=None,
+            max_epochs=epochs,
+            default_root_dir=str(cfg.out),
+            callbacks=callbacks,
+            logger=loggers or False,
+            plugins=[AtomicCheckpointIO()],
+            use_distributed_sampler=False,  # the data module deals faces out to processes itself
+        )
+    except (InstantiationException, MisconfigurationException) as error:
+        cause = error.__cause__ or error
+        raise ConfigError(f"the trainer cannot be built so: {reason(cause)}") from error
 
 
 def _quieten() -> None:

@@ -22,6 +22,7 @@ from faceskd.export.base import Backend, Limits
 from faceskd.export.loading import Exported, load_exported
 from faceskd.export.parity import BATCH_SIZES, Parity, check_parity
 from faceskd.models.base import SuperResolver
+from faceskd.models.registry import to_stored
 
 if TYPE_CHECKING:
     from faceskd.evaluation.evaluate import FacePairs
@@ -63,7 +64,7 @@ def export_network(
     _refuse(network, path, backend)
     metadata = {
         "faceskd_version": __version__,
-        "model": json.dumps(model_config),
+        "model": json.dumps(to_stored(model_config)),
         "training": json.dumps(training or {}),
         "format": backend.format,
         "precision": backend.precision,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.losses.perceptual import unit_distance
+from faceskd.models.frozen import frozen
 
 Network = Literal["refine", "output"]
 CONVOLUTIONS: dict[Network, int] = {"refine": 3, "output": 4}
@@ -52,7 +53,7 @@ class DetectorLoss(nn.Module):
 
         self.sides = least, largest
         self.convolutions = CONVOLUTIONS[network]
-        self.network = (RNet if network == "refine" else ONet)().requires_grad_(False).eval()
+        self.network = frozen((RNet if network == "refine" else ONet)())
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Faces (B, 3, H, W) in [0, 1] -> scalar. Use `InBox` to cut them as a detector does."""

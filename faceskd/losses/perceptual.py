@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.models.blocks import random_window, unit_pixels
+from faceskd.models.frozen import frozen
 from faceskd.models.vgg import VGG19
 
 
@@ -91,7 +92,7 @@ class PerceptualLoss(nn.Module):
             )
         if focus and crop is None:
             raise ConfigError(f"focus={focus} needs a crop, got none: set crop, or focus=0")
-        self.vgg = vgg.requires_grad_(False).eval()
+        self.vgg = frozen(vgg)
         self.weights = tuple(weights or [1 / len(vgg.taps)] * len(vgg.taps))
         self.distance = DISTANCES[distance]
         self.crop = crop

@@ -1,22 +1,15 @@
 """The one contract of every network: teacher, student and baselines are exchangeable."""
 
 from abc import abstractmethod
-from typing import NamedTuple
+from pathlib import Path
 
 from torch import Tensor, nn
 
+from faceskd.common.errors import DictionaryError
+from faceskd.models.dictionary import Dictionary
+from faceskd.models.features import FeatureInfo
 
-class FeatureInfo(NamedTuple):
-    """What is known of a feature map before it is made.
-
-    Attributes:
-        channels: its channels.
-        stride: pixels of the SR image that one of its cells spans, so that its side is the SR
-            image's side over `stride`, rounded up; 8 is the LR image's own resolution at x8.
-    """
-
-    channels: int
-    stride: int
+__all__ = ["FeatureInfo", "SuperResolver"]
 
 
 class SuperResolver(nn.Module):
@@ -30,11 +23,16 @@ class SuperResolver(nn.Module):
         feature_info: one entry for each feature map of `forward_features`, in its order.
         needs_boxes: whether `boxes`, the component boxes (B, 4, 4), xyxy in SR pixels, in the
             order of `faceskd.faces.components.COMPONENTS`, must be given.
+        uses_dictionary: whether it looks components up in a `Dictionary`; it computes nothing
+            before `load_dictionary`.
+        dictionary_sha256: checksum of the dictionary's file; "" where there is none.
     """
 
     scale: int = 8
     feature_info: list[FeatureInfo]
     needs_boxes: bool = False
+    uses_dictionary: bool = False
+    dictionary_sha256: str = ""
 
     def forward(self, lr: Tensor, boxes: Tensor | None = None) -> Tensor:
         """The SR images (B, 3, 8H, 8W) of the LR images (B, 3, H, W)."""
@@ -45,3 +43,22 @@ class SuperResolver(nn.Module):
         self, lr: Tensor, boxes: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """The SR images, and the feature maps that `feature_info` describes."""
+
+    def load_dictionary(self, dictionary: Dictionary | Path | str) -> None:
+        """Fill in the atoms of a dictionary or of its file.
+
+        Raises:
+            DictionaryError: the network uses no dictionary, or not this one.
+        """
+        raise DictionaryError(f"a {type(self).__name__} uses no dictionary")
+
+    def load_random_dictionary(self, *, atoms: int, seed: int = 0) -> None:
+        """Fill in `atoms` random atoms for each component and scale, to measure time and memory.
+
+        Raises:
+            DictionaryError: the network uses no dictionary.
+        """
+        raise DictionaryError(f"a {type(self).__name__} uses no dictionary")
+
+    def stop_mirroring(self) -> None:
+        """From now on compute no second face of the mirrored LR face, where the network did."""

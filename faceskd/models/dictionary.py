@@ -9,19 +9,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from faceskd.common import files
-from faceskd.common.errors import DictionaryError
+from faceskd.common.errors import DictionaryError, WeightsError
+from faceskd.common.tensors import check_finite, read_safetensors
 from faceskd.faces.components import COMPONENTS
-
-if TYPE_CHECKING:  # the networks import this module
-    from faceskd.models.base import FeatureInfo
+from faceskd.models.features import FeatureInfo
 
 COMPONENT_SIZES = {"left_eye": 40, "right_eye": 40, "nose": 25, "mouth": 55}
 """Sides of the components in a 256 px face, in px: half of DFDNet's, which are for 512 px."""
@@ -34,7 +31,7 @@ def atom_size(component: str, stride: int) -> int:
     return max(MIN_ATOM_SIZE, COMPONENT_SIZES[component] // stride)
 
 
-def atom_shape(component: str, info: "FeatureInfo") -> tuple[int, int, int]:
+def atom_shape(component: str, info: FeatureInfo) -> tuple[int, int, int]:
     """Shape (C, S, S) of the atoms of a component in a feature map.
 
     Examples:
@@ -66,7 +63,7 @@ class Dictionary:
         """The atoms of every component at one tap."""
         return {component: self.atoms[f"{tap}/{component}"] for component in COMPONENTS}
 
-    def check_encoder(self, taps: Sequence[str], infos: Sequence["FeatureInfo"]) -> None:
+    def check_encoder(self, taps: Sequence[str], infos: Sequence[FeatureInfo]) -> None:
         """Raise a DictionaryError unless the atoms fit an encoder's taps and channels."""
         for tap, info in zip(taps, infos, strict=True):
             for component in COMPONENTS:
@@ -84,7 +81,7 @@ class Dictionary:
 
     @staticmethod
     def random(
-        taps: Sequence[str], infos: Sequence["FeatureInfo"], *, atoms: int, seed: int = 0
+        taps: Sequence[str], infos: Sequence[FeatureInfo], *, atoms: int, seed: int = 0
     ) -> "Dictionary":
         """K atoms of normal noise for each tap and component of an encoder, for timing."""
         shapes = {
@@ -121,7 +118,8 @@ class Dictionary:
         """Read a dictionary.
 
         Raises:
-            DictionaryError: the file is missing, damaged, or something else.
+            DictionaryError: the file is missing, damaged, something else, or has numbers that are
+                not finite.
         """
         path = Path(path)
         if not path.is_file():
@@ -129,16 +127,16 @@ class Dictionary:
                 f"no dictionary at {str(path)!r}: build it with `faceskd dictionary`"
             )
         try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise DictionaryError(
-                        f"expected a dictionary of the format {FORMAT} in {str(path)!r}, got "
-                        f"{metadata.get('format', 'another safetensors file')!r}"
-                    )
-                atoms = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
+            atoms, metadata = read_safetensors(path)
+            if metadata.get("format") == FORMAT:
+                check_finite(atoms, path)
+        except WeightsError as error:
             raise DictionaryError(f"the dictionary {str(path)!r} is damaged: {error}") from error
+        if metadata.get("format") != FORMAT:
+            raise DictionaryError(
+                f"expected a dictionary of the format {FORMAT} in {str(path)!r}, got "
+                f"{metadata.get('format', 'another safetensors file')!r}"
+            )
         provenance = json.loads(metadata["provenance"])
         return Dictionary(atoms, metadata["encoder"], provenance, files.sha256(path))
 

@@ -9,6 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import SLOPE, random_window, unit_pixels
+from faceskd.models.frozen import frozen
 from faceskd.models.vgg import VGG19
 
 
@@ -83,7 +84,7 @@ class ProjectedDiscriminator(nn.Module):
         self, *, vgg: VGG19, width: int = 32, layers: int = 2, crop: int | None = None
     ) -> None:
         super().__init__()
-        self.vgg = vgg.requires_grad_(False).eval()
+        self.vgg = frozen(vgg)
         self.crop = crop
         self.discriminators = nn.ModuleList(
             PatchDiscriminator(channels=info.channels, width=width, layers=layers, spectral=False)

@@ -34,6 +34,10 @@ class Ensemble(SuperResolver):
         self.feature_info = networks[0].feature_info
         self.needs_boxes = any(network.needs_boxes for network in networks)
 
+    def stop_mirroring(self) -> None:
+        for network in self.networks:
+            network.stop_mirroring()  # type: ignore[operator]
+
     def forward_features(
         self, lr: Tensor, boxes: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:

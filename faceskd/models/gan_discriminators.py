@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.models.blocks import SLOPE
+from faceskd.models.frozen import frozen
 from faceskd.models.vgg import VGG19
 
 STAGE_WIDTHS = (1, 2, 4, 8)
@@ -133,7 +134,7 @@ class ImageAndFeatureDiscriminator(nn.Module):
             raise ConfigError("expected both feature and vgg or neither, got one of them")
         self.image = image
         self.feature = feature
-        self.vgg = vgg.requires_grad_(False).eval() if vgg is not None else None
+        self.vgg = frozen(vgg) if vgg is not None else None
 
     def forward(self, images: Tensor) -> list[Tensor]:
         scores = [self.image(images)]

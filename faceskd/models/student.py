@@ -26,7 +26,7 @@ class Student(SuperResolver):
 
     Examples:
         >>> import torch
-        >>> student = Student(encoder=VGG19(width=4))
+        >>> student = Student(encoder=VGG19(width=4, weights="random"))
         >>> sr, features = student.forward_features(torch.rand(1, 3, 32, 32))
         >>> tuple(sr.shape), [tuple(f.shape[1:]) for f in features]
         ((1, 3, 256, 256), [(32, 32, 32), (16, 64, 64), (8, 128, 128), (4, 256, 256)])

@@ -20,6 +20,7 @@ from faceskd.models.blocks import bicubic
 from faceskd.models.decoder import SFTDecoder
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.ensemble import from_mirror
+from faceskd.models.frozen import frozen
 from faceskd.models.residual_decoder import ResidualDecoder
 from faceskd.models.transfer import FeatureTransfer
 from faceskd.models.vgg import VGG19
@@ -49,6 +50,7 @@ class Teacher(SuperResolver):
     """
 
     needs_boxes = True
+    uses_dictionary = True
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class Teacher(SuperResolver):
         if not 0 <= mirror_share <= 1:
             raise ConfigError(f"expected mirror_share from 0 to 1, got {mirror_share}")
         self.mirror_share = mirror_share
-        self.encoder = encoder.requires_grad_(False)
+        self.encoder = frozen(encoder)
         self.transfers = nn.ModuleList(
             FeatureTransfer(channels=info.channels, stride=info.stride, selection=selection)
             for info in encoder.feature_info
@@ -71,7 +73,6 @@ class Teacher(SuperResolver):
         make_decoder = decoder or partial(SFTDecoder, width=encoder.width)
         self.decoder = make_decoder(encoder_info=encoder.feature_info)
         self.feature_info = self.decoder.feature_info
-        self.dictionary_sha256 = ""
         if dictionary is not None:
             self.load_dictionary(dictionary)
 
@@ -93,6 +94,15 @@ class Teacher(SuperResolver):
         for tap, transfer in zip(self.encoder.taps, self.transfers, strict=True):
             transfer.load_atoms(dictionary.atoms_of(tap))  # type: ignore[operator]
         self.dictionary_sha256 = dictionary.sha256
+
+    def load_random_dictionary(self, *, atoms: int, seed: int = 0) -> None:
+        encoder = self.encoder
+        self.load_dictionary(
+            Dictionary.random(encoder.taps, encoder.feature_info, atoms=atoms, seed=seed)
+        )
+
+    def stop_mirroring(self) -> None:
+        self.mirror_share = 0.0
 
     @property
     def dictionary_bytes(self) -> int:

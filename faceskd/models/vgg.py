@@ -11,39 +11,32 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from faceskd.common.errors import ConfigError
-from faceskd.models.base import FeatureInfo
+from faceskd.common.errors import ConfigError, WeightsError
+from faceskd.common.files import atomic_path
+from faceskd.models.features import FeatureInfo
+from faceskd.models.vgg_layers import (
+    CONVS_PER_BLOCK,
+    WIDTH_FACTORS,
+    imagenet_normalisation,
+    tap_position,
+)
+from faceskd.models.vgg_weights import read_vgg_state
 
-CONVS_PER_BLOCK = (2, 2, 4, 4, 4)
-WIDTH_FACTORS = (1, 2, 4, 8, 8)
 DICTIONARY_TAPS = ("relu2_2", "relu3_4", "relu4_4", "conv5_4")
 """Where DFDNet cuts components out: strides 2, 4, 8, 16; the last one before its ReLU."""
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 Padding = Literal["zeros", "reflect"]
 Pooling = Literal["max", "avg"]
-
-
-def tap_position(tap: str) -> tuple[int, int, bool]:
-    """Block, place in the block and whether after its ReLU, of a tap such as "relu3_4".
-
-    Its stride is 2 ** (block - 1); taps sort by it from shallow to deep.
-
-    Raises:
-        ConfigError: VGG-19 has no such layer.
-
-    Examples:
-        >>> tap_position("conv5_4")
-        (5, 4, False)
-    """
-    valid = tap[:4] in ("relu", "conv") and tap[4:5].isdigit() and tap[5:6] == "_"
-    if valid and tap[6:].isdigit():
-        block, index = int(tap[4]), int(tap[6:])
-        if 1 <= block <= 5 and 1 <= index <= CONVS_PER_BLOCK[block - 1]:
-            return block, index, tap.startswith("relu")
-    raise ConfigError(f"expected a layer of VGG-19 such as relu3_4 or conv5_4, got {tap!r}")
+FORMAT = "faceskd-vgg19"
+RANDOM = "random"
+NO_WEIGHTS = (
+    "set FACESKD_WEIGHTS to the folder that holds vgg19_quarter_conv5_1.pth (for encoder=quarter), "
+    "or give a file (faceskd train experiment=encoder trains one), torchvision (for width 64), or "
+    "random (untrained: a perceptual loss, a discriminator or a dictionary learns nothing from it)"
+)
+"""How to get weights, or to do without."""
 
 
 class VGG19(nn.Module):
@@ -53,12 +46,17 @@ class VGG19(nn.Module):
         width: channels of the first block; 64 is the paper's, 16 a sixteenth of the work.
         taps: layers whose outputs are returned, shallow to deep.
         padding_mode: "zeros" for torchvision's weights, "reflect" for style-transfer ones.
-        weights: None for random weights, "torchvision", or a path (see `vgg_weights`).
+        weights: a path or "torchvision" (see `vgg_weights`), or "random" for an untrained network,
+            which has to be asked for: None is refused.
         pooling: "max", or "avg": through max-pooling a perceptual loss sees one pixel in four,
             and its gradient leaves a grid.
 
-    Examples:
-        >>> vgg = VGG19(width=4)
+    Raises:
+        WeightsError: there are no weights, or they do not fit (see `load`).
+        ConfigError: an option that does not exist.
+
+    Example:
+        >>> vgg = VGG19(width=4, weights="random")
         >>> [tuple(map.shape) for map in vgg(torch.rand(1, 3, 64, 64))]
         [(1, 8, 32, 32), (1, 16, 16, 16), (1, 32, 8, 8), (1, 32, 4, 4)]
     """
@@ -90,13 +88,42 @@ class VGG19(nn.Module):
             FeatureInfo(width * WIDTH_FACTORS[block - 1], 2 ** (block - 1))
             for block, _, _ in positions
         ]
-        self.normalise = _imagenet_normalisation()
+        self.normalise = imagenet_normalisation()
         self.convs = nn.ModuleDict(_convolutions(width, self.taps[-1], padding_mode))
         self.pool = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
-        if weights is not None:
-            from faceskd.models.vgg_weights import load_vgg_weights
+        if weights is None:
+            raise WeightsError(f"a VGG-19 needs its option weights: {NO_WEIGHTS}")
+        if str(weights) != RANDOM:
+            self.load(weights)
 
-            load_vgg_weights(self, weights)
+    def load(self, source: str | Path) -> None:
+        """Fill in weights from `source` (see `vgg_weights`), checking every shape.
+
+        Raises:
+            WeightsError: the file is missing or damaged, another width, or does not reach the taps.
+        """
+        state, wanted = read_vgg_state(source), self.state_dict()
+        missing = sorted(name for name in wanted if not isinstance(state.get(name), Tensor))
+        if missing:
+            raise WeightsError(
+                f"the VGG-19 weights in {str(source)!r} end before the tap {self.taps[-1]!r}: "
+                f"they have no {missing[0]!r}"
+            )
+        for name, value in wanted.items():
+            if state[name].shape != value.shape:
+                raise WeightsError(
+                    f"the VGG-19 weights in {str(source)!r} are of another width: {name} is "
+                    f"{tuple(state[name].shape)}, expected {tuple(value.shape)}"
+                )
+        self.load_state_dict({name: state[name] for name in wanted})
+
+    def save(self, path: Path | str) -> None:
+        """Write the weights as safetensors, atomically; `load` reads them."""
+        state = {
+            name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()
+        }
+        with atomic_path(path) as temporary:
+            save_file(state, temporary, {"format": FORMAT, "fingerprint": self.fingerprint()})
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Feature maps of RGB images (B, 3, H, W) in [0, 1], one a tap, (B, C, H/s, W/s)."""
@@ -124,15 +151,6 @@ class VGG19(nn.Module):
             digest.update(name.encode())
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
-
-
-def _imagenet_normalisation() -> nn.Conv2d:
-    """(image - mean) / std as a fixed 1x1 convolution: some weights bring another, with BGR."""
-    conv = nn.Conv2d(3, 3, 1)
-    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-    conv.weight = nn.Parameter(torch.diag(1 / std)[:, :, None, None])
-    conv.bias = nn.Parameter(-mean / std)
-    return conv.requires_grad_(False)
 
 
 def _convolutions(width: int, last_tap: str, padding_mode: Padding) -> dict[str, nn.Conv2d]:

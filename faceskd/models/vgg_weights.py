@@ -1,4 +1,4 @@
-"""Loading VGG-19 weights of several origins into `VGG19`.
+"""Files of VGG-19 weights, of several origins, as the state dict of a `VGG19`.
 
 | given | what |
 | --- | --- |
@@ -11,62 +11,35 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from faceskd.common.errors import WeightsError
-from faceskd.common.files import atomic_path
 from faceskd.common.hub import hub_file
 from faceskd.common.pickles import read_pickle
-
-if TYPE_CHECKING:
-    from faceskd.models.vgg import VGG19
+from faceskd.common.tensors import check_finite, read_safetensors
+from faceskd.models.vgg_layers import conv_names, imagenet_normalisation
 
 TORCHVISION = "torchvision"
 FEATURES = "features."
 
 
-def load_vgg_weights(vgg: "VGG19", source: str | Path) -> None:
-    """Fill `vgg` from `source` (see the module's table), checking every shape.
+def read_vgg_state(source: str | Path) -> dict[str, Tensor]:
+    """Tensors by the names that `VGG19` has for them; of layers that `source` has.
 
     Raises:
-        WeightsError: the file is missing or damaged, another width, or does not reach the taps.
+        WeightsError: the file is missing, damaged, or something else; a number is not finite.
     """
     state = _hub_state() if str(source) == TORCHVISION else _file_state(Path(source))
-    wanted = vgg.state_dict()
-    missing = sorted(name for name in wanted if not isinstance(state.get(name), Tensor))
-    if missing:
-        raise WeightsError(
-            f"the VGG-19 weights in {str(source)!r} end before the tap {vgg.taps[-1]!r}: "
-            f"they have no {missing[0]!r}"
-        )
-    for name, value in wanted.items():
-        if state[name].shape != value.shape:
-            raise WeightsError(
-                f"the VGG-19 weights in {str(source)!r} are of another width: {name} is "
-                f"{tuple(state[name].shape)}, expected {tuple(value.shape)}"
-            )
-    vgg.load_state_dict({name: state[name] for name in wanted})
-
-
-def save_vgg_weights(vgg: "VGG19", path: Path | str) -> None:
-    """Write an encoder as safetensors, atomically."""
-    state = {name: value.detach().cpu().contiguous() for name, value in vgg.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary, {"format": "faceskd-vgg19", "fingerprint": vgg.fingerprint()})
+    check_finite({k: v for k, v in state.items() if isinstance(v, Tensor)}, source)
+    return state
 
 
 def _file_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"no VGG-19 weights at {str(path)!r}")
     if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{str(path)!r} is not a whole safetensors file: {error}") from error
+        return read_safetensors(path)[0]
     content = read_pickle(path)
     narrow = isinstance(content, Mapping) and "model" in content
     model = content["model"] if narrow else content
@@ -93,19 +66,16 @@ def _narrow_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _normalised_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Numbered convolutions in their order -> normalise, convs.1_1, convs.1_2, ..."""
-    return _renamed(model, ["normalise", *(f"convs.{name}" for name in _conv_names())])
+    return _renamed(model, ["normalise", *(f"convs.{name}" for name in conv_names())])
 
 
 def _torchvision_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Keys features.N.weight -> convs.X_Y.weight; torchvision normalises outside the network."""
-    from faceskd.models.vgg import VGG19
-
     features = {
         key[len(FEATURES) :]: value for key, value in model.items() if key.startswith(FEATURES)
     }
-    fresh = VGG19(width=1, taps=("relu1_1",)).normalise.state_dict()
-    return _renamed(features, [f"convs.{name}" for name in _conv_names()]) | {
-        f"normalise.{kind}": value for kind, value in fresh.items()
+    return _renamed(features, [f"convs.{name}" for name in conv_names()]) | {
+        f"normalise.{kind}": value for kind, value in imagenet_normalisation().state_dict().items()
     }
 
 
@@ -125,9 +95,3 @@ def _hub_state() -> dict[str, Tensor]:
 
     url = VGG19_Weights.IMAGENET1K_V1.url
     return _torchvision_state(read_pickle(hub_file(url, otherwise="give a path to other weights")))
-
-
-def _conv_names() -> list[str]:
-    from faceskd.models.vgg import CONVS_PER_BLOCK
-
-    return [f"{b}_{i}" for b, n in enumerate(CONVS_PER_BLOCK, 1) for i in range(1, n + 1)]

@@ -11,33 +11,33 @@ exponential average of the weights, that is what is loaded.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
-from hydra.utils import instantiate
-from safetensors import SafetensorError, safe_open
+from hydra.utils import get_class, instantiate
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from faceskd.common.errors import ConfigError, DictionaryError, FaceskdError, WeightsError
 from faceskd.common.files import atomic_path
 from faceskd.common.pickles import read_pickle
+from faceskd.common.tensors import check_finite, read_safetensors
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 from faceskd.models.dictionary import Dictionary
-from faceskd.models.teacher import Teacher
+from faceskd.models.registry import TARGETS, check_registered, from_stored, to_stored
+from faceskd.models.vgg import RANDOM
 
-FORMAT = "faceskd-network-1"
+FORMAT = "faceskd-network-2"
+FORMATS = (FORMAT, "faceskd-network-1")  # release 0.1: import paths in the place of names
 NETWORK_PREFIX = "network."
 AVERAGE_PREFIX = "average."
-MODELS = "faceskd.models."
 
 
 class StoredNetwork(NamedTuple):
     """What a file of weights holds.
 
     Attributes:
-        config: what `build_network` rebuilds the network from.
+        config: what `build_network` rebuilds the network from; names of networks are resolved.
         state: its state dict; of a checkpoint with averages, the averages.
         metadata: what `save_network` was given.
     """
@@ -47,17 +47,22 @@ class StoredNetwork(NamedTuple):
     metadata: dict[str, Any]
 
 
-def build_network(config: dict[str, Any]) -> SuperResolver:
+def build_network(config: dict[str, Any], *, pretrained: bool = True) -> SuperResolver:
     """Instantiate a config of `conf/model/`.
 
-    Only classes of `faceskd.models` are built: a config read from a weights file is input.
+    Only what `faceskd.models.registry` lists is built: a config read from a weights file is input.
+
+    Args:
+        pretrained: False reads none of the files that the config names: encoders are random and
+            there is no dictionary, for a network whose weights are filled in afterwards.
 
     Raises:
         ConfigError: the config names another class, or an argument that the class does not take.
+        WeightsError, DictionaryError: a file that it names is missing or does not fit.
     """
-    _check_targets(config)
+    check_registered(config)
     try:
-        network = instantiate(config)
+        network = instantiate(config if pretrained else _unfilled(config))
     except Exception as error:
         cause = error.__cause__
         if isinstance(cause, FaceskdError):
@@ -70,26 +75,21 @@ def build_network(config: dict[str, Any]) -> SuperResolver:
     return network
 
 
-def _check_targets(config: Any) -> None:
-    """Refuse whatever is not a module defined in `faceskd.models`, its imports included."""
-    if isinstance(config, dict):
-        if "_target_" in config and not _is_ours(str(config["_target_"])):
-            raise ConfigError(f"expected a network of faceskd.models, got {config['_target_']!r}")
-        config = list(config.values())
-    if isinstance(config, (list, tuple)):
-        for value in config:
-            _check_targets(value)
+def _unfilled(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with random encoders, and without a dictionary."""
+    plain = {k: _unfilled(v) if isinstance(v, dict) else v for k, v in config.items()}
+    random = {"weights": RANDOM} if config.get("_target_") == TARGETS["vgg19"] else {}
+    return plain | random | ({"dictionary": None} if "dictionary" in config else {})
 
 
-def _is_ours(target: str) -> bool:
-    if not target.startswith(MODELS):
-        return False
-    try:
-        found = resolve_name(target)
-    except (ImportError, AttributeError, ValueError):
-        return False
-    is_module = isinstance(found, type) and issubclass(found, nn.Module)
-    return is_module and found.__module__.startswith(MODELS)
+def network_class(config: dict[str, Any]) -> type[SuperResolver]:
+    """The class that a config of `conf/model/` names: what it says of all its networks.
+
+    Raises:
+        ConfigError: it is not registered.
+    """
+    check_registered(config)
+    return get_class(config["_target_"])
 
 
 def save_network(
@@ -105,27 +105,36 @@ def save_network(
         metadata: anything JSON can hold; a teacher's dictionary is added by name and checksum.
             "fused" says that the network went through `faceskd.models.blocks.fuse`.
     """
-    details = dict(metadata or {})
-    config = dict(model_config)
-    if isinstance(network, Teacher):
-        dictionary = config.pop("dictionary", None)
-        details["dictionary"] = {"path": str(dictionary), "sha256": network.dictionary_sha256}
+    details = (metadata or {}) | dictionary_record(network, model_config)
+    config = to_stored({k: v for k, v in model_config.items() if k != "dictionary"})
     header = {"format": FORMAT, "model": json.dumps(config), "metadata": json.dumps(details)}
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(state, temporary, header)
 
 
+def dictionary_record(network: SuperResolver, model_config: dict[str, Any]) -> dict[str, Any]:
+    """What metadata says of the dictionary that a network uses: {} where it uses none."""
+    if not network.uses_dictionary:
+        return {}
+    path = str(model_config.get("dictionary"))
+    return {"dictionary": {"path": path, "sha256": network.dictionary_sha256}}
+
+
 def read_weights(path: Path | str) -> StoredNetwork:
     """Read a .safetensors or .ckpt file without building its network.
 
     Raises:
-        WeightsError: the file is missing, damaged, or something else.
+        WeightsError: the file is missing, damaged, something else, or has numbers that are not
+            finite.
+        ConfigError: its network is not registered.
     """
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"no weights at {str(path)!r}")
-    return _read_checkpoint(path) if path.suffix == ".ckpt" else _read_safetensors(path)
+    stored = _read_checkpoint(path) if path.suffix == ".ckpt" else _read_network_file(path)
+    check_finite(stored.state, path)
+    return stored._replace(config=from_stored(stored.config))
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
@@ -142,15 +151,16 @@ def load_network(path: Path | str, dictionary: Path | str | None = None) -> Supe
         dictionary: a teacher's; default: where it stood when the teacher was trained.
 
     Raises:
-        WeightsError: the file is missing, damaged, or its weights are of another architecture.
+        WeightsError: the file is missing, damaged, its weights are of another architecture, or
+            not finite numbers.
         DictionaryError: the teacher's dictionary is missing or is not the one it trained with.
     """
     config, state, metadata = read_weights(path)
-    network = build_network(without_files(config))
+    network = build_network(config, pretrained=False)
     if metadata.get("fused", metadata.get("folded")):  # "folded" in files of 0.1
         network = fuse(network)
     load_state(network, state, str(path))
-    if isinstance(network, Teacher):
+    if network.uses_dictionary:
         _attach_dictionary(network, dictionary, metadata.get("dictionary", {}))
     return network.eval()
 
@@ -178,7 +188,7 @@ def check_state(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], probl
         )
 
 
-def _attach_dictionary(teacher: Teacher, given: Path | str | None, recorded: dict) -> None:
+def _attach_dictionary(network: SuperResolver, given: Path | str | None, recorded: dict) -> None:
     path = given or recorded.get("path")
     if not path or path == "None":
         raise DictionaryError("the teacher's weights name no dictionary: give its path")
@@ -188,7 +198,7 @@ def _attach_dictionary(teacher: Teacher, given: Path | str | None, recorded: dic
             f"the teacher was trained with a dictionary of SHA-256 {recorded['sha256'][:16]}..., "
             f"but {str(path)!r} has {dictionary.sha256[:16]}..."
         )
-    teacher.load_dictionary(dictionary)
+    network.load_dictionary(dictionary)
 
 
 def without_files(config: dict[str, Any]) -> dict[str, Any]:
@@ -203,14 +213,9 @@ def _nested_without_files(value: Any) -> Any:
     return without_files(value) if isinstance(value, dict) else value
 
 
-def _read_safetensors(path: Path) -> StoredNetwork:
-    try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{str(path)!r} is not a whole safetensors file: {error}") from error
-    if header.get("format") != FORMAT:
+def _read_network_file(path: Path) -> StoredNetwork:
+    state, header = read_safetensors(path)
+    if header.get("format") not in FORMATS:
         raise WeightsError(
             f"expected a network of the format {FORMAT} in {str(path)!r}, got "
             f"{header.get('format', 'another safetensors file')!r}"

@@ -14,9 +14,8 @@ from faceskd.common.errors import ConfigError, ExportError, WeightsError, reason
 from faceskd.export import card_path, export_network, load_exported
 from faceskd.export.eager import DTYPES
 from faceskd.models.base import SuperResolver
-from faceskd.models.dictionary import Dictionary
-from faceskd.models.teacher import Teacher
-from faceskd.models.weights import build_network, load_network, read_weights, without_files
+from faceskd.models.registry import from_stored
+from faceskd.models.weights import build_network, load_network, network_class, read_weights
 from faceskd.profiling.landmarks import MTCNNBoxes
 from faceskd.profiling.subjects import RUNTIMES, Subject
 
@@ -71,8 +70,8 @@ class Model:
 
     @property
     def needs_boxes(self) -> bool:
-        """Whether it is a teacher."""
-        return self.config["_target_"] == f"{Teacher.__module__}.{Teacher.__name__}"
+        """Whether it needs component boxes."""
+        return network_class(self.config).needs_boxes
 
     def in_form(self, form: str, exports: Exports | None, device: str) -> Subject:
         """The network run by PyTorch in a number format, or exported to a file."""
@@ -134,11 +133,10 @@ def build_model(model: str, *, atoms: int = 512) -> SuperResolver:
 
 
 def build_random(config: dict[str, Any], *, atoms: int = 512) -> SuperResolver:
-    """A network with random weights from a config; a teacher also gets a random dictionary."""
-    network = build_network(without_files(config))
-    if isinstance(network, Teacher):
-        encoder = network.encoder
-        network.load_dictionary(Dictionary.random(encoder.taps, encoder.feature_info, atoms=atoms))
+    """A network of a config or of a card, with random weights and a random dictionary."""
+    network = build_network(from_stored(config), pretrained=False)
+    if network.uses_dictionary:
+        network.load_random_dictionary(atoms=atoms)
     return network.eval()
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from faceskd.common.errors import ConfigError, FacesError, FaceskdError
 from faceskd.common.images import read_image, write_image
 from faceskd.data.augment.geometry import SimilarityJitter
-from faceskd.data.dataset import FaceData, FaceDataset, StreamSampler
+from faceskd.data.dataset import FaceData, FaceDataset
 from faceskd.data.degradation import Clean, Eq8
 from faceskd.data.manifest import read_manifest
+from faceskd.data.stream import StreamSampler
 
 
 @pytest.fixture
@@ -87,10 +88,37 @@ def test_the_cache_has_an_end(prepared_faces):
     assert all(torch.equal(dataset[i]["hr"], first[i]) for i in range(6))
 
 
-def test_limit_takes_the_first_faces(prepared_faces, dataset):
-    few = FaceDataset(prepared_faces, "train", Eq8(), limit=3)
-    assert len(few) == 3
-    assert [few[i]["name"] for i in range(3)] == [dataset[i]["name"] for i in range(3)]
+def names(data):
+    return [data[index]["name"] for index in range(len(data))]
+
+
+def test_a_limit_draws_faces_at_random(prepared_faces):
+    """Not the first: a manifest is sorted, and the first half of ours was all of one source."""
+    everything = names(face_data(prepared_faces).train)
+    draws = {
+        tuple(names(face_data(prepared_faces, train_limit=8, seed=seed).train)) for seed in range(4)
+    }
+    assert len(draws) == 4
+    for draw in draws:
+        assert len(set(draw)) == 8
+        assert list(draw) == [name for name in everything if name in draw]
+    firsts = {draw[:4] == tuple(everything[:4]) for draw in draws}
+    assert firsts == {False}
+
+
+def test_a_limit_repeats_itself_and_smaller_ones_are_in_larger_ones(prepared_faces):
+    few, same, more, all_of_them = (
+        names(face_data(prepared_faces, train_limit=limit, seed=3).train)
+        for limit in (5, 5, 12, 1000)
+    )
+    assert few == same
+    assert set(few) < set(more) < set(all_of_them)
+    assert len(all_of_them) == 24
+
+
+def test_every_seed_validates_on_the_same_faces(prepared_faces):
+    first, second = (face_data(prepared_faces, val_limit=2, seed=seed).val for seed in (0, 1))
+    assert names(first) == names(second)
 
 
 # Loaders.

@@ -106,7 +106,7 @@ class TestBuild:
         values = sum(value.numel() for value in result.dictionary.atoms.values())
         assert teacher.dictionary_bytes == 4 * values
         with pytest.raises(DictionaryError, match=result.dictionary.encoder):
-            Teacher(encoder=VGG19(width=1), dictionary=out)
+            Teacher(encoder=VGG19(width=1, weights="random"), dictionary=out)
 
     def test_the_encoder_given_stays_as_it_was(self, prepared_faces: Path, tmp_path: Path) -> None:
         vgg = encoder().train()

@@ -112,7 +112,7 @@ class TestInterruption:
         if change == "settings":
             settings = BuildSettings(**vars(SETTINGS) | {"limit": 10})
         elif change == "encoder":
-            vgg = VGG19(width=1)
+            vgg = VGG19(width=1, weights="random")
         else:
             (tmp_path / "d.safetensors.work" / "build.json").unlink()
         build_dictionary.build_dictionary(prepared_faces, vgg, out, settings)

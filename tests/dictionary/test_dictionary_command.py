@@ -9,14 +9,13 @@ from faceskd.commands.dictionary import main
 from faceskd.common.config import compose
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.models.dictionary import Dictionary
-from faceskd.models.vgg_weights import save_vgg_weights
 
 
 class TestCommand:
     @pytest.fixture
     def options(self, prepared_faces: Path, tmp_path: Path) -> list[str]:
         weights = tmp_path / "encoder.safetensors"
-        save_vgg_weights(encoder(), weights)
+        encoder().save(weights)
         return [
             f"faces={prepared_faces}", "encoder=tiny", "encoder.width=1",
             f"encoder.weights={weights}", f"out={tmp_path}/d.safetensors", "atoms=3", "limit=6",

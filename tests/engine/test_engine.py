@@ -71,7 +71,7 @@ def test_distilled_features_come_nearer(batch):
 
 
 def test_the_autoencoder_learns_and_every_tap_takes_part(batch):
-    engine = Autoencoder(encoder=VGG19(width=2), optimizer=ADAM, crop=32)
+    engine = Autoencoder(encoder=VGG19(width=2, weights="random"), optimizer=ADAM, crop=32)
     before = weights(engine)
     recorder = Recorder(lambda e: e.trainer.callback_metrics["loss"].item())
     trainer = fit(engine, batch, 30, validate=True, callbacks=[recorder])

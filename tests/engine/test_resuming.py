@@ -5,10 +5,18 @@ import time
 
 import pytest
 import torch
-from helpers.tiny_training import MSKD, assert_same, assert_same_training, checkpoint, command
+from helpers.tiny_training import (
+    MSKD,
+    assert_same,
+    assert_same_training,
+    checkpoint,
+    command,
+    finished,
+)
 from safetensors.torch import load_file
 
 from faceskd.common.errors import WeightsError
+from faceskd.models.weights import read_metadata
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The number of training batches",
@@ -71,10 +79,42 @@ def test_a_training_in_slices_is_the_whole_one(run, options, tmp_path):
     assert_same_training(tmp_path / "whole", tmp_path / "sliced")
 
 
-def test_a_slice_ends_with_a_chunk_and_saves_weights(run, tmp_path):
+def test_a_slice_ends_with_a_checkpoint_and_without_weights(run, tmp_path):
     trained = run("experiment=student_no_kd", "steps=6", "trainer.max_time=00:00:00:00")
     assert checkpoint(tmp_path / "run")["hyper_parameters"]["metadata"]["steps"] == 2
-    assert trained.weights.is_file()
+    assert (trained.steps, trained.planned_steps, trained.weights) == (2, 6, None)
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize("experiment", ["student_no_kd", "encoder"])
+def test_a_training_whose_time_is_up_has_a_status_of_its_own(experiment, words, tmp_path):
+    options = ["engine.encoder.width=2"] if experiment == "encoder" else []
+    line = words(f"experiment={experiment}", *options, "trainer.max_time=00:00:00:00")
+    weights = tmp_path / "run" / "weights.safetensors"
+    status, output = finished(command(*line))
+    assert status == 75, output
+    assert "the time is up after 2 of 4 steps: the same command goes on" in output
+    assert not weights.exists()
+    status, output = finished(command(*line))
+    assert status == 0, output
+    assert weights.is_file()
+
+
+def test_a_training_that_ended_in_its_time_is_whole(run):
+    trained = run("experiment=student_no_kd", "trainer.max_time=00:01:00:00")
+    metadata = read_metadata(trained.weights)
+    assert (metadata["steps"], metadata["planned_steps"]) == (4, 4)
+
+
+def test_a_training_that_a_callback_ends_says_so_in_its_weights(run):
+    trained = run(
+        "experiment=student_no_kd",
+        "+callbacks.early={_target_:pytorch_lightning.callbacks.EarlyStopping,monitor:val/psnr}",
+        "+callbacks.early.stopping_threshold=-100",
+        "+callbacks.early.mode=max",
+    )
+    metadata = read_metadata(trained.weights)
+    assert (metadata["steps"], metadata["planned_steps"]) == (2, 4)
 
 
 def test_a_finished_training_is_not_trained_again(run, tmp_path):
@@ -101,7 +141,8 @@ def test_a_training_repeats_itself(run, tmp_path):
     assert_same_training(tmp_path / "one", tmp_path / "two")
 
 
-def test_a_checkpoint_of_another_width_is_refused(run):
+def test_a_checkpoint_of_another_width_is_refused(run, tmp_path):
     run("experiment=student_no_kd")
+    (tmp_path / "run" / "config.yaml").unlink()  # as a run of release 0.1
     with pytest.raises(WeightsError, match=r"another training .*tensors differ"):
         run("experiment=student_no_kd", "model.encoder.width=3")

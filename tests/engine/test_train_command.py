@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers.tiny_training import MSKD, command, finished
+from helpers.tiny_training import MSKD, QUICK, TINY, command, finished
+from omegaconf import OmegaConf
 from torch import nn
 
 from faceskd.models.weights import load_network, read_metadata
@@ -35,7 +38,40 @@ def test_a_sweep_has_a_folder_for_each_job(words, tmp_path):
     assert status == 0, output
     files = sorted((tmp_path / "sweep").rglob("weights.safetensors"))
     assert len(files) == 2
-    assert [read_metadata(path)["seed"] for path in files] == [0, 1]
+    assert sorted(read_metadata(path)["seed"] for path in files) == [0, 1]
+
+
+def printed_sweep():
+    """The sweep that the README prints, word by word."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^faceskd train -m (.+)$", text, re.M)
+    return shlex.split(line)
+
+
+def test_the_sweep_of_the_readme_runs_as_it_is_printed(
+    words, materials, prepared_faces, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    given = {"FACES": prepared_faces, "FILE": materials / "teacher.safetensors"}
+    printed = printed_sweep()
+    for name, path in given.items():
+        printed = [re.sub(rf"={name}$", f"={path}", word) for word in printed]
+    smaller = [word for word in (*QUICK, *TINY) if not word.startswith("name=")]
+    line = ["-m", *printed, *smaller, "steps=1", "engine.discriminator_width=2"]
+    status, output = finished(command(*line, cwd=tmp_path))
+    assert status == 0, output
+    files = sorted(tmp_path.glob("runs/sweep-student_sskd/*/weights.safetensors"))
+    assert len(files) == 4
+    assert {read_metadata(path)["name"] for path in files} == {"student_sskd"}
+    records = [OmegaConf.load(path.with_name("config.yaml")) for path in files]
+    assert sorted(record.config.engine.levels[0] for record in records) == [0, 1, 2, 3]
+
+
+def test_a_sweep_may_have_a_name_of_its_own(words, tmp_path):
+    line = without_out(words("experiment=student_no_kd", "steps=1", "seed=0,1"))
+    status, output = finished(command("-m", *line, "name=mine", cwd=tmp_path))
+    assert status == 0, output
+    assert len(list(tmp_path.glob("runs/sweep-mine/*/weights.safetensors"))) == 2
 
 
 def test_a_sweep_of_several_processes_is_refused(words, tmp_path):

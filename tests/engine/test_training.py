@@ -14,8 +14,16 @@ from safetensors.torch import load_file
 from faceskd.common.config import compose, compose_model, conf_dir
 from faceskd.common.errors import FaceskdError, MissingExtraError, WeightsError
 from faceskd.common.images import read_image
-from faceskd.engine import Adversarial, Autoencoder, Distillation, SoftTargets, Supervised
-from faceskd.engine.training import build_engine, build_trainer, warm_start
+from faceskd.engine import (
+    Adversarial,
+    Autoencoder,
+    Distillation,
+    EncoderDistillation,
+    SoftTargets,
+    Supervised,
+)
+from faceskd.engine.building import build_engine, warm_start
+from faceskd.engine.training import build_trainer
 from faceskd.models import VGG19, Ensemble
 from faceskd.models.blocks import upsample
 from faceskd.models.dictionary import Dictionary
@@ -132,7 +140,7 @@ RELEASED = {
     "lite-s": ("lite_s", []),
     "lite-m": ("lite_m", []),
     "teacher": (
-        "teacher_small", ["encoder.weights=null", "dictionary=null", "mirror_share=0.1"],
+        "teacher_small", ["encoder.weights=random", "dictionary=null", "mirror_share=0.1"],
     ),
 }  # fmt: skip
 
@@ -155,6 +163,7 @@ def test_training_goes_on_from_what_comes_with_the_package(name):
 
 EXPERIMENTS = {
     "encoder": Autoencoder,
+    "encoder_distilled": EncoderDistillation,
     "teacher": Adversarial,
     "student_mskd": Distillation,
     "student_sskd": Distillation,
@@ -178,8 +187,8 @@ def test_every_experiment_is_known_here():
 
 
 @pytest.mark.parametrize(("experiment", "engine"), EXPERIMENTS.items())
-def test_every_experiment_builds(experiment, engine, materials, monkeypatch):
-    monkeypatch.delenv("FACESKD_WEIGHTS", raising=False)
+@pytest.mark.usefixtures("quarter_weights")
+def test_every_experiment_builds(experiment, engine, materials):
     overrides = [f"experiment={experiment}", "name=test", "out=out"]
     if experiment.startswith("student") and experiment != "student_no_kd":
         overrides.append(f"engine.teacher={materials}/teacher.safetensors")
@@ -189,7 +198,61 @@ def test_every_experiment_builds(experiment, engine, materials, monkeypatch):
         assert built.distillation.levels == ((3,) if experiment == "student_sskd" else (0, 1, 2, 3))
 
 
+WITHOUT_WEIGHTS = {"encoder", "pixel"}
+"""Experiments that need no pretrained weights."""
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_without_pretrained_weights_an_experiment_says_what_it_lacks(
+    experiment, materials, monkeypatch
+):
+    monkeypatch.delenv("FACESKD_WEIGHTS", raising=False)
+    overrides = [f"experiment={experiment}", "name=test", "out=out"]
+    if EXPERIMENTS[experiment] is Distillation:
+        overrides.append(f"engine.teacher={materials}/teacher.safetensors")
+    cfg = compose("train", overrides)
+    if experiment in WITHOUT_WEIGHTS:
+        assert build_engine(cfg)
+        return
+    with pytest.raises(WeightsError, match=r"(losses|engine|model)\.[\w.]+\.weights") as caught:
+        build_engine(cfg)
+    for way in ("FACESKD_WEIGHTS", "torchvision", "experiment=encoder", "random"):
+        assert way in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_each_missing_file_of_weights_is_named(monkeypatch):
+    monkeypatch.delenv("FACESKD_WEIGHTS", raising=False)
+    cfg = compose("train", ["experiment=identity", "name=test", "out=out"])
+    with pytest.raises(WeightsError) as caught:
+        build_engine(cfg)
+    assert str(caught.value).startswith(
+        "losses.terms.perceptual.loss.vgg.weights and losses.terms.shape.loss.loss.vgg.weights and "
+        "engine.discriminator.vgg.weights must be given: set FACESKD_WEIGHTS to the folder"
+    )
+
+
+def test_untrained_encoders_have_to_be_asked_for(words, monkeypatch):
+    monkeypatch.delenv("FACESKD_WEIGHTS", raising=False)
+    key = "losses.terms.perceptual.loss.vgg.weights"
+    with pytest.raises(WeightsError, match=key):
+        build_engine(compose("train", words("losses=balanced")))
+    assert build_engine(compose("train", words("losses=balanced", f"{key}=random")))
+    with pytest.raises(WeightsError, match=r"^model\.encoder\.weights must be given"):
+        build_engine(compose("train", words("model.encoder.weights=null")))
+
+
+def test_a_network_that_starts_from_another_has_its_encoder(words, materials, tmp_path):
+    given = ["model.encoder.weights=null", f"init={materials}/teacher.safetensors"]
+    engine = build_engine(compose("train", words(*given)))
+    teacher = load_network(materials / "teacher.safetensors")
+    assert engine.network.encoder.fingerprint() == teacher.encoder.fingerprint()
+    with pytest.raises(WeightsError, match=r"has no encoder that fits .*model\.encoder\.weights"):
+        build_engine(compose("train", words(*given, "model.encoder.width=3")))
+
+
 @pytest.mark.parametrize("losses", ["losses=identity", "losses.terms=null"])
+@pytest.mark.usefixtures("quarter_weights")
 def test_a_finish_with_soft_targets_builds(losses, materials):
     overrides = ["experiment=identity", "engine=soft_targets", "name=test", "out=out", losses]
     overrides.append(f"engine.teacher={materials}/teacher.safetensors")
@@ -201,6 +264,7 @@ def test_a_finish_with_soft_targets_builds(losses, materials):
     assert set(built.teacher_losses.weights) == {"reconstruction", "colour", *detectors}
 
 
+@pytest.mark.usefixtures("quarter_weights")
 def test_several_teachers_are_one(materials):
     file = f"{materials}/teacher.safetensors"
     overrides = ["experiment=identity", "engine=soft_targets", "name=test", "out=out"]
@@ -210,8 +274,10 @@ def test_several_teachers_are_one(materials):
 
 
 @pytest.mark.parametrize("losses", ["pixel", "balanced", "own_encoder", "paper"])
+@pytest.mark.usefixtures("quarter_weights")
 def test_every_sum_of_losses_builds(losses, words):
-    built = build_engine(compose("train", words(f"losses={losses}")))
+    own = "losses.terms.perceptual.loss.vgg.weights=random" if losses == "own_encoder" else ""
+    built = build_engine(compose("train", words(f"losses={losses}", *[own][: len(own)])))
     total, parts = built.losses(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64))
     assert total > 0
     assert len(parts) == (1 if losses == "pixel" else 2)
@@ -242,6 +308,28 @@ def test_loggers_that_are_not_installed_are_named(words, monkeypatch):
         (["data.faces=null"], "set data.faces"),
         (["data.batch_size=0"], "data.batch_size"),
         (["data.degradation.blur=[9,3]"], "expected blur"),
+        (["steps=abc"], "steps as a whole number of at least 1, got 'abc'"),
+        (["steps=2.5"], "steps as a whole number of at least 1, got 2.5"),
+        (["steps=null"], "steps as a whole number, got null"),
+        (["seed=abc"], "seed as a whole number of at least 0, got 'abc'"),
+        (["seed=-1"], "seed as a whole number of at least 0, got -1"),
+        (["threads=0"], "threads as a whole number of at least 1, got 0"),
+        (["learning_rate=-1"], "learning_rate as a number above 0, got -1"),
+        (["learning_rate=0"], "learning_rate as a number above 0, got 0"),
+        (["learning_rate=nan"], "learning_rate as a number above 0, got nan"),
+        (["learning_rate=abc"], "learning_rate as a number above 0, got 'abc'"),
+        (["engine.optimizer.betas=[2,0.9]"], "engine.optimizer is impossible"),
+        (["engine.optimizer.lr=abc"], "engine.optimizer is impossible"),
+        (["resume=perhaps"], "resume=true, false or stored, got 'perhaps'"),
+        (["data.batch_size=abc"], "data.batch_size as a whole number of at least 1, got 'abc'"),
+        (["data.steps_per_epoch=x"], "data.steps_per_epoch as a whole number"),
+        (["data.train_limit=0"], "data.train_limit as a whole number of at least 1, got 0"),
+        (["data.workers=-1"], "data.workers as a whole number of at least 0, got -1"),
+        (["trainer.precision=abc"], "trainer cannot be built"),
+        (["trainer.max_time=soon"], "trainer cannot be built.*soon"),
+        (["engine.average_decay=often"], "expected average_decay"),
+        (["engine.average_decay=1.5"], "expected average_decay"),
+        (["+engine.colour=red"], "colour"),
         (["init=/nowhere.safetensors"], "no weights at"),
         (["engine.metrics=[beauty]"], "expected metrics from .*, got 'beauty'"),
         (["experiment=encoder", "init=/nowhere.safetensors"], "init is for networks"),
@@ -254,7 +342,20 @@ def test_impossible_settings_are_one_sentence(run, overrides, sentence):
     assert "\n" not in str(caught.value)
 
 
-def test_fewer_steps_than_a_chunk_are_one_chunk(run, tmp_path):
+def test_the_learning_rate_is_that_of_every_optimiser(words):
+    cfg = compose("train", words("learning_rate=3e-3", "experiment=encoder"))
+    assert cfg.engine.optimizer.lr == 3e-3
+    assert compose("train").engine.optimizer.lr == 2e-4
+
+
+def test_an_experiment_has_the_last_word_but_for_the_command_line():
+    cfg = compose("train", ["experiment=encoder"])
+    assert (cfg.engine.optimizer.lr, cfg.steps) == (1e-3, 3000)
+    cfg = compose("train", ["experiment=encoder", "learning_rate=2e-3", "steps=7"])
+    assert (cfg.engine.optimizer.lr, cfg.steps) == (2e-3, 7)
+
+
+def test_fewer_steps_than_an_epoch_are_one_epoch(run, tmp_path):
     run("steps=3", "data.steps_per_epoch=500")
     assert checkpoint(tmp_path / "run")["hyper_parameters"]["metadata"]["steps"] == 3
 

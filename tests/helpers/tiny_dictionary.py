@@ -11,13 +11,14 @@ from faceskd.dictionary import build as build_dictionary
 from faceskd.dictionary.build import BuildSettings, Built
 from faceskd.faces.components import COMPONENTS
 from faceskd.models import VGG19, FeatureInfo
-from faceskd.models.vgg import CONVS_PER_BLOCK, DICTIONARY_TAPS, WIDTH_FACTORS
+from faceskd.models.vgg import DICTIONARY_TAPS
+from faceskd.models.vgg_layers import WIDTH_FACTORS, conv_names
 
 K = 3
 SETTINGS = BuildSettings(atoms=K, initialisations=1, passes=1, iterations=3, batch_size=5, limit=12)
 INFOS = [FeatureInfo(64 * WIDTH_FACTORS[b], 2**b) for b in (1, 2, 3, 4)]
 KEYS = [f"{tap}/{component}" for tap in DICTIONARY_TAPS for component in COMPONENTS]
-LAYERS = [f"{b}_{i}" for b, n in enumerate(CONVS_PER_BLOCK, 1) for i in range(1, n + 1)]
+LAYERS = conv_names()
 """Convolutions of VGG-19, by their names."""
 
 Build = Callable[..., Built]
@@ -25,7 +26,7 @@ Build = Callable[..., Built]
 
 def encoder() -> VGG19:
     torch.manual_seed(0)
-    return VGG19(width=1)
+    return VGG19(width=1, weights="random")
 
 
 @pytest.fixture(scope="session")

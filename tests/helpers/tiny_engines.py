@@ -34,7 +34,7 @@ def batch():
 
 
 def make_teacher(width=2, **options):
-    encoder = VGG19(width=width)
+    encoder = VGG19(width=width, weights="random")
     atoms = Dictionary.random(encoder.taps, encoder.feature_info, atoms=3)
     return Teacher(encoder=encoder, dictionary=atoms, **options)
 
@@ -42,7 +42,7 @@ def make_teacher(width=2, **options):
 def make_engine(kind, *, network=None, loss=None, **options):
     terms = {"l1": {"weight": 10.0, "loss": loss or L1Loss()}}
     common = {
-        "network": network or Student(encoder=VGG19(width=2)),
+        "network": network or Student(encoder=VGG19(width=2, weights="random")),
         "model_config": {"_target_": "faceskd.models.student.Student"},
         "losses": WeightedSum(terms=terms),
         "optimizer": ADAM,

@@ -15,7 +15,7 @@ SIZE = 16
 VGG = "faceskd.models.vgg.VGG19"
 STUDENT: dict[str, Any] = {
     "_target_": "faceskd.models.student.Student",
-    "encoder": {"_target_": VGG, "width": 1, "weights": None},
+    "encoder": {"_target_": VGG, "width": 1, "weights": "random"},
 }
 TEACHER = STUDENT | {"_target_": "faceskd.models.teacher.Teacher", "dictionary": None}
 BOXES = torch.tensor([[[8.0, 12, 24, 28], [40, 12, 56, 28], [24, 28, 40, 44], [20, 40, 44, 62]]])

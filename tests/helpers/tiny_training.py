@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 TINY = (
     "model=student_tiny",
     "model.encoder.width=2",
+    "model.encoder.weights=random",
     "losses=pixel",
     "engine.metrics=[psnr]",
     "engine.average_decay=0.9",
@@ -37,13 +40,12 @@ def materials(tmp_path_factory):
     from faceskd.common.config import compose_model
     from faceskd.models import VGG19
     from faceskd.models.dictionary import Dictionary
-    from faceskd.models.vgg_weights import save_vgg_weights
     from faceskd.models.weights import build_network, save_network
 
     folder = tmp_path_factory.mktemp("materials")
     torch.manual_seed(0)
-    encoder = VGG19(width=2)
-    save_vgg_weights(encoder, folder / "encoder.safetensors")
+    encoder = VGG19(width=2, weights="random")
+    encoder.save(folder / "encoder.safetensors")
     atoms = Dictionary.random(encoder.taps, encoder.feature_info, atoms=3)
     Dictionary(atoms.atoms, encoder.fingerprint()).save(folder / "dictionary.safetensors")
     overrides = [
@@ -54,6 +56,26 @@ def materials(tmp_path_factory):
     config = compose_model("teacher_tiny", overrides)
     save_network(folder / "teacher.safetensors", build_network(config), config)
     return folder
+
+
+@pytest.fixture(scope="session")
+def quarter_folder(tmp_path_factory):
+    """A folder as FACESKD_WEIGHTS names it, with a VGG-19 of quarter width (random values)."""
+    from faceskd.models import VGG19
+
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    state = VGG19(width=16, taps=("relu5_1",), weights="random").state_dict()
+    names = {key: key.replace("normalise", "conv0").replace("convs.", "conv") for key in state}
+    model = {names[key].replace("_", ""): value for key, value in state.items()}
+    torch.save({"model": model}, folder / "vgg19_quarter_conv5_1.pth")
+    return folder
+
+
+@pytest.fixture
+def quarter_weights(quarter_folder, monkeypatch):
+    """Pretrained weights of quarter width are where FACESKD_WEIGHTS says."""
+    monkeypatch.setenv("FACESKD_WEIGHTS", str(quarter_folder))
 
 
 @pytest.fixture
@@ -71,7 +93,9 @@ def words(prepared_faces, materials, tmp_path):
             for word in overrides
         ):
             line.append(f"engine.teacher={materials}/teacher.safetensors")
-        return [*line, f"data.faces={prepared_faces}", f"out={tmp_path / out}", *overrides]
+        if "experiment=encoder_distilled" not in overrides:  # it has folders of photographs
+            line.append(f"data.faces={prepared_faces}")
+        return [*line, f"out={tmp_path / out}", *overrides]
 
     return build
 
@@ -125,3 +149,14 @@ def assert_same_training(first, second):
     first, second = checkpoint(first), checkpoint(second)
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "random_state", "loops"):
         assert_same(first[part], second[part], part)
+
+
+class Rates(pl.Callback):
+    """Writes down the learning rate of each step."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def on_train_batch_start(self, trainer, engine, batch, index):
+        with self.path.open("a") as file:
+            file.write(f"{trainer.optimizers[0].param_groups[0]['lr']}\n")

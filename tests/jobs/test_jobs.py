@@ -176,7 +176,7 @@ def test_cross_entropy_is_its_literal_form():
 
 def test_content_loss_is_a_relative_squared_error():
     torch.manual_seed(0)
-    vgg = VGG19(width=2, taps=["relu2_1"])
+    vgg = VGG19(width=2, taps=["relu2_1"], weights="random")
     sr, hr = torch.rand(2, 3, 16, 16, requires_grad=True), torch.rand(2, 3, 16, 16)
     loss = PerceptualLoss(vgg=vgg, distance="squared")(sr, hr)
     a, b = (vgg(x)[0].detach().numpy() for x in (sr, hr))
@@ -191,7 +191,7 @@ def test_scores_on_images_and_on_their_features():
     torch.manual_seed(0)
     image = SRGANDiscriminator(image_size=64, width=2, hidden=4)
     feature = SRFeatFeatureDiscriminator(channels=16, feature_size=4, width=2, hidden=4)
-    vgg = VGG19(width=2, taps=["relu5_1"])
+    vgg = VGG19(width=2, taps=["relu5_1"], weights="random")
     both = ImageAndFeatureDiscriminator(image=image, feature=feature, vgg=vgg)
     images = torch.rand(3, 3, 64, 64, requires_grad=True)
     assert [verdict.shape for verdict in both(images)] == [(3, 1), (3, 1)]

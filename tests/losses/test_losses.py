@@ -27,7 +27,7 @@ TAPS = ("relu1_1", "relu2_1", "relu3_1")
 
 def perceptual():
     torch.manual_seed(0)
-    return PerceptualLoss(vgg=VGG19(width=2, taps=TAPS, pooling="avg"))
+    return PerceptualLoss(vgg=VGG19(width=2, taps=TAPS, pooling="avg", weights="random"))
 
 
 IMAGE_LOSSES = {
@@ -142,7 +142,7 @@ def test_unit_distance_has_a_gradient_where_features_are_zero():
 
 def test_an_unknown_distance_is_refused():
     with pytest.raises(ConfigError, match="of relative, unit, squared, got 'lpips'"):
-        PerceptualLoss(vgg=VGG19(width=1, taps=TAPS), distance="lpips")
+        PerceptualLoss(vgg=VGG19(width=1, taps=TAPS, weights="random"), distance="lpips")
 
 
 def test_perceptual_weighs_taps(images):
@@ -176,12 +176,12 @@ def test_perceptual_is_frozen_and_hr_gets_no_gradient(images):
 
 def test_perceptual_refuses_a_wrong_number_of_weights():
     with pytest.raises(ConfigError, match="expected 3 weights, one per tap, got 2"):
-        PerceptualLoss(vgg=VGG19(width=1, taps=TAPS), weights=[1.0, 1.0])
+        PerceptualLoss(vgg=VGG19(width=1, taps=TAPS, weights="random"), weights=[1.0, 1.0])
 
 
 @pytest.mark.parametrize("crop", [16, 40])
 def test_perceptual_loss_of_a_window(crop):
-    vgg = VGG19(width=4, taps=["relu1_1", "relu2_1"])
+    vgg = VGG19(width=4, taps=["relu1_1", "relu2_1"], weights="random")
     sr, hr = torch.rand(2, 3, 40, 40), torch.rand(2, 3, 40, 40)
     torch.manual_seed(3)
     value = PerceptualLoss(vgg=vgg, crop=crop)(sr, hr)
@@ -193,7 +193,7 @@ def test_perceptual_loss_of_a_window(crop):
 
 
 def test_perceptual_loss_of_blocks_is_that_of_a_smaller_image(images):
-    vgg = VGG19(width=4, taps=["relu1_1", "relu2_1"])
+    vgg = VGG19(width=4, taps=["relu1_1", "relu2_1"], weights="random")
     halves = images.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).mean((-3, -1))
     loss = PerceptualLoss(vgg=vgg, pool=2)
     torch.testing.assert_close(loss(*images), PerceptualLoss(vgg=vgg)(*halves))
@@ -203,7 +203,7 @@ def test_perceptual_loss_looks_between_eyes_and_mouth_as_often_as_told():
     face = torch.rand(1, 3, 64, 64)
     other = face.clone()
     other[..., 21:53, 16:48] = 0.5  # a window of 32 px around (0.5, 0.58) of 64
-    vgg = VGG19(width=2, taps=["relu1_1"])
+    vgg = VGG19(width=2, taps=["relu1_1"], weights="random")
     torch.manual_seed(0)
     focused, anywhere, half = (
         [PerceptualLoss(vgg=vgg, crop=32, focus=share)(other, face).item() for _ in range(60)]

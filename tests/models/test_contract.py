@@ -6,17 +6,15 @@ from functools import cache
 
 import pytest
 import torch
-from helpers.tiny_faces import SIZE, faces, random_dictionary
+from helpers.tiny_faces import SIZE, faces
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from faceskd.common.config import compose_model, conf_dir
-from faceskd.models import (
-    SuperResolver,
-    Teacher,
-)
+from faceskd.common.errors import DictionaryError
+from faceskd.models import SuperResolver
 from faceskd.models.blocks import conv3x3, fuse
-from faceskd.models.weights import build_network, without_files
+from faceskd.models.weights import build_network
 
 NAMES = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest")
@@ -32,19 +30,19 @@ SMALL = [name for name in NAMES if name not in FULL_SIZE]
 def build(name: str) -> SuperResolver:
     """One network for all tests, in the state that the test before left it in."""
     torch.manual_seed(0)
-    return with_dictionary(build_network(without_files(compose_model(name))))
+    return with_dictionary(build_network(compose_model(name), pretrained=False))
 
 
 def with_dictionary(network: SuperResolver) -> SuperResolver:
-    if isinstance(network, Teacher):
-        network.load_dictionary(random_dictionary(network.encoder))
+    if network.uses_dictionary:
+        network.load_random_dictionary(atoms=4)
     return network
 
 
 def build_without_initialisation(name: str) -> SuperResolver:
     """Values that keep every map finite, and vectors of norm 1, at a tenth of the time."""
     with torch.device("meta"):
-        network = build_network(without_files(compose_model(name)))
+        network = build_network(compose_model(name), pretrained=False)
     network.to_empty(device="cpu")
     for value in network.state_dict().values():
         value.fill_(value.numel() ** -0.5 / (10 if value.ndim > 1 else 1))
@@ -83,13 +81,25 @@ def test_shapes_at_full_size(name: str) -> None:
         check_shapes(build_without_initialisation(name), 1, 8)
         return
     with torch.device("meta"):
-        check_shapes(build_network(without_files(compose_model(name))), 3, 32, "meta")
+        check_shapes(build_network(compose_model(name), pretrained=False), 3, 32, "meta")
 
 
 def test_the_literal_teacher_differs_in_its_selection_only() -> None:
     paper, literal = compose_model("teacher_paper"), compose_model("teacher_literal")
     assert (paper.pop("selection"), literal.pop("selection")) == ("product", "literal")
     assert paper == literal
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_dictionary_is_for_those_that_use_one(name: str) -> None:
+    network = build(name)
+    assert network.dictionary_sha256 == ""
+    assert network.uses_dictionary == network.needs_boxes == name.startswith("teacher")
+    if not network.uses_dictionary:
+        with pytest.raises(DictionaryError, match=f"{type(network).__name__} uses no dictionary"):
+            network.load_random_dictionary(atoms=4)
+        with pytest.raises(DictionaryError, match=f"{type(network).__name__} uses no dictionary"):
+            network.load_dictionary("dictionary.safetensors")
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -106,12 +106,12 @@ class TestFile:
             Dictionary.load(tmp_path / "d.safetensors")
 
     def test_another_width(self, random_dictionary: Dictionary) -> None:
-        wide = VGG19(width=2)
+        wide = VGG19(width=2, weights="random")
         with pytest.raises(DictionaryError, match=r"\(4, 20, 20\).*got \(2, 20, 20\).*width"):
             random_dictionary.check_encoder(wide.taps, wide.feature_info)
 
     def test_another_tap(self, random_dictionary: Dictionary) -> None:
-        other = VGG19(width=1, taps=("relu2_2", "relu3_4", "relu4_4", "relu5_1"))
+        other = VGG19(width=1, taps=("relu2_2", "relu3_4", "relu4_4", "relu5_1"), weights="random")
         with pytest.raises(DictionaryError, match="atoms of relu5_1/left_eye, got"):
             random_dictionary.check_encoder(other.taps, other.feature_info)
 

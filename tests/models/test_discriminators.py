@@ -34,7 +34,7 @@ class TestDiscriminators:
 
     def test_projected_scores_are_of_the_vgg_features_at_unit_mean_square(self) -> None:
         torch.manual_seed(0)
-        vgg = VGG19(width=2, taps=("relu1_1", "relu2_1"))
+        vgg = VGG19(width=2, taps=("relu1_1", "relu2_1"), weights="random")
         network, image = (
             ProjectedDiscriminator(vgg=vgg, width=4, layers=1),
             torch.rand(2, 3, 32, 32),
@@ -48,7 +48,9 @@ class TestDiscriminators:
 
     def test_projected_gradient_reaches_image_and_judges_but_not_the_vgg(self) -> None:
         torch.manual_seed(0)
-        network = ProjectedDiscriminator(vgg=VGG19(width=2, taps=("relu1_1", "relu2_1")), crop=16)
+        network = ProjectedDiscriminator(
+            vgg=VGG19(width=2, taps=("relu1_1", "relu2_1"), weights="random"), crop=16
+        )
         image = torch.zeros(1, 3, 32, 32, requires_grad=True)
         sum(score.sum() for score in network(image)).backward()
         assert image.grad is not None and image.grad.isfinite().all()

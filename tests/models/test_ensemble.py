@@ -8,7 +8,10 @@ from faceskd.models import VGG19, Ensemble, Student
 
 def test_an_ensemble_makes_the_mean_of_its_faces_and_the_first_ones_features(batch):
     torch.manual_seed(0)
-    teacher, student = make_teacher().eval(), Student(encoder=VGG19(width=2)).eval()
+    teacher, student = (
+        make_teacher().eval(),
+        Student(encoder=VGG19(width=2, weights="random")).eval(),
+    )
     lr, boxes = batch["lr"], batch["boxes"]
     with torch.no_grad():
         sr, features = Ensemble(networks=[student, teacher]).forward_features(lr, boxes)
@@ -19,6 +22,6 @@ def test_an_ensemble_makes_the_mean_of_its_faces_and_the_first_ones_features(bat
 
 
 def test_an_ensemble_needs_boxes_where_one_does():
-    student = Student(encoder=VGG19(width=2))
+    student = Student(encoder=VGG19(width=2, weights="random"))
     assert Ensemble(networks=[student, make_teacher()]).needs_boxes
     assert not Ensemble(networks=[student, student]).needs_boxes

@@ -25,7 +25,7 @@ TAPS = ("relu2_2", "relu3_4", "relu4_4", "conv5_4")
 @pytest.fixture
 def teacher() -> Teacher:
     torch.manual_seed(0)
-    encoder = VGG19(width=2)
+    encoder = VGG19(width=2, weights="random")
     return Teacher(encoder=encoder, dictionary=random_dictionary(encoder)).eval()
 
 
@@ -33,7 +33,7 @@ class TestTeacher:
     def test_needs_a_dictionary(self) -> None:
         lr, boxes = faces(1)
         with pytest.raises(DictionaryError, match="no dictionary"):
-            Teacher(encoder=VGG19(width=1))(lr, boxes)
+            Teacher(encoder=VGG19(width=1, weights="random"))(lr, boxes)
 
     def test_needs_boxes(self, teacher: Teacher) -> None:
         assert teacher.needs_boxes
@@ -49,7 +49,7 @@ class TestTeacher:
             teacher.load_dictionary(Dictionary(atoms, "0123"))
         teacher.load_dictionary(Dictionary(atoms, teacher.encoder.fingerprint()))
         with pytest.raises(DictionaryError, match="another width"):
-            teacher.load_dictionary(random_dictionary(VGG19(width=1)))
+            teacher.load_dictionary(random_dictionary(VGG19(width=1, weights="random")))
 
     def test_the_encoder_is_frozen(self, teacher: Teacher) -> None:
         trained = {name for name, p in teacher.named_parameters() if p.requires_grad}
@@ -102,7 +102,7 @@ class TestTeacher:
     @pytest.mark.parametrize("share", [-0.1, 1.5])
     def test_a_share_is_from_0_to_1(self, share: float) -> None:
         with pytest.raises(ConfigError, match=f"mirror_share from 0 to 1, got {share}"):
-            Teacher(encoder=VGG19(width=2), mirror_share=share)
+            Teacher(encoder=VGG19(width=2, weights="random"), mirror_share=share)
 
     def test_sizes_of_the_dictionary(self, teacher: Teacher) -> None:
         atoms = random_dictionary(teacher.encoder).atoms.values()
@@ -115,7 +115,7 @@ class TestTeacher:
 
 class TestStudent:
     def test_contains_nothing_of_dictionaries(self) -> None:
-        student = Student(encoder=VGG19(width=1))
+        student = Student(encoder=VGG19(width=1, weights="random"))
         assert not student.needs_boxes
         assert not [m for m in student.modules() if isinstance(m, FeatureTransfer)]
         graph = torch.export.export(student.eval(), (torch.rand(2, 3, 32, 32),)).graph
@@ -124,12 +124,12 @@ class TestStudent:
         assert not [name for name in called if "roi" in name or "argmax" in name or "grid" in name]
 
     def test_ignores_boxes(self) -> None:
-        student, (lr, boxes) = Student(encoder=VGG19(width=1)).eval(), faces(1)
+        student, (lr, boxes) = Student(encoder=VGG19(width=1, weights="random")).eval(), faces(1)
         with torch.no_grad():
             assert torch.equal(student(lr, boxes), student(lr))
 
     def test_features_are_those_of_the_teacher_of_its_width(self, teacher: Teacher) -> None:
-        student = Student(encoder=VGG19(width=2))
+        student = Student(encoder=VGG19(width=2, weights="random"))
         assert student.feature_info == teacher.feature_info
         assert student.feature_info == [
             FeatureInfo(16, 8), FeatureInfo(8, 4), FeatureInfo(4, 2), FeatureInfo(2, 1),
@@ -140,7 +140,7 @@ class TestStudent:
 
     def test_starts_near_the_bicubic_enlargement(self) -> None:
         torch.manual_seed(0)
-        student, (lr, _) = Student(encoder=VGG19(width=4)).eval(), faces(1)
+        student, (lr, _) = Student(encoder=VGG19(width=4, weights="random")).eval(), faces(1)
         with torch.no_grad():
             assert (student(lr) - bicubic(lr, 8)).abs().mean() < 0.1
 
@@ -149,7 +149,7 @@ class TestStudent:
     )
     def test_taps_that_the_decoder_does_not_fit(self, taps: tuple[str, ...]) -> None:
         with pytest.raises(ConfigError, match=r"strides \(2, 4, 8, 16\), got"):
-            Student(encoder=VGG19(width=1, taps=taps))
+            Student(encoder=VGG19(width=1, taps=taps, weights="random"))
 
 
 class TestDecoder:
@@ -177,7 +177,7 @@ class TestDecoder:
         torch.testing.assert_close(block(x), expected)
 
     def test_spectral_norm_everywhere_but_in_the_head(self) -> None:
-        decoder = SFTDecoder(encoder_info=VGG19(width=1).feature_info, width=1)
+        decoder = SFTDecoder(encoder_info=VGG19(width=1, weights="random").feature_info, width=1)
         for name, module in decoder.named_modules():
             if isinstance(module, nn.Conv2d):
                 assert parametrize.is_parametrized(module) != name.startswith("head"), name

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from faceskd.common.errors import WeightsError
 from faceskd.models.vgg import VGG19
-from faceskd.models.vgg_weights import save_vgg_weights
 
 WIDTHS = {1: 2, 2: 4, 3: 8, 4: 16, 5: 16}
 """Channels of the blocks of a VGG-19 of width 2."""
@@ -157,8 +156,8 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_saved_and_loaded_again(tmp_path: Path) -> None:
-    vgg = VGG19(width=2)
-    save_vgg_weights(vgg, tmp_path / "encoder.safetensors")
+    vgg = VGG19(width=2, weights="random")
+    vgg.save(tmp_path / "encoder.safetensors")
     again = VGG19(width=2, weights=tmp_path / "encoder.safetensors")
     assert again.fingerprint() == vgg.fingerprint()
 
@@ -186,3 +185,23 @@ def test_real_weights(name: str, prepared_faces: Path) -> None:
         assert (features.amax((0, 2, 3)) > 0).float().mean() > 0.4  # a few channels are dead
     if width == 64:  # normalised to a mean activation of 1 on natural images
         assert all(0.2 < features.mean() < 3 for features in maps)
+
+
+def test_without_weights_it_says_how_to_get_them() -> None:
+    with pytest.raises(WeightsError) as caught:
+        VGG19(width=1)
+    for way in ("FACESKD_WEIGHTS", "torchvision", "experiment=encoder", "random"):
+        assert way in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_numbers_that_are_none_are_refused(kind: str, tmp_path: Path) -> None:
+    write, name, tap = FORMATS[kind]
+    write(tmp_path / name)
+    vgg = VGG19(width=2, taps=(tap,), weights=tmp_path / name)
+    with torch.no_grad():
+        vgg.convs["2_1"].bias[1] = float("nan")
+    vgg.save(tmp_path / "b.safetensors")
+    with pytest.raises(WeightsError, match=r"1 of the 4 values of convs\.2_1\.bias are NaN"):
+        VGG19(width=2, taps=(tap,), weights=tmp_path / "b.safetensors")

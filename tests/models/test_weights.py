@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 from faceskd.common.errors import DictionaryError, WeightsError
 from faceskd.models import Student, SuperResolver, Teacher
 from faceskd.models.dictionary import Dictionary
-from faceskd.models.vgg_weights import save_vgg_weights
 from faceskd.models.weights import (
     FORMAT,
     StoredNetwork,
@@ -108,7 +107,7 @@ class TestRoundTrip:
 
     def test_pretrained_files_are_not_needed_again(self, student: Student, tmp_path: Path) -> None:
         weights = tmp_path / "encoder.safetensors"
-        save_vgg_weights(student.encoder, weights)
+        student.encoder.save(weights)
         config = STUDENT | {"encoder": STUDENT["encoder"] | {"weights": str(weights)}}
         network = build_network(config)
         assert torch.equal(network.encoder.convs["5_4"].weight, student.encoder.convs["5_4"].weight)
@@ -120,6 +119,14 @@ class TestRoundTrip:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+    def test_numbers_that_are_none(self, value: float, student: Student, tmp_path: Path) -> None:
+        with torch.no_grad():
+            student.decoder.head[0].bias[0] = value
+        save_network(tmp_path / "s.safetensors", student, STUDENT)
+        with pytest.raises(WeightsError, match=r"s\.safetensors.*decoder\.head\.0\.bias"):
+            load_network(tmp_path / "s.safetensors")
+
     def test_no_file(self, tmp_path: Path) -> None:
         for read in (read_weights, read_metadata, load_network):
             with pytest.raises(WeightsError, match=r"no weights at .*gone\.safetensors"):

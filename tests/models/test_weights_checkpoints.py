@@ -52,6 +52,22 @@ class TestCheckpoint:
         assert read_weights(tmp_path / "last.ckpt").config == STUDENT
         assert read_metadata(tmp_path / "last.ckpt")["engine"] == "Supervised"
 
+    def test_of_a_diverged_training(self, student: Student, tmp_path: Path) -> None:
+        with torch.no_grad():
+            student.decoder.head[0].weight.fill_(float("nan"))
+        checkpoint_of(student, tmp_path / "last.ckpt", average_decay=None)
+        with pytest.raises(WeightsError, match=r"decoder\.head\.0\.weight are NaN or infinite"):
+            load_network(tmp_path / "last.ckpt")
+
+    def test_names_networks_as_files_do(self, student: Student, tmp_path: Path) -> None:
+        checkpoint_of(student, tmp_path / "last.ckpt")
+        content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+        assert content["hyper_parameters"]["model"]["network"] == "student"
+        content["hyper_parameters"]["model"] = STUDENT  # as release 0.1
+        torch.save(content, tmp_path / "old.ckpt")
+        old, new = (load_network(tmp_path / f"{name}.ckpt") for name in ("old", "last"))
+        assert torch.equal(faces_of(old), faces_of(new))
+
     @pytest.mark.parametrize("left", [0, 1, 20, 0.3, 0.9])
     def test_truncated(self, left: float, student: Student, tmp_path: Path) -> None:
         path = tmp_path / "last.ckpt"

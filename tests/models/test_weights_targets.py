@@ -1,13 +1,15 @@
 """What the config in a file may build: networks of ours, and nothing that means harm."""
 
+import json
 from pathlib import Path
 
 import pytest
 from helpers.tiny_faces import STUDENT, TEACHER, VGG
+from safetensors.torch import save_file
 
 from faceskd.common.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.models import Student
-from faceskd.models.weights import build_network, load_network, save_network
+from faceskd.models.weights import FORMAT, build_network, load_network, save_network
 
 HARMFUL = [
     "os.system",
@@ -23,6 +25,8 @@ HARMFUL = [
     "faceskd.models.vgg.nn.Conv2d",
     "faceskd.models.vgg.tap_position",
     "faceskd.models.vgg_weights.Path",
+    "faceskd.models.blocks.ResidualBlock",
+    "faceskd.models.ensemble.Ensemble",
     "faceskd.models..student.Student",
     "",
     None,
@@ -49,16 +53,23 @@ class TestTargets:
     )
     @pytest.mark.parametrize("key", ["encoder", "_args_", "other"])
     def test_nor_inside(self, part: object, key: str) -> None:
-        with pytest.raises(ConfigError, match=r"faceskd\.models, got 'os\.system'"):
+        with pytest.raises(ConfigError, match=r"faceskd\.models\.registry, got 'os\.system'"):
             build_network(STUDENT | {key: part})
 
     def test_nor_from_a_file(self, student: Student, tmp_path: Path) -> None:
         path, marker = tmp_path / "student.safetensors", tmp_path / "executed"
         harm = [{"_target_": "pathlib.Path.touch", "self": str(marker)}]
-        save_network(path, student, STUDENT | {"extra": harm})
+        header = {
+            "format": FORMAT,
+            "model": json.dumps(STUDENT | {"extra": harm}),
+            "metadata": "{}",
+        }
+        save_file(dict(student.state_dict()), path, header)
         with pytest.raises(ConfigError, match=r"got 'pathlib\.Path\.touch'"):
             load_network(path)
         assert not marker.exists()
+        with pytest.raises(ConfigError, match=r"got 'pathlib\.Path\.touch'"):
+            save_network(path, student, STUDENT | {"extra": harm})
 
     def test_a_part_alone_is_no_network(self) -> None:
         with pytest.raises(ConfigError, match="config of a network, got that of a VGG19"):

@@ -1,0 +1,39 @@
+"""Checks of settings: what was expected, and what came."""
+
+import math
+from typing import Any
+
+from faceskd.common.errors import ConfigError
+
+
+def check_whole(lowest: int, **settings: Any) -> None:
+    """Raise a ConfigError unless each setting is a whole number of at least `lowest`, or None.
+
+    Example:
+        >>> check_whole(1, **{"data.batch_size": 8, "data.train_limit": None})
+        >>> check_whole(1, steps="abc")
+        Traceback (most recent call last):
+        ...
+        faceskd.common.errors.ConfigError: expected steps as a whole number of at least 1, got 'abc'
+    """
+    for name, value in settings.items():
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and not (whole and value >= lowest):
+            raise ConfigError(
+                f"expected {name} as a whole number of at least {lowest}, got {value!r}"
+            )
+
+
+def check_positive(**settings: Any) -> None:
+    """Raise a ConfigError unless each setting is a finite number above 0.
+
+    Example:
+        >>> check_positive(learning_rate=-1)
+        Traceback (most recent call last):
+        ...
+        faceskd.common.errors.ConfigError: expected learning_rate as a number above 0, got -1
+    """
+    for name, value in settings.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (number and math.isfinite(value) and value > 0):
+            raise ConfigError(f"expected {name} as a number above 0, got {value!r}")

@@ -1,0 +1,37 @@
+"""Tensors from files: safetensors, and the check that they are numbers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from faceskd.common.errors import WeightsError
+
+
+def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, on the CPU, and its metadata.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or something else.
+    """
+    if not Path(path).is_file():
+        raise WeightsError(f"no weights at {str(path)!r}")
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{str(path)!r} is not a whole safetensors file: {error}") from error
+
+
+def check_finite(tensors: Mapping[str, Tensor], origin: Path | str) -> None:
+    """Raise a WeightsError that names the first tensor with a NaN or an infinity."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            wrong = int((~torch.isfinite(value)).sum())
+            raise WeightsError(
+                f"expected finite numbers in {str(origin)!r}, but {wrong} of the "
+                f"{value.numel()} values of {name} are NaN or infinite: the file is damaged, or "
+                "its training diverged"
+            )

@@ -1,0 +1,184 @@
+"""Random squares of any photographs and faces, for networks that are not about faces alone.
+
+As in `faceskd.data.dataset`, an item depends on (seed, epoch, index) alone.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from torch.utils.data import Dataset
+
+from faceskd.common.checks import check_whole
+from faceskd.common.errors import ConfigError, FacesError
+from faceskd.common.images import MAX_PIXELS, list_images, read_image, to_tensor
+from faceskd.data.degradation import Degradation
+from faceskd.data.stream import StreamData
+
+LONGEST_CACHED_SIDE = 1280
+CACHED_IMAGES = 500
+Folders = Mapping[str, Mapping[str, Any]]
+
+
+def usable_images(folder: Path | str, smallest: int) -> list[Path]:
+    """Images below a folder whose sides have at least `smallest` pixels.
+
+    Each file comes once, however many links lead to it. What is left out is told on stderr.
+
+    Raises:
+        FacesError: none is left.
+        FaceskdError: there is no such folder, or it holds no image.
+    """
+    found = sorted({path.resolve() for path in list_images(folder)})
+    sides = {path: _shorter_side(path) for path in found}
+    usable = [path for path, side in sides.items() if side is not None and side >= smallest]
+    unreadable = [path for path, side in sides.items() if side is None]
+    small = len(found) - len(usable) - len(unreadable)
+    told = f"{len(found)} images: {small} are smaller than {smallest} px, {len(unreadable)} cannot "
+    told += f"be read{f' ({unreadable[0].name} for one)' if unreadable else ''}"
+    if not usable:
+        raise FacesError(f"no usable image in {str(folder)!r}, of {told}")
+    if len(usable) < len(found):
+        left_out = len(found) - len(usable)
+        Console(stderr=True, soft_wrap=True).print(
+            f"{folder}: left out {left_out} of {told}", markup=False, highlight=False
+        )
+    return usable
+
+
+def _shorter_side(path: Path) -> int | None:
+    """From the file's header, in pixels; None where there is none, or of more than are read."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except Exception:  # decoders raise what they like
+        return None
+    return min(width, height) if width * height <= MAX_PIXELS else None
+
+
+class ImageCrops(Dataset[dict[str, torch.Tensor]]):
+    """Random squares of the images of several folders.
+
+    An item holds `hr` (3, size, size) and its degraded `lr`, float32 in [0, 1].
+
+    Args:
+        folders: name -> {path, share}: a folder with its sub-folders, and how often it is drawn.
+        degradation: from a square to its LR image.
+        size: side of the squares, px. An image is cut to a square of between `size` pixels and all
+            of its shorter side, drawn log-uniformly, and the square is reduced to `size` by area
+            averaging. Smaller images are left out.
+        seed: with epoch and index it seeds all that is drawn.
+        length: squares an epoch.
+        cache: most decoded images to keep in memory, about 4 MB each: large ones are kept reduced,
+            with a longer side of 1280 px, or a shorter one of `size`.
+
+    Raises:
+        ConfigError: a folder has no path, or shares are no numbers of at least 0 with a sum above.
+        FacesError: a folder has no image that is large enough.
+    """
+
+    def __init__(
+        self,
+        folders: Folders,
+        degradation: Degradation,
+        *,
+        size: int = 256,
+        seed: int = 0,
+        length: int = 1000,
+        cache: int = CACHED_IMAGES,
+    ) -> None:
+        self.shares = _shares(folders)
+        self.images = [usable_images(entry["path"], size) for entry in folders.values()]
+        self.degradation = degradation
+        self.size = size
+        self.seed = seed
+        self.length = length
+        self.most_cached = cache
+        self.cache: dict[Path, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, torch.Tensor]:
+        """`key` is an index, or (epoch, index); a bare index means epoch 0."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        images = self.images[rng.choice(len(self.images), p=self.shares)]
+        hr = self._square(self._read(images[rng.integers(len(images))]), rng)
+        return {"lr": to_tensor(self.degradation(hr, rng)), "hr": to_tensor(hr)}
+
+    def _square(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        short = min(image.shape[:2])
+        side = round(short * (self.size / short) ** rng.uniform()) if short > self.size else short
+        top = rng.integers(image.shape[0] - side + 1)
+        left = rng.integers(image.shape[1] - side + 1)
+        square = image[top : top + side, left : left + side]
+        if rng.uniform() < 0.5:
+            square = square[:, ::-1]
+        sides = (self.size, self.size)
+        return cv2.resize(np.ascontiguousarray(square), sides, interpolation=cv2.INTER_AREA)
+
+    def _read(self, path: Path) -> np.ndarray:
+        if path in self.cache:
+            return self.cache[path]
+        image = read_image(path)
+        high, wide = image.shape[:2]
+        share = max(LONGEST_CACHED_SIDE / max(high, wide), self.size / min(high, wide))
+        if share < 1:
+            sides = (round(wide * share), round(high * share))
+            image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
+        if len(self.cache) < self.most_cached:
+            self.cache[path] = image
+        return image
+
+
+def _shares(folders: Folders) -> np.ndarray:
+    """How often each folder is drawn; they sum to 1."""
+    if not folders or not all(entry.get("path") for entry in folders.values()):
+        raise ConfigError(
+            f"expected folders as name: {{path: FOLDER, share: 1.0}}, got {dict(folders or {})}"
+        )
+    given = [entry.get("share", 1.0) for entry in folders.values()]
+    numbers = all(isinstance(share, (int, float)) and share >= 0 for share in given)
+    if not numbers or sum(given) <= 0:
+        raise ConfigError(f"expected shares of at least 0 with a sum above 0, got {given}")
+    return np.array(given, float) / sum(given)
+
+
+class ImageData(StreamData):
+    """A training stream of `ImageCrops`, and a frozen set of them to validate on.
+
+    Args:
+        folders, val_folders: see `ImageCrops`; to train and to validate on.
+        degradation, size, cache: see `ImageCrops`.
+        val_limit: squares to validate on.
+        batch_size, steps_per_epoch, workers, seed: see `StreamData`.
+    """
+
+    def __init__(
+        self,
+        *,
+        folders: Folders,
+        val_folders: Folders,
+        degradation: Degradation,
+        size: int = 256,
+        batch_size: int = 8,
+        steps_per_epoch: int = 200,
+        val_limit: int = 64,
+        workers: int = 0,
+        seed: int = 0,
+        cache: int = CACHED_IMAGES,
+    ) -> None:
+        super().__init__(
+            batch_size=batch_size, steps_per_epoch=steps_per_epoch, workers=workers, seed=seed
+        )
+        check_whole(1, **{"data.size": size, "data.val_limit": val_limit})
+        check_whole(0, **{"data.cache": cache})
+        options: dict[str, Any] = {"size": size, "seed": seed, "cache": cache}
+        self.train = ImageCrops(folders, degradation, **options)
+        self.val = ImageCrops(val_folders, degradation, length=val_limit, **options)

@@ -1,0 +1,124 @@
+"""An endless stream of shuffled items for training, and a frozen set to validate on.
+
+The sampler deals items out by position, so that a run resumed at any step sees exactly what an
+uninterrupted one would have seen, whatever the number of workers.
+"""
+
+from collections.abc import Iterator, Sized
+from typing import Any, Protocol
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from faceskd.common.checks import check_whole
+
+
+class StreamSampler(Sampler[tuple[int, int]]):
+    """Keys (pass, index) for `steps` batches, taken from an endless stream of shuffled passes.
+
+    Position p of the stream holds item perm_e[p mod n] of pass e = p // n over the n items. What
+    Lightning calls an epoch is `steps` batches of the stream; it announces each by `set_epoch`.
+    With several processes, each takes every `world`-th position.
+    """
+
+    def __init__(
+        self, length: int, *, batch_size: int, steps: int, seed: int = 0, rank: int = 0,
+        world: int = 1,
+    ) -> None:  # fmt: skip
+        self.length = length
+        self.per_epoch = batch_size * steps
+        self.seed = seed
+        self.rank = rank
+        self.world = world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.per_epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        start = self.epoch * self.per_epoch * self.world + self.rank
+        permutation, current = np.empty(0, int), -1
+        for position in range(start, start + self.per_epoch * self.world, self.world):
+            items_pass, place = divmod(position, self.length)
+            if items_pass != current:
+                rng = np.random.default_rng((self.seed, items_pass, self.length))
+                permutation, current = rng.permutation(self.length), items_pass
+            yield items_pass, int(permutation[place])
+
+
+class Items(Sized, Protocol):
+    """A data set whose key is an index, or (pass, index)."""
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]: ...
+
+
+class StreamData(pl.LightningDataModule):
+    """What the data modules share: their loaders.
+
+    A subclass sets `train` and `val`, then calls this constructor.
+
+    Args:
+        batch_size: of training and validation, a process.
+        steps_per_epoch: batches between two validations.
+        workers: processes that load; 0 loads in the training process.
+        seed: of the order of the stream.
+
+    Raises:
+        ConfigError: an option is no whole number, or too small.
+    """
+
+    train: Items
+    val: Items
+
+    def __init__(
+        self, *, batch_size: int, steps_per_epoch: int, workers: int = 0, seed: int = 0
+    ) -> None:
+        super().__init__()
+        check_whole(1, **{"data.batch_size": batch_size, "data.steps_per_epoch": steps_per_epoch})
+        check_whole(0, **{"data.workers": workers, "data.seed": seed})
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.workers = workers
+        self.seed = seed
+
+    def train_dataloader(self) -> DataLoader:
+        trainer = self.trainer
+        sampler = StreamSampler(
+            len(self.train),
+            batch_size=self.batch_size,
+            steps=self.steps_per_epoch,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            world=trainer.world_size if trainer else 1,
+        )
+        if trainer:
+            # Workers of a resumed run begin before Lightning sets the epoch.
+            progress = trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
+        return self._loader(self.train, sampler=sampler)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.val)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
+        """Images in the memory format of the networks."""
+        for name in ("lr", "hr"):
+            batch[name] = batch[name].to(memory_format=torch.channels_last)
+        return batch
+
+    def _loader(self, dataset: Any, sampler: Sampler | None = None) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            # Not the global one: a resumed run starts loaders anew, which draws from it.
+            generator=torch.Generator().manual_seed(self.seed),
+            pin_memory=torch.cuda.is_available(),
+        )

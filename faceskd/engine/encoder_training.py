@@ -1,0 +1,57 @@
+"""What the trainings of encoders share: one optimiser, stepped by Lightning."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from faceskd.engine.base import OptimizerFactory, SchedulerFactory
+from faceskd.engine.resumable import Resumable
+from faceskd.models.frozen import frozen_parts
+from faceskd.models.vgg import VGG19
+
+
+class EncoderTraining(Resumable):
+    """Trains an encoder; subclasses say on what.
+
+    Args:
+        encoder: what is trained.
+        optimizer, scheduler: as for `Engine`.
+        crop: side of the random squares that it trains on, px; None for whole images.
+    """
+
+    product = "encoder"
+
+    def __init__(
+        self,
+        *,
+        encoder: VGG19,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory | None = None,
+        crop: int | None = 128,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.crop = crop
+
+    def write(self, path: Path, metadata: dict[str, Any]) -> None:
+        self.encoder.save(path)
+
+    def configure_optimizers(self) -> Any:
+        # The encoder's fixed normalisation is among them: it gets no gradient, but checkpoints of
+        # release 0.1 count it.
+        optimizer = self.build_optimizer(self.make_optimizer, self._parameters_outside_frozen())
+        if self.make_scheduler is None:
+            return optimizer
+        scheduler = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _parameters_outside_frozen(self) -> list[nn.Parameter]:
+        frozen = tuple(f"{name}." for name in frozen_parts(self))
+        return [value for name, value in self.named_parameters() if not name.startswith(frozen)]
+
+    def on_fit_start(self) -> None:
+        self.to(memory_format=torch.channels_last)

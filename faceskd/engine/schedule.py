@@ -1,0 +1,22 @@
+"""Learning rates over the steps of a training."""
+
+from typing import Any
+
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+
+class CosineSchedule(CosineAnnealingLR):
+    """From the optimiser's rate to `eta_min` along half a cosine of `T_max` steps.
+
+    lr(t) = eta_min + (lr(0) - eta_min) (1 + cos(pi t / T_max)) / 2; Loshchilov and Hutter, "SGDR",
+    ICLR 2017. PyTorch's, but for a training that was made longer: from the resumed step on, the
+    rate is that of the longer schedule. PyTorch's would restore the length that it was saved with.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        longer = state_dict["T_max"] != self.T_max
+        super().load_state_dict(state_dict | {"T_max": self.T_max})
+        if longer:
+            self._last_lr = self._get_closed_form_lr()
+            for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+                group["lr"] = rate

@@ -1,0 +1,45 @@
+"""The layers of VGG-19: what they are called, how wide they are, how images are normalised."""
+
+import torch
+from torch import nn
+
+from faceskd.common.errors import ConfigError
+
+CONVS_PER_BLOCK = (2, 2, 4, 4, 4)
+WIDTH_FACTORS = (1, 2, 4, 8, 8)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def conv_names() -> list[str]:
+    """The 3x3 convolutions by block and place: "1_1", "1_2", "2_1", ... "5_4"."""
+    return [f"{b}_{i}" for b, n in enumerate(CONVS_PER_BLOCK, 1) for i in range(1, n + 1)]
+
+
+def tap_position(tap: str) -> tuple[int, int, bool]:
+    """Block, place in the block and whether after its ReLU, of a tap such as "relu3_4".
+
+    Its stride is 2 ** (block - 1); taps sort by it from shallow to deep.
+
+    Raises:
+        ConfigError: VGG-19 has no such layer.
+
+    Example:
+        >>> tap_position("conv5_4")
+        (5, 4, False)
+    """
+    valid = tap[:4] in ("relu", "conv") and tap[4:5].isdigit() and tap[5:6] == "_"
+    if valid and tap[6:].isdigit():
+        block, index = int(tap[4]), int(tap[6:])
+        if 1 <= block <= 5 and 1 <= index <= CONVS_PER_BLOCK[block - 1]:
+            return block, index, tap.startswith("relu")
+    raise ConfigError(f"expected a layer of VGG-19 such as relu3_4 or conv5_4, got {tap!r}")
+
+
+def imagenet_normalisation() -> nn.Conv2d:
+    """(image - mean) / std as a fixed 1x1 convolution: some weights bring another, with BGR."""
+    conv = nn.Conv2d(3, 3, 1)
+    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+    conv.weight = nn.Parameter(torch.diag(1 / std)[:, :, None, None])
+    conv.bias = nn.Parameter(-mean / std)
+    return conv.requires_grad_(False)
