@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import make_folder, sha256, write_text
 from faceskd.common.machine import git_revision, machine_summary
 from faceskd.evaluation.evaluate import BICUBIC
-from faceskd.jobs.stages import Stage, run_stage
+from faceskd.jobs.stages import Stage, UnfinishedError, run_stage
 from faceskd.models.weights import read_metadata
 from faceskd.reporting.curves import read_curves
 from faceskd.reporting.tables import markdown_table
@@ -151,7 +152,8 @@ def run_slice(stage: Stage, out: Path, seconds: float | None, console: Console) 
         stage = Stage(stage.name, stage.command, (*stage.overrides, f"trainer.max_time={limit}"))
     console.print(f"$ {stage.line()}", markup=False, highlight=False, soft_wrap=True)
     start = time.monotonic()
-    run_stage(stage)
+    with suppress(UnfinishedError):
+        run_stage(stage)
     entry: dict[str, Any] = {
         "stage": stage.name,
         "command": stage.line(),
@@ -162,7 +164,7 @@ def run_slice(stage: Stage, out: Path, seconds: float | None, console: Console) 
     }
     if stage.command == "train":
         folder = out / stage.name
-        entry["steps"] = read_metadata(folder / WEIGHTS).get("steps")
+        entry["steps"] = read_metadata(folder / "checkpoints" / "last.ckpt").get("steps")
         curves = read_curves(folder / "csv")
         entry["latest"] = {name: points[-1][1] for name, points in curves.items()}
     with (out / LOG).open("a", encoding="utf-8") as log:

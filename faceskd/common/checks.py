@@ -9,7 +9,7 @@ from faceskd.common.errors import ConfigError
 def check_whole(lowest: int, **settings: Any) -> None:
     """Raise a ConfigError unless each setting is a whole number of at least `lowest`, or None.
 
-    Example:
+    Examples:
         >>> check_whole(1, **{"data.batch_size": 8, "data.train_limit": None})
         >>> check_whole(1, steps="abc")
         Traceback (most recent call last):
@@ -27,7 +27,7 @@ def check_whole(lowest: int, **settings: Any) -> None:
 def check_positive(**settings: Any) -> None:
     """Raise a ConfigError unless each setting is a finite number above 0.
 
-    Example:
+    Examples:
         >>> check_positive(learning_rate=-1)
         Traceback (most recent call last):
         ...

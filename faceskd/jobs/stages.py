@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.rule import Rule
 
 from faceskd.cli import HYDRA_COMMANDS, PLAIN_COMMANDS
-from faceskd.common.config import compose
+from faceskd.common.config import EXIT_UNFINISHED, compose
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import make_folder, write_text
 from faceskd.dictionary.build import peak_memory_mib
@@ -30,6 +30,10 @@ ANEW = {"train": "resume=false", "prepare": "overwrite=true"}
 """What lets a command forget what it did when it was told something else."""
 EXIT_SOME_FAILED = 1
 """How a command ends that did its work, but for some files that it names."""
+
+
+class UnfinishedError(FaceskdError):
+    """A stage whose time was up: nothing is wrong, the next run goes on."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ def run_stage(stage: Stage, *, anew: bool = False) -> None:
             status = 0
     except SystemExit as end:
         status = end.code or 0
+    if status == EXIT_UNFINISHED:
+        raise UnfinishedError(f"the stage {stage.name} was stopped by its time limit: run it again")
     if status not in (0, EXIT_SOME_FAILED):
         raise FaceskdError(f"the stage {stage.name} failed with status {status}")
 

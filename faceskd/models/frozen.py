@@ -16,7 +16,7 @@ MARK = "is_frozen"
 def frozen(part: Part) -> Part:
     """The same module, declared a frozen part.
 
-    Example:
+    Examples:
         >>> part = frozen(nn.Linear(2, 2))
         >>> part.training, part.weight.requires_grad
         (False, False)
@@ -28,7 +28,7 @@ def frozen(part: Part) -> Part:
 def frozen_parts(module: nn.Module) -> dict[str, nn.Module]:
     """The frozen parts of a module, however deep, by their names.
 
-    Example:
+    Examples:
         >>> list(frozen_parts(nn.ModuleDict({"a": frozen(nn.Identity()), "b": nn.Identity()})))
         ['a']
     """

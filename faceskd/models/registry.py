@@ -55,7 +55,7 @@ def to_stored(config: Any) -> Any:
     Raises:
         ConfigError: something in it is not registered.
 
-    Example:
+    Examples:
         >>> to_stored({"_target_": "faceskd.models.lite.Lite", "width": 48})
         {'network': 'lite', 'width': 48}
     """
@@ -76,7 +76,7 @@ def from_stored(config: Any) -> Any:
     Raises:
         ConfigError: a name that is not registered.
 
-    Example:
+    Examples:
         >>> from_stored({"network": "lite", "width": 48})
         {'_target_': 'faceskd.models.lite.Lite', 'width': 48}
         >>> from_stored({"_target_": "faceskd.models.rdn.RDN"})

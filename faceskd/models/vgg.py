@@ -55,7 +55,7 @@ class VGG19(nn.Module):
         WeightsError: there are no weights, or they do not fit (see `load`).
         ConfigError: an option that does not exist.
 
-    Example:
+    Examples:
         >>> vgg = VGG19(width=4, weights="random")
         >>> [tuple(map.shape) for map in vgg(torch.rand(1, 3, 64, 64))]
         [(1, 8, 32, 32), (1, 16, 16, 16), (1, 32, 8, 8), (1, 32, 4, 4)]

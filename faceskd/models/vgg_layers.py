@@ -24,7 +24,7 @@ def tap_position(tap: str) -> tuple[int, int, bool]:
     Raises:
         ConfigError: VGG-19 has no such layer.
 
-    Example:
+    Examples:
         >>> tap_position("conv5_4")
         (5, 4, False)
     """

@@ -24,7 +24,7 @@ from faceskd.models.blocks import fuse
 from faceskd.models.weights import build_network, load_network, read_metadata
 
 VGG = "faceskd.models.vgg.VGG19"
-CONFIG = {"_target_": "tests.Tiny", "width": 4}
+CONFIG = {"network": "lite", "width": 4}
 
 
 class Tiny(SuperResolver):
@@ -238,7 +238,7 @@ def test_synthetic_faces_are_seeded_and_differ():
 
 def test_safetensors_holds_the_student_whole(tmp_path):
     config = compose_model("student_tiny") | {"encoder": {"_target_": VGG, "width": 4}}
-    student = build_network(config)
+    student = build_network(config, pretrained=False)
     path = tmp_path / "student.safetensors"
     card = export_network(
         student, path, backend=Safetensors(), model_config=config, training={"faces": 12}

@@ -26,13 +26,14 @@ from faceskd.export.int8 import Int8
 from faceskd.export.onnx import Onnx
 from faceskd.export.safetensors import Safetensors
 from faceskd.metrics import psnr
+from faceskd.models.registry import to_stored
 from faceskd.models.weights import build_network, load_network, save_network
 from faceskd.restore.restorer import Restorer
 
 LITE = compose_model(
     "lite_m", ["width=16", "blocks=1", "stage_widths=[16,16,16]", "reparameterised=true"]
 )
-STUDENT = compose_model("student_tiny", ["encoder.width=4", "encoder.weights=null"])
+STUDENT = compose_model("student_tiny", ["encoder.width=4", "encoder.weights=random"])
 needs_gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="PyTorch sees no GPU, and fp16 runs on one only"
 )
@@ -184,7 +185,7 @@ class TestInt8:
     def test_the_file_says_what_calibrated_it(self, int8):
         metadata = {entry.key: entry.value for entry in onnx.load(int8[0]).metadata_props}
         assert metadata["calibration"].startswith("4 faces, Eq8(")
-        assert json.loads(metadata["model"]) == LITE
+        assert json.loads(metadata["model"]) == to_stored(LITE)
 
     def test_its_limits_are_wider(self):
         assert Int8.limits == Limits(psnr=0.2, lpips_squeeze=0.01)
@@ -219,7 +220,7 @@ class TestAot:
         assert card["parity"]["psnr_db"] > 55
         exported = load_exported(path)
         assert (exported.format, exported.precision) == ("aot", "bf16")
-        assert exported.run.metadata["model"] == json.dumps(LITE)
+        assert exported.run.metadata["model"] == json.dumps(to_stored(LITE))
         for batch in (1, 3):
             near, _ = between(lite, exported, sample_lr_faces(batch))
             assert near > 55

@@ -16,6 +16,7 @@ from faceskd.export import card_path, export_network
 from faceskd.export.onnx import Onnx
 from faceskd.export.safetensors import Safetensors
 from faceskd.faces.components import boxes_from_landmarks
+from faceskd.models.registry import to_stored
 from faceskd.models.weights import build_network, load_network, save_network
 from faceskd.portraits import render_portrait
 from faceskd.profiling.landmarks import MTCNNBoxes, typical_boxes
@@ -174,7 +175,7 @@ class TestExported:
         assert list(found.subjects) == ["tiny@safetensors"]
         subject: Any = found.subjects["tiny@safetensors"]
         assert subject.file == tmp_path / "exports" / "tiny.safetensors.safetensors"
-        assert json.loads(card_path(subject.file).read_text())["model"] == TINY
+        assert json.loads(card_path(subject.file).read_text())["model"] == to_stored(TINY)
         lr = sample_lr_faces(1)
         with torch.inference_mode():
             assert torch.allclose(subject.load(CPU)(lr, None), load_network(tiny)(lr), atol=1e-5)
