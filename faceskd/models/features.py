@@ -1,4 +1,4 @@
-"""What is known of a feature map before it is made."""
+"""Description of a feature map: channels and stride."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,9 @@ class FeatureInfo(NamedTuple):
     """Channels and stride of a feature map.
 
     Attributes:
-        channels: its channels.
-        stride: pixels of the SR image that one of its cells spans, so that its side is the SR
-            image's side over `stride`, rounded up; 8 is the LR image's own resolution at x8.
+        channels: number of channels.
+        stride: pixels of the SR image per cell. The side of the map is that of the SR image divided
+            by `stride`, rounded up. At x8, a stride of 8 is the resolution of the LR image.
     """
 
     channels: int

@@ -1,8 +1,8 @@
-"""Frozen parts: modules inside others that are used but never trained.
+"""Frozen parts: submodules that are used but never trained, such as the VGG of a loss.
 
-`frozen` is the one place where a part is declared so. It gets no gradient and stays in eval mode;
-a training leaves it out of its optimisers, and out of its checkpoints unless it belongs to the
-network that is trained.
+Every frozen part is declared with `frozen`. It gets no gradients and stays in eval mode. Trainings
+do not pass it to optimisers, and do not save it in checkpoints unless it belongs to the network
+that is trained.
 """
 
 from typing import TypeVar
@@ -14,7 +14,7 @@ MARK = "is_frozen"
 
 
 def frozen(part: Part) -> Part:
-    """The same module, declared a frozen part.
+    """Declare a module frozen, and return it.
 
     Examples:
         >>> part = frozen(nn.Linear(2, 2))
@@ -26,7 +26,7 @@ def frozen(part: Part) -> Part:
 
 
 def frozen_parts(module: nn.Module) -> dict[str, nn.Module]:
-    """The frozen parts of a module, however deep, by their names.
+    """All frozen parts inside a module, by their names.
 
     Examples:
         >>> list(frozen_parts(nn.ModuleDict({"a": frozen(nn.Identity()), "b": nn.Identity()})))

@@ -1,8 +1,8 @@
-"""The names that files of weights know networks by.
+"""Names of networks in weights files.
 
-A file says `"network": "lite"`, and this table says where that is: a class can move, and its files
-still load. Nothing else can be built from a file. A new network needs a line here; a name is for
-good.
+A weights file stores a name, such as `"network": "lite"`, and this table gives the class. So a
+class can move without breaking files, and only these classes can be built from a file. A new
+network needs a line here. Never change a name.
 """
 
 from typing import Any
@@ -28,20 +28,20 @@ PARTS = {
     "sft_decoder": "faceskd.models.decoder.SFTDecoder",
     "residual_decoder": "faceskd.models.residual_decoder.ResidualDecoder",
 }
-"""What whole networks are made of."""
+"""Parts of networks: name -> class."""
 TARGETS = NETWORKS | PARTS
 NAMES = {target: name for name, target in TARGETS.items()}
 OF_RELEASE_0_1 = {target.replace(".baselines.", "."): target for target in TARGETS.values()}
-"""Files of release 0.1 have import paths, as they were then."""
+"""Import paths in the files of release 0.1 -> import paths of today."""
 TARGET, NAME = "_target_", "network"
 
 
 def check_registered(config: Any) -> None:
-    """Raise a ConfigError if a config, however deep, would build what is not registered."""
+    """Raise a ConfigError if a config contains a class, at any depth, that is not registered."""
     if isinstance(config, dict):
         if TARGET in config and not (isinstance(config[TARGET], str) and config[TARGET] in NAMES):
             raise ConfigError(
-                f"expected a network of faceskd.models.registry, got {config[TARGET]!r}"
+                f"expected a class listed in faceskd.models.registry, got {config[TARGET]!r}"
             )
         config = list(config.values())
     if isinstance(config, (list, tuple)):
@@ -50,7 +50,7 @@ def check_registered(config: Any) -> None:
 
 
 def to_stored(config: Any) -> Any:
-    """A config of `conf/model/` as files hold it: names in the place of import paths.
+    """Replace the import paths in a config of `conf/model/` by names, for a weights file.
 
     Raises:
         ConfigError: something in it is not registered.
@@ -69,9 +69,9 @@ def to_stored(config: Any) -> Any:
 
 
 def from_stored(config: Any) -> Any:
-    """The config of `conf/model/` that `to_stored`, or release 0.1, made a file's of.
+    """Undo `to_stored`: the config of `conf/model/`. Also accepts the files of release 0.1.
 
-    Import paths that were never ours stay as they are: `check_registered` refuses them.
+    Unknown import paths stay unchanged; `check_registered` refuses them.
 
     Raises:
         ConfigError: a name that is not registered.
@@ -95,7 +95,7 @@ def from_stored(config: Any) -> Any:
 def _target(name: Any) -> str:
     if not isinstance(name, str) or name not in TARGETS:
         raise ConfigError(
-            f"expected a network of {', '.join(TARGETS)}, got {name!r}: the file is of a later "
-            "version, or of another program"
+            f"expected one of the networks {', '.join(TARGETS)}, got {name!r}: the file is from a "
+            "later version of faceskd, or from another program"
         )
     return TARGETS[name]

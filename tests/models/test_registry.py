@@ -104,7 +104,9 @@ def test_released_files_are_of_release_0_1_and_load() -> None:
 
 def test_unknown_names_are_refused() -> None:
     for name in ("nothing", "faceskd.models.lite.Lite", None, 3, {"network": "lite"}):
-        with pytest.raises(ConfigError, match="expected a network of teacher, student, lite"):
+        with pytest.raises(
+            ConfigError, match="expected one of the networks teacher, student, lite"
+        ):
             from_stored({"network": name})
     with pytest.raises(ConfigError, match=r"registry, got 'torch\.nn\.Conv2d'"):
         to_stored({"_target_": TARGETS["lite"], "inner": [{"_target_": "torch.nn.Conv2d"}]})

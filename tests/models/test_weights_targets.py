@@ -39,7 +39,7 @@ class TestTargets:
 
     @pytest.mark.parametrize("target", HARMFUL, ids=str)
     def test_other_classes_are_refused(self, target: object) -> None:
-        with pytest.raises(ConfigError, match=r"expected a network of faceskd\.models"):
+        with pytest.raises(ConfigError, match=r"expected a class listed in faceskd\.models"):
             build_network({"_target_": target})
 
     @pytest.mark.parametrize(
