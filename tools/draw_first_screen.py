@@ -18,7 +18,8 @@ import skimage.data
 from torch import Tensor
 
 from faceskd import Restorer
-from faceskd.common.images import list_images, read_image, to_tensor, write_image
+from faceskd.common.images import read_image, to_tensor, write_image
+from faceskd.common.listing import list_images
 from faceskd.data.degradation import Eq8
 from faceskd.faces.align import SimilarityCrop
 from faceskd.faces.detection import MTCNNDetector

@@ -10,7 +10,8 @@ import sys
 
 import numpy as np
 
-from faceskd.common.images import list_images, read_image
+from faceskd.common.images import read_image
+from faceskd.common.listing import list_images
 from faceskd.restore.octaves import OCTAVES, octave_amplitudes
 
 PERCENTILES = (1, 5, 50, 95, 99)

@@ -7,14 +7,15 @@ from rich.console import Console
 from rich.table import Table
 
 from faceskd.common.config import hydra_main, instantiate, to_plain
-from faceskd.data.picture import UNREADABLE
+from faceskd.common.stopping import EXIT_STOPPED, terminating_as_interrupted
+from faceskd.data.picture import FAILURES
 from faceskd.data.prepare import Summary, prepare
 
 EXIT_SOME_FAILED = 1
 
 
 def show(summary: Summary, console: Console) -> None:
-    """Print how many files came to what, and every file that could not be read."""
+    """Print how many files came to what, and every file that could not be prepared."""
     table = Table("status", "count")
     for status, count in sorted(summary.statuses.items()):
         table.add_row(status, str(count))
@@ -22,17 +23,22 @@ def show(summary: Summary, console: Console) -> None:
     splits = ", ".join(f"{split} {count}" for split, count in sorted(summary.splits.items()))
     console.print(f"faces: {splits or 'none'}; {summary.resumed} files were finished before")
     for record in summary.records:
-        if record.status == UNREADABLE:
+        if record.status in FAILURES:
             console.print(f"{record.source}: {record.message}", style="red", markup=False)
 
 
 @hydra_main("prepare")
 def main(cfg: DictConfig) -> None:
-    """Prepare faces; the status is 1 if a file was unreadable or no face was found."""
+    """Prepare faces; the status is 1 if an image could not be read or no face was found."""
     settings = to_plain(cfg)
     detector = instantiate(settings.pop("landmarks"))
     crop = instantiate(settings.pop("crop"))
-    summary = prepare(**settings, detector=detector, crop=crop)
+    try:
+        with terminating_as_interrupted():
+            summary = prepare(**settings, detector=detector, crop=crop)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; the same command goes on from here")
+        sys.exit(EXIT_STOPPED)
     show(summary, Console())
     if summary.failed:
         sys.exit(EXIT_SOME_FAILED)

@@ -4,12 +4,16 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from faceskd.common.config import fail
-from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.errors import ConfigError, FaceskdError, ImageError
+from faceskd.common.stopping import EXIT_STOPPED, terminating_as_interrupted
+from faceskd.data.picture import FAILURES
 from faceskd.export.eager import DTYPES
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
 from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
@@ -17,8 +21,9 @@ from faceskd.restore.photo_files import EXTENSIONS
 from faceskd.restore.photos import WholePhotos
 from faceskd.restore.plan import plan_inputs
 from faceskd.restore.restorer import BATCH_SIZE, Restorer
-from faceskd.restore.stream import FAILURES, RESULTS, AlignedFaces, Result, Task, restore_inputs
-from faceskd.restore.video import is_video, passes, restore_video
+from faceskd.restore.results import RESULTS, Result
+from faceskd.restore.stream import AlignedFaces, Task, restore_inputs
+from faceskd.restore.video import passes
 
 SHOWN_FAILURES = 10
 
@@ -27,15 +32,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Restore files.
 
     Returns:
-        0 when every file could be read and its results written, 1 when some could not, 2 when
-        nothing could be done.
+        0 when every image and video could be read and its results written, 1 when some could not,
+        2 when nothing could be done, 130 when it was stopped (Ctrl-C or SIGTERM). Files that are
+        no images and no videos do not count.
     """
     options = _parser().parse_args(argv)
     console = Console(stderr=True, soft_wrap=True)
     try:
-        return _restore(options, console)
+        with terminating_as_interrupted():
+            return _restore(options, console)
     except FaceskdError as error:
         raise fail(error) from None
+    except KeyboardInterrupt:
+        console.print(f"stopped; what was done is in {RESULTS} of {options.output}", markup=False)
+        return EXIT_STOPPED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,10 +86,6 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
         batch_size=options.batch_size,
         detector=photo_detector(options.min_face),
     )
-    if is_video(options.input):
-        if options.aligned:
-            raise ConfigError("--aligned is for images, but the input is a video")
-        return _restore_video(restorer, settings, options, console)
     task: Task = AlignedFaces()
     if not options.aligned:
         paste_back = not options.no_paste_back
@@ -87,27 +93,25 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
     inputs = plan_inputs(
         options.input, options.output, folders=task.folders, suffixes=task.suffixes
     )
+    only_video = [given.kind for given in inputs] == ["video"]
+    if options.aligned and only_video:
+        raise ConfigError("--aligned is for images, but the input is a video")
+    run = partial(restore_inputs, restorer, inputs, options.output, task, workers=options.workers)
+    if isinstance(task, WholePhotos) and only_video:
+        with _progress(console, _passes(inputs[0].path), "frames") as advance:
+            task.on_frame = lambda: advance(1)
+            return _report(console, run(), options.output)
     with _progress(console, len(inputs), "faces") as advance:
-        results = restore_inputs(
-            restorer,
-            inputs,
-            options.output,
-            task,
-            workers=options.workers,
-            on_results=lambda results: advance(sum(bool(result.output) for result in results)),
-        )
+        results = run(on_results=lambda done: advance(sum(bool(face.output) for face in done)))
     return _report(console, results, options.output)
 
 
-def _restore_video(
-    restorer: Restorer, settings: PhotoSettings, options: argparse.Namespace, console: Console
-) -> int:
-    with _progress(console, passes(options.input), "frames") as advance:
-        summary = restore_video(
-            restorer, options.input, options.output, settings, on_frame=lambda: advance(1)
-        )
-    console.print(f"{summary.path}: {summary}", markup=False, highlight=False)
-    return 0
+def _passes(video: Path) -> int | None:
+    """Frames of both passes over a video; None where that is not known, or it is damaged."""
+    try:
+        return passes(video)
+    except ImageError:
+        return None
 
 
 @contextmanager
@@ -139,8 +143,12 @@ def _report(console: Console, results: Sequence[Result], out: str) -> int:
     summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     console.print(f"{out}: {summary}; one row each in {RESULTS}", markup=False)
     failed = [result for result in results if result.status in FAILURES]
-    for result in failed[:SHOWN_FAILURES]:
+    told = [result for result in results if result.message] if len(results) == 1 else failed
+    for result in told[:SHOWN_FAILURES]:
         console.print(f"  {result.source}: {result.status}: {result.message}", markup=False)
-    if len(failed) > SHOWN_FAILURES:
-        console.print(f"  and {len(failed) - SHOWN_FAILURES} more", markup=False)
+    if len(told) > SHOWN_FAILURES:
+        console.print(f"  and {len(told) - SHOWN_FAILURES} more", markup=False)
+    noted = sum(bool(result.message) for result in results) - len(told)
+    if noted:
+        console.print(f"  {noted} other rows have a message in {RESULTS}", markup=False)
     return int(bool(failed))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,16 @@ def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def printable(name: str) -> str:
+    r"""A file name that can be written anywhere: bytes that are no UTF-8 become %XX.
+
+    Examples:
+        >>> printable("m\udcfcller.png"), printable("Müller.png")
+        ('m%FCller.png', 'Müller.png')
+    """
+    return re.sub(r"[\ud800-\udfff]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", name)
 
 
 def make_folder(path: Path | str) -> Path:

@@ -75,7 +75,10 @@ class Journal:
         entry = self._entries.get(source)
         if entry is None or entry["stamp"] != stamp:
             return None
-        return [Record(**record) for record in entry["records"]]
+        try:
+            return [Record(**record) for record in entry["records"]]
+        except TypeError:  # records of another version: the file is prepared again
+            return None
 
     def append(self, source: str, stamp: list[int], records: list[Record]) -> None:
         """Note that a file is finished."""

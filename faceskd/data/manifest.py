@@ -25,9 +25,12 @@ class Record:
     """What became of one input file.
 
     Attributes:
-        source: path of the input, relative to the source folder, with forward slashes.
-        status: "ok", or why there is no face ("no_face", "too_small", "unreadable", ...).
-        message: a sentence for the user; empty when all is well.
+        source: path of the input, relative to the source folder, with forward slashes; bytes that
+            are no UTF-8 are written as %XX.
+        status: "ok", or why there is no face: "no_face", "too_small"; "unreadable", "unwritable",
+            "failed" (another error), "stopped" (the run ended before); "unsupported" (no image),
+            "skipped" (a link to a folder that is searched already).
+        message: what the user should know, as clauses with ";" between; empty when all is well.
         split: "train", "val" or "test".
         identity: who it is, as far as splits are concerned.
         face: path of the crop, relative to the folder of prepared faces.
@@ -77,7 +80,7 @@ def read_manifest(folder: Path | str, split: str | None = None) -> list[Record]:
             f"no {MANIFEST} in {str(folder)!r}: expected a folder that `faceskd prepare` wrote"
         )
     try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             records = [_from_row(row) for row in csv.DictReader(file)]
     except (TypeError, ValueError, KeyError) as error:
         raise FacesError(f"{str(path)!r} is damaged: {error}") from error
@@ -94,7 +97,7 @@ def write_manifest(folder: Path | str, records: Iterable[Record]) -> None:
     """Write the manifest atomically, sorted by source."""
     with (
         atomic_path(Path(folder) / MANIFEST) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()

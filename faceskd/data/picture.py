@@ -7,15 +7,20 @@ from typing import Literal
 
 import numpy as np
 
-from faceskd.common.errors import ConfigError, FaceskdError, ImageError
-from faceskd.common.images import read_image, write_image
+from faceskd.common.errors import ConfigError, ImageError, reason
+from faceskd.common.images import from_pil, notes, open_image, page_count, write_image
 from faceskd.data.manifest import OK, Record
 from faceskd.data.splits import Place
 from faceskd.faces.align import AlignedCrop, Crop, SimilarityCrop, template, transform_points
 from faceskd.faces.components import boxes_from_landmarks
 from faceskd.faces.detection import Detector, Face
 
-NO_FACE, TOO_SMALL, UNREADABLE = "no_face", "too_small", "unreadable"
+NO_FACE, TOO_SMALL = "no_face", "too_small"
+UNREADABLE, UNWRITABLE, FAILED, STOPPED = "unreadable", "unwritable", "failed", "stopped"
+UNSUPPORTED, SKIPPED = "unsupported", "skipped"
+FAILURES = (UNREADABLE, UNWRITABLE, FAILED, STOPPED)
+"""Statuses that make a command end with status 1, of `prepare` and `restore` alike."""
+
 SIMILAR_SIZE = 0.9
 """Among faces at least this high, relative to the highest, the most central one is taken."""
 
@@ -64,28 +69,47 @@ class PhotoFile:
 def prepare_image(photo: PhotoFile, settings: CropSettings, dst: Path) -> list[Record]:
     """Write the crops of one image; return a record for each, or one that says why there is none.
 
-    Raises:
-        FaceskdError: a crop cannot be written.
+    Whatever goes wrong with the image is in its record.
     """
     blank = Record(photo.source, OK, split=photo.place.split, identity=photo.place.identity)
     try:
-        image = read_image(photo.path)
-    except (ImageError, MemoryError) as error:
-        return [replace(blank, status=UNREADABLE, message=str(error) or "not enough memory")]
+        with open_image(photo.path) as file:
+            image, lost = from_pil(file), notes(file)
+        if (pages := page_count(photo.path)) > 1:
+            lost.append(f"only the first of {pages} pages was read")
+        return _faces(image, replace(blank, message="; ".join(lost)), photo, settings, dst)
+    except ImageError as error:
+        message = str(error).removeprefix(f"{photo.path.name}: ")
+        return [replace(blank, status=UNREADABLE, message=message)]
+    except OSError as error:
+        return [replace(blank, status=UNWRITABLE, message=f"cannot write its face: {error}")]
+    except Exception as error:  # detectors and crops raise all kinds
+        return [replace(blank, status=FAILED, message=reason(error))]
+
+
+def _faces(
+    image: np.ndarray, blank: Record, photo: PhotoFile, settings: CropSettings, dst: Path
+) -> list[Record]:
     if settings.crop.aligned:
         return [_aligned_face(image, blank, photo, settings, dst)]
     found = settings.detector.detect(image)
     if not found:
         message = f"no face of {settings.detector.min_face:g} px or more was found"
-        return [replace(blank, status=NO_FACE, message=message)]
+        return [_noted(blank, message, status=NO_FACE)]
     if settings.faces == "largest":
         if len(found) > 1:
-            blank = replace(blank, message=f"{len(found)} faces; the largest was taken")
+            blank = _noted(blank, f"{len(found)} faces; the largest was taken")
         return [_photo_face(image, main_face(found, image), blank, photo.name, settings, dst)]
     return [
         _photo_face(image, face, blank, f"{photo.name}_{number}", settings, dst)
         for number, face in enumerate(found)
     ]
+
+
+def _noted(record: Record, *clauses: str, status: str = OK) -> Record:
+    """A record with more to say."""
+    texts = [text for text in (record.message, *clauses) if text]
+    return replace(record, status=status, message="; ".join(texts))
 
 
 def main_face(faces: Sequence[Face], image: np.ndarray) -> Face:
@@ -103,7 +127,7 @@ def _photo_face(
 ) -> Record:
     if face.height < settings.min_face:
         message = f"the face is {face.height:.0f} px high, expected at least {settings.min_face}"
-        return replace(blank, status=TOO_SMALL, message=message)
+        return _noted(blank, message, status=TOO_SMALL)
     crop, matrix = settings.crop(image, face, settings.size)
     return _write(crop, transform_points(face.landmarks, matrix), blank, name, dst)
 
@@ -118,26 +142,23 @@ def _aligned_face(
         message = (
             f"the picture is {width}x{height}, expected at least {settings.min_face} px a side"
         )
-        return replace(blank, status=TOO_SMALL, message=message)
+        return _noted(blank, message, status=TOO_SMALL)
     left, top = (width - side) / 2, (height - side) / 2
     square = np.array([left, top, left + side, top + side], dtype=np.float32)
     crop, _ = settings.crop(image, Face(square, np.zeros((5, 2), np.float32), 1.0), settings.size)
-    notes = [] if height == width else [f"{width}x{height}: the central square was taken"]
+    remarks = [] if height == width else [f"{width}x{height}: the central square was taken"]
     found = settings.detector.detect(crop)
     if found:
         landmarks = main_face(found, crop).landmarks
     else:
         scale = getattr(settings.crop, "template_scale", 1.0)
         landmarks = template(settings.size, scale).astype(np.float32)
-        notes.append("no landmarks were found; the template's five points are taken")
-    return _write(crop, landmarks, replace(blank, message="; ".join(notes)), photo.name, dst)
+        remarks.append("no landmarks were found; the template's five points are taken")
+    return _write(crop, landmarks, _noted(blank, *remarks), photo.name, dst)
 
 
 def _write(crop: np.ndarray, landmarks: np.ndarray, blank: Record, name: str, dst: Path) -> Record:
     face = PurePosixPath(blank.split, f"{name}.png").as_posix()
-    try:
-        write_image(dst / face, crop)
-    except OSError as error:
-        raise FaceskdError(f"cannot write {face!r} in {str(dst)!r}: {error}") from error
+    write_image(dst / face, crop)
     boxes = boxes_from_landmarks(landmarks, len(crop))
     return replace(blank, face=face, landmarks=landmarks.tolist(), boxes=boxes.tolist())

@@ -6,6 +6,7 @@ and can be broken off: what is finished stands in a journal, and the next call g
 
 import hashlib
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,10 +22,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import make_folder
-from faceskd.common.images import list_images
+from faceskd.common.listing import ListedFile, list_files
 from faceskd.data.journal import Journal
 from faceskd.data.manifest import OK, Record, write_manifest
-from faceskd.data.picture import UNREADABLE, CropSettings, PhotoFile, prepare_image
+from faceskd.data.picture import (
+    FAILURES,
+    SKIPPED,
+    STOPPED,
+    UNREADABLE,
+    UNSUPPORTED,
+    CropSettings,
+    PhotoFile,
+    prepare_image,
+)
 from faceskd.data.splits import FRACTIONS, IdentityBy, Place, assign, check_fractions
 from faceskd.faces.align import Crop, SimilarityCrop
 from faceskd.faces.detection import Detector, MTCNNDetector
@@ -57,8 +67,8 @@ class Summary:
 
     @property
     def failed(self) -> bool:
-        """Whether a file could not be read, or no face came out at all."""
-        return bool(self.statuses[UNREADABLE]) or not self.statuses[OK]
+        """Whether an image could not be read or prepared, or no face came out at all."""
+        return any(self.statuses[status] for status in FAILURES) or not self.statuses[OK]
 
 
 def prepare(
@@ -107,7 +117,7 @@ def prepare(
     if processes is not None and processes < 1:
         raise ConfigError(f"processes is at least 1, got {processes}")
     src, dst = Path(src), Path(dst)
-    photos = _photo_files(src, split_file, splits, identity_by)
+    photos, others = _photo_files(src, split_file, splits, identity_by)
     make_folder(dst)
     settings.detector.fetch()
     with Journal(dst, settings.settings(), overwrite=overwrite) as journal:
@@ -116,12 +126,16 @@ def prepare(
         }
         todo = [photo for photo in photos if photo.source not in done]
         resumed = len(done)
-        for photo, records in _prepare_all(todo, settings, dst, processes, progress):
-            journal.append(photo.source, _stamp(photo.path), records)
-            done[photo.source] = records
-    records = [record for photo in photos for record in done[photo.source]]
-    write_manifest(dst, records)
-    return Summary(records, resumed)
+        try:
+            for photo, records in _prepare_all(todo, settings, dst, processes, progress):
+                journal.append(photo.source, _stamp(photo.path), records)
+                done[photo.source] = records
+        finally:  # also of a run that was stopped
+            records = others + [
+                record for photo in photos for record in done.get(photo.source, [_stopped(photo)])
+            ]
+            write_manifest(dst, records)
+    return Summary(sorted(records, key=lambda record: record.source), resumed)
 
 
 def _photo_files(
@@ -129,13 +143,31 @@ def _photo_files(
     split_file: Path | str | None,
     splits: Mapping[str, float],
     identity_by: IdentityBy,
-) -> list[PhotoFile]:
-    paths = {path.relative_to(src).as_posix(): path for path in list_images(src)}
+) -> tuple[list[PhotoFile], list[Record]]:
+    """The images of a folder, and records of all its files that are not read."""
+    listed = list_files(src)
+    paths = {file.source: file.path for file in listed if file.kind == "image" and not file.problem}
+    if not paths:
+        raise FaceskdError(f"no image in the folder {str(src)!r}, among {len(listed)} files")
+    others = [_unusable(file) for file in listed if file.source not in paths]
     places = assign(list(paths), split_file=split_file, fractions=splits, identity_by=identity_by)
     names = crop_names(places)
-    return [
+    photos = [
         PhotoFile(path, source, names[source], places[source]) for source, path in paths.items()
     ]
+    return photos, others
+
+
+def _unusable(file: ListedFile) -> Record:
+    if file.kind == "video":
+        return Record(file.source, UNSUPPORTED, "a video; only photos are prepared")
+    status = {"image": UNREADABLE, "link": SKIPPED}.get(file.kind, UNSUPPORTED)
+    return Record(file.source, status, file.problem or "no image")
+
+
+def _stopped(photo: PhotoFile) -> Record:
+    message = "the run was stopped before; the next one goes on here"
+    return Record(photo.source, STOPPED, message, photo.place.split, photo.place.identity)
 
 
 def crop_names(places: Mapping[str, Place]) -> dict[str, str]:
@@ -164,7 +196,10 @@ def _digest(text: str) -> str:
 
 
 def _stamp(path: Path) -> list[int]:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:  # deleted meanwhile: its record says so
+        return [0, 0]
     return [status.st_size, status.st_mtime_ns]
 
 
@@ -175,7 +210,7 @@ def _finished(photo: PhotoFile, journal: Journal, dst: Path) -> list[Record] | N
         return None
     holds = all(
         (record.split, record.identity) == (photo.place.split, photo.place.identity)
-        and record.status != UNREADABLE
+        and record.status not in FAILURES
         and (not record.face or (dst / record.face).is_file())
         for record in records
     )
@@ -234,6 +269,7 @@ _worker: tuple[CropSettings, Path]
 
 def _start_worker(settings: CropSettings, dst: Path) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process stops them
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _worker = settings, dst

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from faceskd.common.images import list_images, read_image, to_tensor
+from faceskd.common.images import read_image, to_tensor
+from faceskd.common.listing import list_images
 from faceskd.faces.lr_faces import to_lr
 from faceskd.portraits import render_portrait
 

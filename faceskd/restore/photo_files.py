@@ -1,20 +1,31 @@
 """Photos in and out with all they carry: alpha, colour profile, EXIF, XMP, resolution."""
 
-import struct
+import io
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
-from PIL.ExifTags import IFD, Base
+from PIL import Image, PngImagePlugin
+from PIL.ExifTags import IFD, TAGS, Base
 
+from faceskd.common.depth import is_deep
 from faceskd.common.errors import ImageError
 from faceskd.common.files import atomic_path
-from faceskd.common.images import WHITE, from_pil, open_image
+from faceskd.common.images import (
+    WHITE,
+    exif_of,
+    has_alpha,
+    notes,
+    open_image,
+    rgb,
+    to_rgba,
+    upright,
+)
 
 EXTENSIONS = ("auto", "png", "jpg", "webp")
-_SAME = {".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
+_SAME = {".jpg": "jpg", ".jpeg": "jpg", ".jpe": "jpg", ".jfif": "jpg", ".webp": "webp"}
 
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG", "compress_level": 1, "compress_type": 3},  # runs: twice as fast
@@ -27,7 +38,17 @@ TIFF_LAYOUT = frozenset(
 )
 """Tags that tell how a TIFF's pixels lie in its file; in EXIF of another file they are wrong."""
 
+CARRIED_APART = frozenset({700, 34675})
+"""XMP and colour profile, which a TIFF keeps as tags and which are carried by themselves."""
+
+XMP_ORIENTATION = re.compile(rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>')
+
+DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
+
 LONGEST_SIDE = {"jpg": 65_535, "webp": 16_383}
+PROFILE_COLOURS = {"RGB": b"RGB ", "L": b"GRAY"}
+GREY_MODES = frozenset({"1", "L", "LA", "La"})
+PARTS = {"exif": "EXIF", "xmp": "XMP", "icc_profile": "colour profile", "dpi": "resolution"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,35 +58,55 @@ class Photo:
     Attributes:
         image: RGB uint8, (H, W, 3), upright.
         alpha: uint8, (H, W); None where the file has none.
-        metadata: what Pillow is to write again: `icc_profile`, `exif`, `xmp`, `dpi`.
+        metadata: what is to be written again: `icc_profile`, `exif`, `xmp`, `dpi`.
+        grey: whether the file has one channel of grey, and its result is to have one, too.
+        notes: clauses for the user about what reading lost.
     """
 
     image: np.ndarray
     alpha: np.ndarray | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    grey: bool = False
+    notes: tuple[str, ...] = ()
 
 
-def read_photo(path: Path | str) -> Photo:
+def read_photo(path: Path | str, page: int = 0) -> Photo:
     """Read a photo; colours under alpha are as in the file, not laid over white.
 
-    A colour profile is kept where the file's colours are RGB, which is what will be written.
+    A colour profile is kept where it is of the colours that will be written, grey or RGB. Entries
+    of the EXIF that cannot be written again are left out, and said.
+
+    Args:
+        path: the file.
+        page: of a document, from 0.
 
     Raises:
         ImageError: as `faceskd.common.images.read_image`.
     """
-    with open_image(path) as file:
-        upright = ImageOps.exif_transpose(file)
-        metadata: dict[str, Any] = {
-            key: upright.info[key] for key in ("xmp", "dpi") if key in upright.info
-        }
-        if upright.mode.startswith(("RGB", "P")) and upright.info.get("icc_profile"):
-            metadata["icc_profile"] = upright.info["icc_profile"]
-        if exif := _exif(file):
+    with open_image(path, page) as file:
+        lost = notes(file)
+        shown = upright(file)
+        grey = shown.mode in GREY_MODES or is_deep(shown)
+        metadata: dict[str, Any] = {}
+        if dpi := shown.info.get("dpi"):
+            metadata["dpi"] = dpi
+        if xmp := _xmp(shown):
+            metadata["xmp"] = xmp
+        if profile := shown.info.get("icc_profile"):
+            if profile[16:20] == PROFILE_COLOURS["L" if grey else "RGB"]:
+                metadata["icc_profile"] = profile
+            else:
+                lost.append("the colour profile is of other colours and was left out")
+        exif, damaged = _exif(file)
+        if exif:
             metadata["exif"] = exif
-        if "A" in upright.getbands() or "transparency" in upright.info:
-            pixels = np.array(upright.convert("RGBA"))
-            return Photo(np.ascontiguousarray(pixels[..., :3]), pixels[..., 3], metadata)
-        return Photo(from_pil(upright), None, metadata)
+        if damaged:
+            lost.append(f"damaged EXIF was left out ({', '.join(damaged)})")
+        if has_alpha(shown) and not is_deep(shown):
+            pixels = np.array(to_rgba(shown))
+            image, alpha = np.ascontiguousarray(pixels[..., :3]), pixels[..., 3]
+            return Photo(image, alpha, metadata, grey, tuple(lost))
+        return Photo(rgb(shown), None, metadata, grey, tuple(lost))
 
 
 def extension(source: str, wanted: str) -> str:
@@ -78,15 +119,19 @@ def extension(source: str, wanted: str) -> str:
     return _SAME.get(Path(source).suffix.lower(), "png") if wanted == "auto" else wanted
 
 
-def write_photo(path: Path, image: np.ndarray, original: Photo) -> None:
+def write_photo(path: Path, image: np.ndarray, original: Photo) -> list[str]:
     """Write what became of a photo, with the alpha (enlarged) and metadata of the original.
 
-    JPEG holds no alpha: there the image is laid over white.
+    JPEG holds no alpha: there the image is laid over white. Metadata that the format cannot hold,
+    such as XMP of over 64 KB in JPEG, is left out.
 
     Args:
         path: its suffix, .png, .jpg or .webp, chooses the format.
         image: RGB uint8, (H, W, 3), of any size.
         original: where it comes from.
+
+    Returns:
+        Clauses for the user about what was left out.
 
     Raises:
         ImageError: the format cannot hold an image of this size.
@@ -99,28 +144,97 @@ def write_photo(path: Path, image: np.ndarray, original: Photo) -> None:
             f"{LONGEST_SIDE[kind]} along a side; give --ext png or a smaller scale"
         )
     result = Image.fromarray(image)
+    if original.grey:
+        result = result.convert("L")
     if original.alpha is not None:
         alpha = Image.fromarray(original.alpha).resize(result.size, Image.Resampling.LANCZOS)
         if kind == "jpg":
-            result = Image.composite(result, Image.new("RGB", result.size, WHITE), alpha)
+            white = Image.new(result.mode, result.size, 255 if original.grey else WHITE)
+            result = Image.composite(result, white, alpha)
         else:
             result.putalpha(alpha)
-    metadata = dict(original.metadata)
-    if "exif" in metadata:
-        metadata["exif"] = _resized(metadata["exif"], width, height)
+    options, left_out = _save_options(original.metadata, kind, result)
     with atomic_path(path) as temporary:
-        result.save(temporary, **SAVE_OPTIONS[kind], **metadata)
+        result.save(temporary, **options)
+    if not left_out:
+        return []
+    return [f"written without {' and '.join(left_out)}, which {kind} cannot hold"]
 
 
-def _exif(file: Image.Image) -> bytes:
-    """The EXIF of a file, for its upright pixels; empty where there is none or it is damaged."""
-    exif = file.getexif()
-    for tag in {Base.Orientation} | (TIFF_LAYOUT if file.format == "TIFF" else set()):
-        exif.pop(tag, None)
+def _save_options(
+    metadata: dict[str, Any], kind: str, result: Image.Image
+) -> tuple[dict[str, Any], list[str]]:
+    """Options of Pillow's `save` with all metadata that a format can hold, and names of the rest.
+
+    Each part is tried on a picture of one pixel: formats differ in their limits, and Pillow in
+    what it raises.
+    """
+    options, left_out = dict(SAVE_OPTIONS[kind]), []
+    for part, value in metadata.items():
+        try:
+            option = _save_option(part, value, kind, result)
+            file = io.BytesIO()
+            Image.new(result.mode, (1, 1)).save(file, **SAVE_OPTIONS[kind], **option)
+            if part == "icc_profile" and Image.open(file).info.get(part) != value:
+                raise ValueError("Pillow writes what it cannot read again")
+            options |= option
+        except Exception:
+            left_out.append(f"its {PARTS[part]}")
+    return options, left_out
+
+
+def _save_option(part: str, value: Any, kind: str, result: Image.Image) -> dict[str, Any]:
+    if part == "exif":
+        return {part: _resized(value, *result.size)}
+    if part == "xmp" and kind == "png":  # Pillow reads it from a text, but has no option for it
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", value.decode("utf-8"))
+        return {"pnginfo": text}
+    if part == "icc_profile" and kind == "webp" and value[16:20] != PROFILE_COLOURS["RGB"]:
+        raise ValueError("WebP has no grey")
+    return {part: value}
+
+
+def _xmp(image: Image.Image) -> bytes:
+    """The XMP of a file, for its upright pixels; empty where there is none."""
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    return XMP_ORIENTATION.sub(b"", xmp.encode() if isinstance(xmp, str) else bytes(xmp))
+
+
+def _exif(file: Image.Image) -> tuple[bytes, list[str]]:
+    """The EXIF of a file, for its upright pixels, and names of the entries that are damaged."""
+    exif = exif_of(file)
+    unwanted = {Base.Orientation} | CARRIED_APART
+    for tag in unwanted | (TIFF_LAYOUT if file.format == "TIFF" else set()):
+        _remove(exif, tag)
+    if not exif:
+        return b"", []
     try:
-        return exif.tobytes() if exif else b""
-    except (ValueError, TypeError, KeyError, struct.error):
-        return b""
+        return exif.tobytes(), []
+    except Exception:  # Pillow writes no entry whose type contradicts its value
+        return _sound(exif)
+
+
+def _sound(exif: Image.Exif) -> tuple[bytes, list[str]]:
+    """What of an EXIF can be written again, and names of the entries that cannot."""
+    sound, damaged = Image.Exif(), []
+    for tag in exif:
+        alone = Image.Exif()
+        try:
+            alone[tag] = exif.get_ifd(tag) if tag in DIRECTORIES else exif[tag]
+            alone.tobytes()
+        except Exception:
+            damaged.append(TAGS.get(tag, f"tag {tag}"))
+        else:
+            sound[tag] = alone[tag]
+    return (sound.tobytes() if sound else b""), damaged
+
+
+def _remove(exif: Image.Exif, tag: int) -> None:
+    """Delete a tag, also one whose value cannot be read."""
+    if tag in exif:
+        exif[tag] = 0
+        del exif[tag]
 
 
 def _resized(exif: bytes, width: int, height: int) -> bytes:

@@ -4,11 +4,11 @@ OUT/restored_imgs/a.jpg      the photo, its faces restored, the rest enlarged
 OUT/cropped_faces/a_00.png   each face as it was, aligned, 256x256, largest first
 OUT/restored_faces/a_00.png  the same, restored; left ones have none
 OUT/cmp/a_00.png             both side by side
-OUT/results.csv              what became of every face
+OUT/a.mp4                    a video, its faces restored
+OUT/results.csv              what became of every face (`faceskd.restore.results`)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,32 +26,12 @@ from faceskd.restore.photo import (
     put_back,
 )
 from faceskd.restore.photo_files import EXTENSIONS, extension, read_photo, write_photo
-from faceskd.restore.plan import InputFile
-from faceskd.restore.stream import Read, Result
+from faceskd.restore.restorer import Restorer
+from faceskd.restore.results import InputFile, Result, joined
+from faceskd.restore.stream import Read
+from faceskd.restore.video import restore_video
 
 IMAGES, CROPPED, RESTORED, COMPARED = "restored_imgs", "cropped_faces", "restored_faces", "cmp"
-
-
-@dataclass(frozen=True)
-class FaceResult(Result):
-    """What became of one face of a photo.
-
-    Attributes:
-        image: the restored photo, relative to the folder of results.
-        face: its number in the photo, largest first.
-        x1, y1, x2, y2: its box in pixels of the upright photo.
-        size: pixels of the photo across the aligned face.
-        score: the detector's confidence, 0 to 1.
-    """
-
-    image: str = ""
-    face: int | None = None
-    x1: float | None = None
-    y1: float | None = None
-    x2: float | None = None
-    y2: float | None = None
-    size: float | None = None
-    score: float | None = None
 
 
 class WholePhotos:
@@ -62,6 +42,9 @@ class WholePhotos:
         settings: what a photo is to become.
         paste_back: write `restored_imgs/`.
         ext: format of the restored photos: "png", "jpg", "webp", or "auto", the photo's own.
+
+    Attributes:
+        on_frame: called after each frame of each of the two passes over a video.
 
     Raises:
         ConfigError: another `ext`.
@@ -85,11 +68,12 @@ class WholePhotos:
         self._settings = settings
         self._paste_back = paste_back
         self._ext = ext
+        self.on_frame: Callable[[], None] = lambda: None
         self.folders: tuple[str, ...] = (IMAGES, CROPPED, RESTORED, COMPARED)
 
     def read(self, input_file: InputFile) -> Read:
         """Read a photo and find its faces."""
-        photo = read_photo(input_file.path)
+        photo = read_photo(input_file.path, input_file.page)
         if self._paste_back:
             self._settings.size(photo.image)
         faces = find_faces(photo.image, self._detector, self._settings)
@@ -98,23 +82,42 @@ class WholePhotos:
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write the photo and its faces."""
         photo, faces = read.state
+        given = read.input_file
         faces = add_detail(faces, restored, self._settings.strength)
-        image = ""
+        image, notes = "", list(photo.notes)
         if self._paste_back:
-            image = (
-                f"{IMAGES}/{read.input_file.name}.{extension(read.input_file.source, self._ext)}"
-            )
-            write_photo(out / image, put_back(photo.image, faces, self._settings), photo)
+            image = f"{IMAGES}/{given.name}.{extension(given.path.name, self._ext)}"
+            notes += write_photo(out / image, put_back(photo.image, faces, self._settings), photo)
         if not faces:
-            return [FaceResult(read.input_file.source, NO_FACE, "no face was found", image=image)]
+            message = joined("no face was found", notes)
+            return [Result(given.source, NO_FACE, message, image=image)]
         return [
-            self._write_face(read.input_file, number, face, image, out)
+            self._write_face(read.input_file, number, face, image, notes, out)
             for number, face in enumerate(faces)
         ]
 
+    def restore_video(self, restorer: Restorer, input_file: InputFile, out: Path) -> list[Result]:
+        """Restore a video."""
+        summary = restore_video(
+            restorer,
+            input_file.path,
+            out,
+            self._settings,
+            name=input_file.name,
+            on_frame=self.on_frame,
+        )
+        output = summary.path.relative_to(out).as_posix()
+        return [Result(input_file.source, message=str(summary), output=output)]
+
     def _write_face(
-        self, input_file: InputFile, number: int, face: PhotoFace, image: str, out: Path
-    ) -> FaceResult:
+        self,
+        input_file: InputFile,
+        number: int,
+        face: PhotoFace,
+        image: str,
+        notes: list[str],
+        out: Path,
+    ) -> Result:
         name = f"{input_file.name}_{number:02d}.png"
         write_image(out / CROPPED / name, face.crop)
         output = ""
@@ -123,10 +126,10 @@ class WholePhotos:
             write_image(out / output, face.restored)
             write_image(out / COMPARED / name, np.hstack([face.crop, face.restored]))
         x1, y1, x2, y2 = (round(float(value), 1) for value in face.box)
-        return FaceResult(
+        return Result(
             input_file.source,
             face.status,
-            face.message,
+            joined(face.message, notes),
             output,
             image,
             face=number,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -191,6 +192,8 @@ class Restorer:
     def restore_lr(self, faces: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Restore LR faces as they are: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3).
 
+        Grey faces, whose three channels are equal, stay grey.
+
         Raises:
             ImageError: faces of another type or shape.
             ConfigError: this is a forked process, and the restorer is its parent's.
@@ -203,7 +206,11 @@ class Restorer:
         batches = [np.stack(list(faces[i : i + step])) for i in range(0, len(faces), step)]
         with self._running:
             restored = [to_uint8(self._finite(to_tensor(batch))) for batch in batches]
-        return np.concatenate([np.zeros((0, *SR_SHAPE), np.uint8), *restored])
+        results = np.concatenate([np.zeros((0, *SR_SHAPE), np.uint8), *restored])
+        for face, result in zip(faces, results, strict=True):
+            if (face == face[..., :1]).all():
+                result[:] = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)[..., None]
+        return results
 
     def _finite(self, lr: Tensor) -> Tensor:
         sr = self._run(lr)

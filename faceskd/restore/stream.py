@@ -1,50 +1,28 @@
 """Restoring files: a stream that keeps all parts busy, and aligned faces as its simplest task.
 
 Reading and detecting, the network, and writing overlap: threads decode the next images and write
-the last ones while a batch is computed. Memory is bounded by a window of images in flight. One
-broken file costs its own row of `results.csv`, not the run.
+the last ones while a batch is computed. Memory is bounded by a window of images in flight. Whatever
+one file raises costs its own row of `results.csv`, not the run.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.errors import ConfigError, FaceskdError, reason
 from faceskd.common.files import make_folder
-from faceskd.common.images import read_image, write_image
-from faceskd.data.manifest import OK
-from faceskd.data.picture import UNREADABLE
+from faceskd.common.images import over_white
+from faceskd.data.picture import FAILED, UNREADABLE, UNWRITABLE
 from faceskd.faces.lr_faces import to_lr
-from faceskd.reporting.tables import write_csv
-from faceskd.restore.plan import InputFile
+from faceskd.restore.photo_files import Photo, read_photo, write_photo
 from faceskd.restore.restorer import Restorer
-
-RESULTS = "results.csv"
-UNWRITABLE = "unwritable"
-FAILURES = (UNREADABLE, UNWRITABLE)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one face, or of a file without one.
-
-    Attributes:
-        source: the input, relative to the folder of inputs.
-        status: "ok"; of whole photos also what `faceskd.restore.photo.PhotoFace.status` says, or
-            "no_face"; "unreadable" or "unwritable" for failures.
-        message: a sentence for the user; empty when all is well.
-        output: the restored face, relative to the folder of results; empty where there is none.
-    """
-
-    source: str
-    status: str = OK
-    message: str = ""
-    output: str = ""
+from faceskd.restore.results import InputFile, Result, ResultsFile, joined
 
 
 @dataclass(frozen=True)
@@ -76,10 +54,13 @@ class Task(Protocol):
     ahead: int
 
     def read(self, input_file: InputFile) -> Read:
-        """Read an input; a FaceskdError makes it unreadable."""
+        """Read an image; a FaceskdError makes it unreadable."""
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write what came of it; a FaceskdError or OSError makes it unwritable."""
+
+    def restore_video(self, restorer: Restorer, input_file: InputFile, out: Path) -> list[Result]:
+        """Restore a video; a FaceskdError makes it unreadable."""
 
 
 class AlignedFaces:
@@ -91,25 +72,34 @@ class AlignedFaces:
 
     def read(self, input_file: InputFile) -> Read:
         """The largest central square of an image, resized."""
-        return Read(input_file, [to_lr(read_image(input_file.path))])
+        photo = read_photo(input_file.path, input_file.page)
+        return Read(input_file, [to_lr(over_white(photo.image, photo.alpha))], photo)
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
-        """Write the face."""
+        """Write the face: of what the file carries, its colour profile."""
+        photo: Photo = read.state
+        carried = {key: value for key, value in photo.metadata.items() if key == "icc_profile"}
         output = f"{read.input_file.name}.png"
-        write_image(out / output, restored[0])
-        return [Result(read.input_file.source, output=output)]
+        face = replace(photo, alpha=None, metadata=carried)
+        left_out = write_photo(out / output, restored[0], face)
+        message = joined(photo.notes, left_out)
+        return [Result(read.input_file.source, message=message, output=output)]
+
+    def restore_video(self, restorer: Restorer, input_file: InputFile, out: Path) -> list[Result]:
+        """No video is an aligned face."""
+        raise FaceskdError("a video is no aligned face; restore it without --aligned")
 
 
 def restore_inputs(
     restorer: Restorer,
-    inputs: list[InputFile],
+    inputs: Sequence[InputFile],
     out: Path | str,
     task: Task,
     *,
     workers: int = 2,
     on_results: Callable[[list[Result]], None] = lambda results: None,
 ) -> list[Result]:
-    """Restore files, and write `results.csv` beside the results.
+    """Restore files, and write `results.csv` beside the results, also when the run is stopped.
 
     Args:
         restorer: what restores the faces.
@@ -117,7 +107,7 @@ def restore_inputs(
         out: the folder of results.
         task: how files are read and written.
         workers: threads that read and write.
-        on_results: called with all the results of each file.
+        on_results: called with all the results of each input.
 
     Returns:
         The results, sorted by source.
@@ -128,35 +118,71 @@ def restore_inputs(
     out = make_folder(out)
     if workers < 1:
         raise ConfigError(f"expected at least 1 worker, got {workers}")
-    results: list[Result] = []
+    with ResultsFile(out, inputs) as table:
 
-    def done(of_one_file: list[Result]) -> None:
-        results.extend(of_one_file)
-        on_results(of_one_file)
+        def done(results: Sequence[Result]) -> None:
+            on_results(table.add(results))
 
-    with ThreadPoolExecutor(workers) as readers, ThreadPoolExecutor(workers) as writers:
-        writes: deque[Future[list[Result]]] = deque()
-        decoded = _read_ahead(readers, task, inputs, on_failure=done)
-        for group in _groups(decoded, restorer.batch_size, task.ahead):
-            restored = iter(restorer.restore_lr([face for read in group for face in read.lr]))
-            for read in group:
-                faces = [next(restored) for _ in read.lr]
-                writes.append(writers.submit(_write, task, read, faces, out))
-            while len(writes) > task.ahead:
-                done(writes.popleft().result())
-        for write in writes:
-            done(write.result())
-    results.sort(key=lambda result: result.source)
-    write_csv(out / RESULTS, [asdict(result) for result in results])
-    return results
+        for given in inputs:
+            if given.status:
+                done([Result(given.source, given.status, given.message)])
+        images = [given for given in inputs if given.kind == "image"]
+        _restore_images(restorer, images, out, task, workers, done)
+        for given in inputs:
+            if given.kind == "video":
+                done(_restore_video(restorer, given, out, task))
+    return table.results
+
+
+def _restore_images(
+    restorer: Restorer,
+    inputs: Sequence[InputFile],
+    out: Path,
+    task: Task,
+    workers: int,
+    done: Callable[[Sequence[Result]], None],
+) -> None:
+    writes: deque[Future[None]] = deque()
+    written: deque[list[Result]] = deque()  # kept apart from the futures, so that Ctrl-C loses none
+
+    def write(read: Read, faces: Sequence[np.ndarray]) -> None:
+        written.append(_write(task, read, faces, out))
+
+    def report() -> None:
+        while written:
+            done(written.popleft())
+
+    with _threads(workers) as readers:
+        try:
+            with _threads(workers) as writers:
+                decoded = _read_ahead(readers, task, inputs, done)
+                for group in _groups(decoded, restorer.batch_size, task.ahead):
+                    for read, faces in _restore(restorer, group, done):
+                        writes.append(writers.submit(write, read, faces))
+                    while len(writes) > task.ahead:
+                        writes.popleft().result()
+                    report()
+        finally:  # of a run that was stopped, what has been written is reported, too
+            report()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads; leaving the block waits for all its work, or if it fails what is begun."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _read_ahead(
     pool: ThreadPoolExecutor,
     task: Task,
-    inputs: list[InputFile],
-    *,
-    on_failure: Callable[[list[Result]], None],
+    inputs: Sequence[InputFile],
+    done: Callable[[Sequence[Result]], None],
 ) -> Iterator[Read]:
     """All inputs that can be read, in order, `task.ahead` of them in advance."""
     waiting = iter(inputs)
@@ -168,10 +194,18 @@ def _read_ahead(
             return
         input_file, future = reading.popleft()
         try:
-            yield future.result()
-        except FaceskdError as error:
-            message = str(error).removeprefix(f"{input_file.path.name}: ")
-            on_failure([Result(input_file.source, UNREADABLE, message)])
+            read = future.result()
+        except Exception as error:
+            done([_failure(input_file, error, UNREADABLE)])
+        else:
+            yield read
+
+
+def _failure(input_file: InputFile, error: Exception, status: str) -> Result:
+    """The row of an input that raised: `status` for errors that were foreseen, else "failed"."""
+    foreseen = isinstance(error, FaceskdError | OSError)
+    message = reason(error).removeprefix(f"{input_file.path.name}: ")
+    return Result(input_file.source, status if foreseen else FAILED, message)
 
 
 def _groups(inputs: Iterator[Read], faces: int, ahead: int) -> Iterator[list[Read]]:
@@ -186,8 +220,34 @@ def _groups(inputs: Iterator[Read], faces: int, ahead: int) -> Iterator[list[Rea
         yield group
 
 
+def _restore(
+    restorer: Restorer, group: list[Read], done: Callable[[Sequence[Result]], None]
+) -> Iterator[tuple[Read, list[np.ndarray]]]:
+    """The inputs of a group with their restored faces; what one raises costs no other."""
+    try:
+        restored = iter(restorer.restore_lr([face for read in group for face in read.lr]))
+    except Exception as error:
+        if len(group) == 1:
+            done([_failure(group[0].input_file, error, FAILED)])
+            return
+        for read in group:
+            yield from _restore(restorer, [read], done)
+    else:
+        for read in group:
+            yield read, [next(restored) for _ in read.lr]
+
+
 def _write(task: Task, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
     try:
         return task.write(read, restored, out)
-    except (FaceskdError, OSError) as error:
-        return [Result(read.input_file.source, UNWRITABLE, str(error))]
+    except Exception as error:
+        return [_failure(read.input_file, error, UNWRITABLE)]
+
+
+def _restore_video(
+    restorer: Restorer, input_file: InputFile, out: Path, task: Task
+) -> list[Result]:
+    try:
+        return task.restore_video(restorer, input_file, out)
+    except Exception as error:
+        return [_failure(input_file, error, UNREADABLE)]

@@ -25,7 +25,6 @@ from faceskd.restore.tracking import Sighting, Track, link, look_of
 from faceskd.restore.video_read import Losses, VideoFrame, opened, read_frames
 from faceskd.restore.video_write import write_video
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg"})
 MP4_LIKE = frozenset({".mp4", ".mov", ".m4v"})
 
 Places = defaultdict[int, list[tuple[np.ndarray, np.ndarray]]]
@@ -55,14 +54,9 @@ class VideoSummary:
         return f"{done}; {self.losses}" if self.losses else done
 
 
-def is_video(path: Path | str) -> bool:
-    """Whether a path has the suffix of a video.
-
-    Examples:
-        >>> is_video("a.MP4"), is_video("a.png")
-        (True, False)
-    """
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+def result_suffix(source: Path) -> str:
+    """What a restored video is called at its end: .mkv, which holds any audio, or .mp4."""
+    return ".mp4" if source.suffix.lower() in MP4_LIKE else ".mkv"
 
 
 def passes(source: Path | str) -> int | None:
@@ -81,11 +75,12 @@ def restore_video(
     out: Path | str,
     settings: PhotoSettings,
     *,
+    name: str | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> VideoSummary:
     """Restore the faces of a video, as H.264 with the sound and the metadata of the source.
 
-    The result is `out/<stem>.mp4` of .mp4, .mov and .m4v, and .mkv, which holds any sound, of
+    The result is `out/<name>.mp4` of .mp4, .mov and .m4v, and .mkv, which holds any sound, of
     others. It is there when it is whole. Frames that cannot be decoded are missing in it, and
     counted.
 
@@ -94,6 +89,7 @@ def restore_video(
         source: a file that FFmpeg reads.
         out: the folder of the result.
         settings: what a frame is to become.
+        name: what the result is called, without suffix; None: as the source.
         on_frame: called after each frame of each of the two passes.
 
     Raises:
@@ -102,8 +98,7 @@ def restore_video(
         ConfigError: the result would replace the source.
     """
     source = Path(source)
-    suffix = ".mp4" if source.suffix.lower() in MP4_LIKE else ".mkv"
-    path = Path(out) / f"{source.stem}{suffix}"
+    path = Path(out) / f"{name or source.stem}{result_suffix(source)}"
     if path.resolve() == source.resolve():
         raise ConfigError(f"the result would replace {source.name!r}; give another output folder")
     losses = Losses()

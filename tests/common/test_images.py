@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from faceskd.common.errors import FaceskdError, ImageError
-from faceskd.common.images import list_images, read_image, to_tensor, to_uint8, write_image
+from faceskd.common.images import read_image, to_tensor, to_uint8, write_image
+from faceskd.common.listing import list_images
 
 COLOUR = (200, 100, 50)
 

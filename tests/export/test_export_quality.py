@@ -10,7 +10,8 @@ import torch
 
 from faceskd.commands.export import summary
 from faceskd.common.config import compose, compose_model, instantiate
-from faceskd.common.images import list_images, read_image, to_tensor
+from faceskd.common.images import read_image, to_tensor
+from faceskd.common.listing import list_images
 from faceskd.data.dataset import FaceDataset
 from faceskd.data.degradation import Eq8
 from faceskd.export import Limits, card_path, export_network

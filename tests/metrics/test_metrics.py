@@ -197,7 +197,8 @@ class TestGridIndex:
         faces = os.environ.get("FACESKD_FACES")
         if not faces:
             pytest.skip("FACESKD_FACES names no folder of photographs")
-        from faceskd.common.images import list_images, read_image, to_tensor
+        from faceskd.common.images import read_image, to_tensor
+        from faceskd.common.listing import list_images
 
         photos = [to_tensor(read_image(path)) for path in list_images(Path(faces) / "test")[:12]]
         crops = torch.stack([photo[:, 100:356, 100:356] for photo in photos])

@@ -9,10 +9,11 @@ from helpers.fakes import Known, Nearest, write_nearest
 
 from faceskd.commands.restore import main
 from faceskd.common.errors import ConfigError, ImageError, MissingExtraError
+from faceskd.common.listing import is_video
 from faceskd.portraits import render_portrait
 from faceskd.restore.photo import PhotoSettings
 from faceskd.restore.restorer import Restorer
-from faceskd.restore.video import is_video, passes, restore_video
+from faceskd.restore.video import passes, restore_video
 from faceskd.restore.video_read import EXACT
 
 FRAMES = 14

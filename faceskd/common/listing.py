@@ -1,0 +1,173 @@
+"""The files of a folder: which are images, which are videos, and which cannot be used and why."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from faceskd.common.errors import FaceskdError
+from faceskd.common.files import printable
+from faceskd.common.images import is_image
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".webp", ".gif"}
+    | {".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs", ".heic", ".heif", ".heics", ".heifs"}
+    | {".hif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm"}
+    | {".pfm", ".psd", ".tga", ".icb", ".vda", ".vst", ".pcx", ".dcx", ".qoi", ".dds", ".ico"}
+    | {".icns", ".cur", ".sgi", ".rgb", ".rgba", ".bw", ".ras", ".xbm", ".xpm", ".fli", ".flc"}
+    | {".blp", ".fit", ".fits"}
+)
+"""Of images that `faceskd.common.images` reads."""
+
+RAW_SUFFIXES = frozenset(
+    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef"}
+    | {".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf"}
+    | {".srw", ".x3f"}
+)
+"""Of what cameras see. Pillow would read the small preview in some of them for the photo."""
+
+OTHER_IMAGE_SUFFIXES = frozenset(
+    {".jxl", ".jxr", ".wdp", ".hdp", ".exr", ".hdr", ".svg", ".svgz", ".eps", ".ps", ".wmf"}
+    | {".emf", ".ai", ".xcf", ".kra", ".psb", ".djvu", ".bpg", ".pict", ".pct", ".cdr", ".flif"}
+)
+"""Of images that are not read here."""
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"}
+    | {".3g2", ".mts", ".m2ts", ".ogv", ".vob", ".mxf", ".mpe", ".asf"}
+)
+
+SYSTEM_NAMES = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"}
+    | {"system volume information"}
+)
+"""What operating systems leave in folders; with hidden files, the only ones that are not listed."""
+
+Kind = Literal["image", "video", "link", "other"]
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file of a folder.
+
+    Attributes:
+        path: where it is.
+        source: its path relative to the folder, with forward slashes; bytes that are no UTF-8 are
+            written as %XX (`faceskd.common.files.printable`).
+        kind: what it looks like, by its suffix, else by its first bytes; "link": to a folder that
+            is listed already.
+        problem: why it cannot be read, where that is known before it is opened; else empty.
+    """
+
+    path: Path
+    source: str
+    kind: Kind
+    problem: str = ""
+
+
+def list_files(folder: Path | str) -> list[ListedFile]:
+    """All files of a folder and its sub-folders, sorted by path, without hidden and system files.
+
+    Linked folders are followed, each folder once. A link to one that is listed already, a folder
+    that cannot be opened and a link to nothing are in the list, too, with their `problem`.
+
+    Raises:
+        FaceskdError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FaceskdError(f"expected a folder of images, but {str(folder)!r} is not a folder")
+    found: list[ListedFile] = []
+    seen: dict[Path, Path] = {}
+    folders, links = [folder], list[Path]()
+    while folders or links:  # real folders are listed by their own names, before links to them
+        path = folders.pop() if folders else links.pop(0)
+        if (real := path.resolve()) in seen:
+            known = printable(seen[real].relative_to(folder).as_posix())
+            problem = f"a link to the folder {known!r}, which is listed already"
+            found.append(ListedFile(path, _source(path, folder), "link", problem))
+            continue
+        seen[real] = path
+        try:
+            entries = list(os.scandir(path))
+        except OSError as error:
+            problem = f"the folder cannot be opened: {error.strerror}"
+            found.append(ListedFile(path, _source(path, folder), "image", problem))
+            continue
+        for entry in entries:
+            inside = path / entry.name
+            if entry.name.startswith(".") or entry.name.lower() in SYSTEM_NAMES:
+                continue
+            if _holds(inside.is_dir):
+                (links if entry.is_symlink() else folders).append(inside)
+            else:
+                found.append(_listed(inside, folder))
+    return sorted(found, key=lambda file: file.path)
+
+
+def list_images(folder: Path | str) -> list[Path]:
+    """The images of `list_files` that can be opened.
+
+    Raises:
+        FaceskdError: there is no such folder, or it holds no image.
+    """
+    files = list_files(folder)
+    images = [file.path for file in files if file.kind == "image" and not file.problem]
+    if not images:
+        raise FaceskdError(f"no image in the folder {str(folder)!r}, among {len(files)} files")
+    return images
+
+
+def list_file(path: Path, root: Path) -> ListedFile:
+    """A single file as `list_files` of the folder `root` has it; what is no video is an image."""
+    kind: Kind = "video" if is_video(path) else "image"
+    return ListedFile(path, _source(path, root), kind, _problem(path))
+
+
+def is_video(path: Path | str) -> bool:
+    """Whether a path has the suffix of a video.
+
+    Examples:
+        >>> is_video("a.MP4"), is_video("a.png")
+        (True, False)
+    """
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _source(path: Path, root: Path) -> str:
+    return printable(path.relative_to(root).as_posix())
+
+
+def _listed(path: Path, root: Path) -> ListedFile:
+    problem = _problem(path)
+    return ListedFile(path, _source(path, root), _kind(path, problem), problem)
+
+
+def _holds(test: Callable[[], bool]) -> bool:
+    try:
+        return test()
+    except OSError:  # of a folder that may be listed but not entered
+        return False
+
+
+def _kind(path: Path, problem: str) -> Kind:
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES | RAW_SUFFIXES | OTHER_IMAGE_SUFFIXES:
+        return "image"
+    if is_video(path):
+        return "video"
+    return "image" if not problem and is_image(path) else "other"
+
+
+def _problem(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in RAW_SUFFIXES:
+        return f"raw files of cameras ({suffix}) are not read: develop it to JPEG or TIFF"
+    if suffix in OTHER_IMAGE_SUFFIXES:
+        return f"{suffix} files are not read: convert it to PNG, JPEG or TIFF"
+    if _holds(path.is_file):
+        return ""
+    if path.is_symlink() and not _holds(path.exists):
+        return "a link to a file that does not exist"
+    return "not a regular file, or no permission to read it"
