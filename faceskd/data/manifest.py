@@ -29,7 +29,7 @@ class Record:
             are no UTF-8 are written as %XX.
         status: "ok", or why there is no face: "no_face", "too_small"; "unreadable", "unwritable",
             "failed" (another error), "stopped" (the run ended before); "unsupported" (no image),
-            "skipped" (a link to a folder that is searched already).
+            "duplicate" (a link to a folder that is searched already).
         message: what the user should know, as clauses with ";" between; empty when all is well.
         split: "train", "val" or "test".
         identity: who it is, as far as splits are concerned.

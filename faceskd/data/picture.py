@@ -17,7 +17,7 @@ from faceskd.faces.detection import Detector, Face
 
 NO_FACE, TOO_SMALL = "no_face", "too_small"
 UNREADABLE, UNWRITABLE, FAILED, STOPPED = "unreadable", "unwritable", "failed", "stopped"
-UNSUPPORTED, SKIPPED = "unsupported", "skipped"
+UNSUPPORTED, DUPLICATE = "unsupported", "duplicate"
 FAILURES = (UNREADABLE, UNWRITABLE, FAILED, STOPPED)
 """Statuses that make a command end with status 1, of `prepare` and `restore` alike."""
 

@@ -26,8 +26,8 @@ from faceskd.common.listing import ListedFile, list_files
 from faceskd.data.journal import Journal
 from faceskd.data.manifest import OK, Record, write_manifest
 from faceskd.data.picture import (
+    DUPLICATE,
     FAILURES,
-    SKIPPED,
     STOPPED,
     UNREADABLE,
     UNSUPPORTED,
@@ -161,7 +161,7 @@ def _photo_files(
 def _unusable(file: ListedFile) -> Record:
     if file.kind == "video":
         return Record(file.source, UNSUPPORTED, "a video; only photos are prepared")
-    status = {"image": UNREADABLE, "link": SKIPPED}.get(file.kind, UNSUPPORTED)
+    status = {"image": UNREADABLE, "link": DUPLICATE}.get(file.kind, UNSUPPORTED)
     return Record(file.source, status, file.problem or "no image")
 
 

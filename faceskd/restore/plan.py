@@ -8,7 +8,7 @@ from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import printable
 from faceskd.common.images import page_count
 from faceskd.common.listing import ListedFile, is_video, list_file, list_files
-from faceskd.data.picture import SKIPPED, UNREADABLE, UNSUPPORTED
+from faceskd.data.picture import DUPLICATE, UNREADABLE, UNSUPPORTED
 from faceskd.restore.results import (
     RESULTS,
     InputFile,
@@ -102,7 +102,7 @@ def _refuse_replacing(
 
 
 def _unusable(file: ListedFile) -> InputFile:
-    status = {"other": UNSUPPORTED, "link": SKIPPED}.get(file.kind, UNREADABLE)
+    status = {"other": UNSUPPORTED, "link": DUPLICATE}.get(file.kind, UNREADABLE)
     message = file.problem or "no image and no video"
     return InputFile(file.path, file.source, "", "other", 0, status, message)
 

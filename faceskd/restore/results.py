@@ -57,14 +57,14 @@ class Result:
             on at the end; bytes of a name that are no UTF-8 are written as %XX.
         status:
             "ok"            restored
-            "sharp", ...    left as it is: see `faceskd.restore.photo_face.PhotoFace.status`
+            "partly", ...   restored in part, or left as it is: see `faceskd.restore.photo_face.PhotoFace.status`
             "no_face"       no face was found
             "unreadable"    an image or video that cannot be read
             "unwritable"    its result cannot be written
             "failed"        another error
             "stopped"       the run ended before it was done (Ctrl-C)
             "unsupported"   no image and no video
-            "skipped"       a link to a folder that is searched already
+            "duplicate"       a link to a folder that is searched already
         message: what the user should know, as clauses with ";" between: why there is no result,
             what of the file was not read or not written. Empty when all is well.
         output: the restored face or video, relative to the folder of results; empty where there

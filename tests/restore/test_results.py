@@ -143,7 +143,7 @@ class TestStopped:
         with pytest.raises(KeyboardInterrupt):
             restore(inbox, out, task=Stops(Known(FRAME), PhotoSettings()))
         statuses = {source: row["status"] for source, row in rows(out).items()}
-        assert statuses["a.png"] == statuses["b.png"] == "sharp"
+        assert statuses["a.png"] == statuses["b.png"] == "kept"
         assert statuses["d.png"] == "stopped"
         written = {path.stem for path in (out / "restored_imgs").iterdir()}
         assert {f"{name}.png" for name in written} == {
