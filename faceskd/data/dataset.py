@@ -5,7 +5,6 @@ how many there are. The sampler deals out an endless stream of shuffled epochs b
 that a run resumed at any step sees exactly what an uninterrupted one would have seen.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,25 +17,13 @@ from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.images import read_image, to_tensor
 from faceskd.data.augment.geometry import Augmentation, BoxedFace
 from faceskd.data.degradation import Degradation
-from faceskd.data.manifest import Record, read_manifest
+from faceskd.data.manifest import draw_records, read_manifest
 from faceskd.data.stream import StreamData
 from faceskd.faces.components import five_points
 
 HR_SIZE = 256
 CACHED_FACES = 4000
 Item = dict[str, torch.Tensor | str]
-
-
-def draw_records(records: Sequence[Record], limit: int | None, *, seed: int) -> list[Record]:
-    """So many records, drawn at random, in their order; all where there is no limit.
-
-    The first ones would be those of one source, for a manifest is sorted. The seed alone orders
-    all of them, and the first so many of that order are taken.
-    """
-    if limit is None or limit >= len(records):
-        return list(records)
-    order = np.random.default_rng((seed, len(records))).permutation(len(records))
-    return [records[index] for index in sorted(order[:limit])]
 
 
 class FaceDataset(Dataset[Item]):

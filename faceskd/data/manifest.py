@@ -9,9 +9,11 @@ everything after them reads:
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+
+import numpy as np
 
 from faceskd.common.errors import FacesError
 from faceskd.common.files import atomic_path
@@ -91,6 +93,18 @@ def read_manifest(folder: Path | str, split: str | None = None) -> list[Record]:
         found = sorted({record.split for record in records if record.status == OK})
         raise FacesError(f"no face in the split {split!r} of {str(folder)!r}; it has {found}")
     return faces
+
+
+def draw_records(records: Sequence[Record], limit: int | None, *, seed: int) -> list[Record]:
+    """So many records, drawn at random, in their order; all where there is no limit.
+
+    The first ones would be those of one source, for a manifest is sorted. The seed alone orders
+    all of them, and the first so many of that order are taken.
+    """
+    if limit is None or limit >= len(records):
+        return list(records)
+    order = np.random.default_rng((seed, len(records))).permutation(len(records))
+    return [records[index] for index in sorted(order[:limit])]
 
 
 def write_manifest(folder: Path | str, records: Iterable[Record]) -> None:

@@ -25,7 +25,7 @@ from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.files import atomic_path, make_folder, write_text
 from faceskd.common.images import read_image, to_tensor
 from faceskd.common.version import __version__
-from faceskd.data.manifest import Record, read_manifest
+from faceskd.data.manifest import Record, draw_records, read_manifest
 from faceskd.dictionary.kmeans import Clusters, Rows, kmeans
 from faceskd.faces.components import COMPONENTS
 from faceskd.models.blocks import fuse
@@ -46,7 +46,7 @@ class BuildSettings:
         seed: seed of K-means.
         initialisations, passes, iterations: see `faceskd.dictionary.kmeans.kmeans`.
         batch_size: faces that are encoded at once.
-        limit: use only the first faces of the manifest; None for all.
+        limit: use only so many faces, drawn at random by the seed; None for all.
     """
 
     atoms: int = 512
@@ -99,7 +99,7 @@ def build_dictionary(
         FacesError: there is no face in the split, or one is not 256x256.
         ConfigError: there are fewer faces than atoms.
     """
-    records = read_manifest(faces, split)[: settings.limit]
+    records = draw_records(read_manifest(faces, split), settings.limit, seed=settings.seed)
     if len(records) < settings.atoms:
         raise ConfigError(
             f"expected at least {settings.atoms} faces for K = {settings.atoms}, "
