@@ -57,7 +57,9 @@ class Result:
             on at the end; bytes of a name that are no UTF-8 are written as %XX.
         status:
             "ok"            restored
-            "partly", ...   restored in part, or left as it is: see `faceskd.restore.photo_face.PhotoFace.status`
+            "partly"        restored in part
+            "kept", "profile", "unsure", "skipped"
+                            left as it is, see `faceskd.restore.photo_face.PhotoFace.status`
             "no_face"       no face was found
             "unreadable"    an image or video that cannot be read
             "unwritable"    its result cannot be written
