@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.tiny_dictionary import KEYS, SETTINGS, Build, K, content, encoder
+from sklearn.cluster import KMeans
 from torchvision.ops import roi_align
 
 from faceskd import __version__
@@ -55,6 +56,24 @@ class TestBuild:
                 for k in range(K):
                     mean = rows[members == k].mean(0)
                     torch.testing.assert_close(atoms[k], mean, rtol=5e-3, atol=5e-3, msg=key)
+
+    def test_inertia_is_scikit_learn_s(self, prepared_faces: Path, tmp_path: Path) -> None:
+        """Every component and scale is clustered as well as by ten starts of `KMeans`."""
+        vgg, settings = encoder(), BuildSettings(atoms=4)
+        built = build_dictionary.build_dictionary(
+            prepared_faces, vgg, tmp_path / "d.safetensors", settings
+        )
+        records = read_manifest(prepared_faces, "train")
+        hr = to_tensor(np.stack([read_image(prepared_faces / r.face) for r in records]))
+        with torch.no_grad():
+            cuts = component_features(vgg, hr, torch.tensor([r.boxes for r in records]))
+        ratios = {}
+        for key, rows in cuts.items():
+            values = rows.flatten(1).half().float().numpy()
+            reference = KMeans(4, n_init=10, random_state=0).fit(values)
+            ratios[key] = built.dictionary.provenance["inertia"][key] / reference.inertia_
+        assert max(ratios.values()) < 1.1, ratios
+        assert np.mean(list(ratios.values())) < 1.03, ratios
 
     def test_features_by_spatial_scale_are_the_same(self) -> None:
         vgg, hr = encoder(), torch.rand(2, 3, 256, 256)

@@ -77,11 +77,15 @@ def test_separate_blobs_as_scikit_learn(
 
 
 def test_rows_without_structure_are_clustered_nearly_as_well(save: Save) -> None:
-    values = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float16)
-    found = kmeans(save(values), clusters=20, seed=0)
-    reference = KMeans(20, n_init=10, random_state=0).fit(values.astype(np.float32))
-    assert found.inertia < 1.05 * reference.inertia_
-    check(found, values, 20)
+    ratios = []
+    for seed in range(4):
+        values = np.random.default_rng(seed).standard_normal((600, 8)).astype(np.float16)
+        found = kmeans(save(values), clusters=20, seed=0)
+        reference = KMeans(20, n_init=10, random_state=0).fit(values.astype(np.float32))
+        check(found, values, 20)
+        ratios.append(found.inertia / reference.inertia_)
+    assert max(ratios) < 1.03
+    assert np.mean(ratios) < 1.02
 
 
 def test_counts_nearest_and_inertia_by_brute_force(save: Save) -> None:

@@ -165,7 +165,7 @@ def test_mtcnn_finds_the_face_and_its_points(detector, portrait):
     (face,) = detector.detect(portrait.image)
     truth = five_points(portrait.landmarks)
     errors = np.linalg.norm(face.landmarks - truth, axis=-1)
-    assert errors.max() < 0.2 * np.linalg.norm(truth[1] - truth[0])
+    assert errors.max() < 0.08 * np.linalg.norm(truth[1] - truth[0])
     assert face.height > 150 and 0.9 <= face.score <= 1
 
 
@@ -177,7 +177,7 @@ def test_mtcnn_finds_it_in_any_size_of_picture(portrait, factor):
     (face,) = MTCNNDetector(min_face=32 * max(factor, 1)).detect(image)
     truth = five_points(portrait.landmarks) * factor
     errors = np.linalg.norm(face.landmarks - truth, axis=-1)
-    assert errors.max() < 0.2 * np.linalg.norm(truth[1] - truth[0])
+    assert errors.max() < 0.1 * np.linalg.norm(truth[1] - truth[0])
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 900, 3), (40, 40, 3), (300, 300, 3)])

@@ -19,7 +19,7 @@ from faceskd.common.images import read_image, write_image
 from faceskd.faces.components import COMPONENTS
 from faceskd.models import transfer
 from faceskd.models.dictionary import Dictionary
-from faceskd.models.transfer import select
+from faceskd.models.transfer import select, select_literal
 from faceskd.pretrained import available_models, load_pretrained, model_path
 from faceskd.restore.restorer import Restorer
 
@@ -61,6 +61,8 @@ def test_a_dictionary_is_read_and_looked_up_as_it_was(
 
     def recorded(component: torch.Tensor, whitened: torch.Tensor) -> torch.Tensor:
         choices.append(select(component, whitened))
+        rows = whitened.view(-1, *component.shape[1:])
+        assert torch.equal(choices[-1], select_literal(component, rows)), "DFDNet's own choice"
         return choices[-1]
 
     monkeypatch.setattr(transfer, "select", recorded)
