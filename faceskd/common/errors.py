@@ -34,6 +34,10 @@ class ExportError(FaceskdError):
     """A network that cannot be exported, or an exported file that does not compute the same."""
 
 
+class MeasurementError(FaceskdError):
+    """Repeated measurements contradict each other."""
+
+
 class MissingExtraError(FaceskdError):
     """An optional package is not installed."""
 

@@ -17,7 +17,7 @@ from faceskd.models.base import SuperResolver
 from faceskd.models.registry import from_stored
 from faceskd.models.weights import build_network, load_network, network_class, read_weights
 from faceskd.profiling.landmarks import MTCNNBoxes
-from faceskd.profiling.subjects import RUNTIMES, Subject
+from faceskd.profiling.subjects import Subject
 
 WEIGHTS_SUFFIXES = (".safetensors", ".ckpt")
 LANDMARKS = {"given", "mtcnn"}
@@ -121,7 +121,7 @@ def named_subjects(
             if "given" in landmarks or not needs_boxes:
                 _add(named, subject)
             if "mtcnn" in landmarks and needs_boxes:
-                _add(named, replace(subject, prelude=detection, imports=("facenet_pytorch",)))
+                _add(named, replace(subject, prelude=detection))
     return named
 
 
@@ -157,7 +157,6 @@ def exported_subject(path: Path, device: str = "cpu") -> Subject:
         file=path,
         precision=exported.precision,
         model=_file_name(path).removesuffix(f".{exported.format}"),
-        imports=RUNTIMES.get(path.suffix, ()),
     )
 
 

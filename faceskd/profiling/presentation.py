@@ -27,8 +27,8 @@ are listed below. MACs are per face and count convolutions and matrix products o
 FILES_NOTE = """`file to file` also reads each LR face from a PNG file and writes each SR face to a
 PNG file, one after another in one process. `faceskd restore` does these steps in parallel."""
 
-MEMORY_NOTE = """Memory is the peak of the network and its activations, measured in a separate
-process with the most threads, minus the memory of this process without the network."""
+MEMORY_NOTE = """Memory is the peak of the network and its activations with the most threads: the
+median of fresh processes, minus the memory of these processes without the network."""
 
 QUALITY_NOTE = """PSNR and LPIPS are from `faceskd evaluate`, for this form of the network if it was
 evaluated, otherwise for the network itself."""

@@ -18,7 +18,7 @@ from faceskd.common.machine import checked_device, machine_summary
 from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.profiling.ceilings import ceilings, probes
 from faceskd.profiling.end_to_end import FileStore
-from faceskd.profiling.memory import Memory, measure_memory
+from faceskd.profiling.memory import Memory, check_parts, measure_memory
 from faceskd.profiling.passes import make_passes, time_passes, try_passes
 from faceskd.profiling.results import Profile, ProfileRow, make_rows
 from faceskd.profiling.subjects import Subject
@@ -59,7 +59,7 @@ def profile_models(
         reference: name of the subject that `ratio` compares with; None for the first.
         end_to_end: whether to measure file-to-file passes, too. There are none for networks whose
             boxes are given, because files contain no boxes.
-        memory: whether to measure memory, in a separate process per subject, with the most threads.
+        memory: whether to measure memory, in fresh processes, with the most threads.
         ceiling: whether to measure the machine's ceiling.
         left_out: subjects that could not be made, with the reasons; added to the result.
         progress: whether to show a progress bar.
@@ -67,6 +67,7 @@ def profile_models(
     Raises:
         ConfigError: no subject can run, the reference is not among the subjects, or a setting is
             invalid.
+        MeasurementError: measurements of memory contradict each other.
     """
     counts = sorted(set(threads or [torch.get_num_threads()]))
     excuses = dict(left_out or {})
@@ -112,12 +113,16 @@ def _memory(
     threads: int,
     bar: Progress,
 ) -> dict[tuple[str, int], Memory | None]:
-    """Memory of each subject at each batch size, each in a separate process."""
+    """Memory of each subject at each batch size, each in processes of its own."""
     cells = [(name, size) for size in batch_sizes for name in subjects]
-    return {
-        (name, size): measure_memory(subjects[name], lr[:size], device=device, threads=threads)
+    used = {
+        (name, size): measure_memory(
+            name, subjects[name], lr[:size], device=device, threads=threads
+        )
         for name, size in bar.track(cells, description="memory")
     }
+    check_parts(subjects, used)
+    return used
 
 
 def _check(

@@ -5,7 +5,7 @@ conversions to and from its number format.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,9 +18,6 @@ from faceskd.export.loading import load_exported
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 from faceskd.profiling.landmarks import enlarge, typical_boxes
-
-RUNTIMES = {".onnx": ("onnxruntime",), ".pt2": ("torch._inductor.package",)}
-"""Modules that run files with a suffix; imported first, so that their memory is not counted."""
 
 Prelude = Callable[[Tensor], Tensor]
 """Function: enlarged faces (B, 3, 256, 256) in [0, 1] -> component boxes (B, 4, 4)."""
@@ -42,7 +39,6 @@ class Subject:
         file: exported file that runs instead of the network.
         precision: number format of the computation; "" for the same as `form`.
         model: name of the network, without the form.
-        imports: modules that the network needs; their memory is not counted.
     """
 
     build: Callable[[], SuperResolver] | None
@@ -51,7 +47,6 @@ class Subject:
     file: Path | None = None
     precision: str = ""
     model: str = ""
-    imports: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not self.precision:

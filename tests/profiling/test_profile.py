@@ -1,28 +1,20 @@
 """Profiles: work and memory as counted by hand, times from file to file, and what is left out."""
 
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from helpers.tiny_profiles import SMALL_MACS, Small, quick
-from torch import nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import read_image, to_tensor, to_uint8
 from faceskd.data.sample_faces import sample_lr_faces
-from faceskd.models.base import SuperResolver
-from faceskd.profiling import memory
 from faceskd.profiling.end_to_end import FileStore
 from faceskd.profiling.landmarks import typical_boxes
 from faceskd.profiling.passes import Pass, make_passes
 from faceskd.profiling.subjects import Subject
 from faceskd.profiling.work import count_macs, load_subjects
 
-STATUS = Path("/proc/self/status")
 CPU = torch.device("cpu")
-MEGABYTE = 2**20
 ONE = torch.ones(1)
 
 
@@ -34,18 +26,6 @@ class Boxed(Small):
     def forward_features(self, lr, boxes=None):
         assert boxes is not None
         return lr.repeat_interleave(8, 2).repeat_interleave(8, 3) * 0 + boxes[0, -1, -1], []
-
-
-class Heavy(SuperResolver):
-    """64 MB of weights, and 128 MB of activations that live at one time."""
-
-    def __init__(self):
-        super().__init__()
-        self.weights = nn.Parameter(torch.ones(16 * MEGABYTE))
-
-    def forward_features(self, lr, boxes=None):
-        activation = torch.ones(32 * MEGABYTE)
-        return activation.sum() * lr, []
 
 
 class Broken(Small):
@@ -97,25 +77,6 @@ class TestEndToEnd:
         calls = make_passes({"a": subject}, loaded, ONE[None], batch_sizes=[1], store=store)
         calls[Pass("a", 1, 1, files=True)]()
         assert (read_image(tmp_path / "sr" / "0.png") == 51).all()
-
-
-class TestMemory:
-    @pytest.mark.slow
-    @pytest.mark.skipif(not STATUS.is_file(), reason=f"this system has no {STATUS}")
-    def test_weights_and_activations_of_known_size(self):
-        lr = torch.zeros(1, 3, 32, 32)
-        used = memory.measure_memory(Subject(Heavy), lr, device=CPU, threads=1)
-        assert used is not None
-        assert used.weights == pytest.approx(64 * MEGABYTE, rel=0.1)
-        assert used.peak == pytest.approx(192 * MEGABYTE, rel=0.1)
-
-    @pytest.mark.skipif(not STATUS.is_file(), reason=f"this system has no {STATUS}")
-    def test_what_cannot_run_has_none(self, monkeypatch, caplog):
-        in_a_thread = lambda workers, mp_context: ThreadPoolExecutor(workers)  # noqa: E731
-        monkeypatch.setattr(memory, "ProcessPoolExecutor", in_a_thread)
-        lr = torch.zeros(1, 3, 32, 32)
-        assert memory.measure_memory(Subject(Broken), lr, device=CPU, threads=1) is None
-        assert "no kernel for this" in caplog.text
 
 
 class TestLeftOut:
