@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 
 from faceskd.common.checks import check_whole
 from faceskd.common.errors import ConfigError, FacesError
-from faceskd.common.images import MAX_PIXELS, list_images, read_image, to_tensor
+from faceskd.common.images import MAX_PIXELS, read_image, to_tensor
+from faceskd.common.listing import list_images
 from faceskd.data.degradation import Degradation
 from faceskd.data.stream import StreamData
 
