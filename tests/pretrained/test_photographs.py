@@ -66,7 +66,8 @@ def test_bicubic_scores_what_the_paper_reports(prepared: Path) -> None:
 
 def test_networks_score_as_they_did(prepared: Path, golden: Golden) -> None:
     count = None if golden.update else SOME
-    dataset = FaceDataset(prepared, "test", Eq8(), limit=count)
+    dataset = FaceDataset(prepared, "test", Eq8())
+    dataset.records = dataset.records[:count]  # a face's degradation depends on its place
     networks = {name: load_pretrained(name) for name in NETWORKS}
     evaluation = evaluate(networks, dataset, MetricSuite(list(WITHIN)), progress=False)
     if golden.update and evaluation.unavailable:
