@@ -22,7 +22,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from faceskd.common.config import compose, fail, quoted, to_plain
+from faceskd.common.arguments import quoted
+from faceskd.common.config import compose, fail, to_plain
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import make_folder, sha256, write_text
 from faceskd.common.machine import git_revision, machine_summary

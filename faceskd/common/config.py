@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
+from faceskd.common.arguments import quoted, with_literal_paths
 from faceskd.common.errors import ConfigError, FaceskdError, reason
 
 EXIT_BAD_INPUT = 2
@@ -60,21 +61,6 @@ def _weights_file(name: str) -> str | None:
     return str(path) if path and path.is_file() else None
 
 
-def quoted(value: str) -> str:
-    """A text as Hydra's override grammar wants it: in quotes, but for plain paths.
-
-    Examples:
-        >>> quoted("faces/a.png"), quoted("my faces"), quoted("null")
-        ('faces/a.png', "'my faces'", "'null'")
-    """
-    text = str(value)
-    if re.fullmatch(r"[\w.-]*(/[\w.-]+)+", text, re.ASCII):
-        return text
-    # Backslashes stand for themselves, but before a quote.
-    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
-    return f"'{escaped}'"
-
-
 def folder_name(text: str) -> str:
     """A text as the name of one folder: without separators, short, and another for another text.
 
@@ -109,6 +95,7 @@ def fail(error: FaceskdError) -> SystemExit:
 def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a function of a config a Hydra application of `conf/<config_name>.yaml`.
 
+    Paths on its command line are taken as they stand (`faceskd.common.arguments`).
     A `FaceskdError` ends it with its sentence and status 2; other errors keep their traceback.
     The function itself stays within reach as `.task`, for the pipeline.
     """
@@ -129,6 +116,7 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
 
         @functools.wraps(application)
         def entry() -> Any:
+            sys.argv[1:] = with_literal_paths(sys.argv[1:])
             try:
                 return application()
             except FaceskdError as error:  # raised while the config was composed

@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from faceskd.common.config import quoted
+from faceskd.common.arguments import quoted
 from faceskd.common.errors import ConfigError, reason
 from faceskd.common.files import make_folder, write_text
 from faceskd.jobs.stages import Outcome, Stage, run_once

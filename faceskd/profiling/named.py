@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from faceskd.common.config import compose, compose_model, conf_dir, instantiate, quoted
+from faceskd.common.arguments import quoted
+from faceskd.common.config import compose, compose_model, conf_dir, instantiate
 from faceskd.common.errors import ConfigError, ExportError, WeightsError, reason
 from faceskd.export import card_path, export_network, load_exported
 from faceskd.export.eager import DTYPES

@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from faceskd.common.config import compose, compose_model, instantiate, quoted
+from faceskd.common.arguments import quoted
+from faceskd.common.config import compose, compose_model, instantiate
 from faceskd.common.errors import FaceskdError
 from faceskd.common.files import make_folder
 from faceskd.data.manifest import read_manifest

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from faceskd.cli import HYDRA_COMMANDS
 from faceskd.common import config
+from faceskd.common.arguments import quoted
 from faceskd.common.config import (
     compose,
     compose_model,
@@ -21,7 +22,6 @@ from faceskd.common.config import (
     folder_name,
     hydra_main,
     instantiate,
-    quoted,
     to_plain,
 )
 from faceskd.common.errors import ConfigError

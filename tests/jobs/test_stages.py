@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from faceskd.commands.pipeline import main as pipeline_command
-from faceskd.common.config import compose, quoted, to_plain
+from faceskd.common.arguments import quoted
+from faceskd.common.config import compose, to_plain
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.images import read_image
 from faceskd.jobs import stages as pipeline

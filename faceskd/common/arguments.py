@@ -1,0 +1,87 @@
+"""Paths on the command line, taken as they stand.
+
+Hydra's grammar reads `src=My Photos (1)` as a function, `src=a,b` as a sweep and `src=2024` as a
+number. For options that are paths, users mean the text.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException
+
+PATH_OPTIONS = frozenset(
+    {"src", "dst", "out", "faces", "photos", "split_file", "weights", "init", "teacher", "dir"}
+    | {"dictionary", "teacher_dictionary", "like", "face_model", "calibration", "quality"}
+)
+"""Last parts of the names of options that are paths: `faces`, `data.faces`, `hydra.run.dir`.
+
+The entries of `methods`, such as `methods.student`, are paths, too.
+"""
+
+LISTS = frozenset({"quality"})
+"""Of these, the ones that may be lists of paths."""
+
+
+def quoted(value: str) -> str:
+    """A text as Hydra's override grammar wants it: in quotes, but for plain paths.
+
+    Examples:
+        >>> quoted("faces/a.png"), quoted("my faces"), quoted("null")
+        ('faces/a.png', "'my faces'", "'null'")
+    """
+    text = str(value)
+    if re.fullmatch(r"[\w.-]*(/[\w.-]+)+", text, re.ASCII):
+        return text
+    # Backslashes stand for themselves, but before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def with_literal_paths(arguments: Sequence[str]) -> list[str]:
+    """The words of a command line, the values of path options in quotes where Hydra needs them.
+
+    Left alone are values that Hydra reads as the text they are, those in quotes already, `null`,
+    and with `-m` sweeps (`out=a,b`). `~` at the start becomes the home folder.
+
+    Examples:
+        >>> with_literal_paths(["src=My Photos (1)", "dst=out/faces", "steps=5"])
+        ["src='My Photos (1)'", 'dst=out/faces', 'steps=5']
+    """
+    sweeps = any(word in ("-m", "--multirun") for word in arguments)
+    return [_literal(word, sweeps) if _is_path_option(word) else word for word in arguments]
+
+
+def _is_path_option(word: str) -> bool:
+    key, equals, value = word.partition("=")
+    if not equals or not value or word.startswith(("-", "~")):
+        return False
+    *groups, last = key.lstrip("+").split(".")
+    return last in PATH_OPTIONS or groups[-1:] == ["methods"]
+
+
+def _literal(word: str, sweeps: bool) -> str:
+    key, _, value = word.partition("=")
+    if value.startswith("~"):
+        value = str(Path(value).expanduser())
+    try:
+        parsed = OverridesParser.create().parse_override(f"{key}={value}")
+    except HydraException:
+        return f"{key}={quoted(value)}"
+    if _is_meant(parsed, value, sweeps):
+        return f"{key}={value}"
+    return f"{key}={quoted(value)}"
+
+
+def _is_meant(parsed: Override, text: str, sweeps: bool) -> bool:
+    """Whether what Hydra reads is what the user means."""
+    if parsed.is_sweep_override():
+        return sweeps
+    value = parsed._value
+    if value is None or isinstance(value, QuotedString) or "${" in text:
+        return True
+    if isinstance(value, list):
+        return (parsed.key_or_group or "").split(".")[-1] in LISTS
+    return isinstance(value, str) and (value == text or "\\" in text)

@@ -1,0 +1,93 @@
+"""Paths with any characters reach every command as they stand on its command line."""
+
+import numpy as np
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from PIL import Image
+
+from faceskd.cli import main
+from faceskd.common.arguments import with_literal_paths
+from faceskd.common.config import hydra_main
+
+NAMES = ["My Photos (1)", "Übung", "a=b", "it's", "a,b", "2024", "1.10", "true", "null x",
+         "[1] x", "[2020]", "{x}", "a:b", "x#y", "50% & more", 'say "hi"', "back\\slash", "100$", "写真",
+         "range(1,3)", "it's (1), x", " a", "a ", "-x", "@home", "a;b", "!", "*.png", "a|b"]  # fmt: skip
+
+OPTIONS = {
+    "prepare": ["src", "dst", "split_file"],
+    "dictionary": ["faces", "out"],
+    "train": ["data.faces", "out", "init"],
+    "evaluate": ["faces", "out", "methods.student", "+methods.rcan", "dictionary"],
+    "export": ["weights", "out", "faces"],
+    "profile": ["out", "faces", "calibration"],
+    "portraits": ["dst"],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("command", OPTIONS)
+def test_every_path_option_of_every_command(command, name, monkeypatch, tmp_path):
+    got = {}
+
+    def task(cfg):
+        options = [option.lstrip("+") for option in OPTIONS[command]]
+        got.update({option: OmegaConf.select(cfg, option) for option in options})
+
+    words = [f"{option}={name}" for option in OPTIONS[command]]
+    if command == "train":
+        words.append(f"hydra.run.dir={tmp_path}")
+    monkeypatch.setattr("sys.argv", [f"faceskd {command}", *words])
+    monkeypatch.chdir(tmp_path)
+    hydra_main(command)(task)()
+    assert set(got.values()) == {name}
+
+
+def test_a_folder_with_such_a_name_is_prepared(tmp_path, capsys, monkeypatch):
+    src = tmp_path / "It's = My, Photos (1) Übung"
+    src.mkdir()
+    Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(src / "wall.png")
+    with pytest.raises(SystemExit) as end:
+        main(["prepare", f"src={src}", f"dst={tmp_path / 'a,b'}", "processes=1"])
+    assert end.value.code == 1  # no face on the wall
+    assert (tmp_path / "a,b/manifest.csv").is_file()
+    assert "no_face" in capsys.readouterr().out
+
+
+def parsed(word):
+    return OverridesParser.create().parse_override(word)
+
+
+letters = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="$\\~")
+texts = st.text(letters | st.sampled_from("'\" ,=[]{}()0"), min_size=1)
+
+
+@given(text=texts.filter(lambda text: text not in ("null",) and text[0] not in "'\""))
+def test_any_text_comes_back(text):
+    (word,) = with_literal_paths([f"src={text}"])
+    assert str(parsed(word).value()) == text
+    assert with_literal_paths([word]) == [word]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["src=faces", "src='My Photos (1)'", 'src="a,b"', "split_file=null", "out=${src}/x y", "src=",
+     "out=${oc.env:HOME,x}/a", "quality=[a.json,b.json]", "quality=[a, b.json]", "steps=1,2",
+     "models=[a,b]", "--config-dir=x y", "~split_file", "experiment=a,b", "min_face=abc"],
+)  # fmt: skip
+def test_what_is_no_path_or_is_meant_for_hydra_is_left_alone(word):
+    assert with_literal_paths([word]) == [word]
+
+
+def test_sweeps_over_paths_are_sweeps():
+    words = ["-m", "out=a,b", "init=choice(x,y)"]
+    assert with_literal_paths(words) == words
+    assert with_literal_paths(["-m", "out=My Photos (1)"])[1] == "out='My Photos (1)'"
+
+
+def test_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann b")
+    (word,) = with_literal_paths(["src=~/photos"])
+    assert parsed(word).value() == "/home/ann b/photos"
