@@ -8,7 +8,6 @@ come with the package. Both are imported when first touched, so that `import fac
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from faceskd.common.importing import without_collection
 from faceskd.common.version import __version__
 
 if TYPE_CHECKING:
@@ -22,9 +21,7 @@ __all__ = ["Restorer", "__version__", "available_models"]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        with without_collection():
-            home = import_module(_HOMES[name])
-        return getattr(home, name)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'faceskd' has no attribute {name!r}")
 
 

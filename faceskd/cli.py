@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from faceskd.common.importing import without_collection
 from faceskd.common.version import __version__
 
 HYDRA_COMMANDS = {
@@ -82,9 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"faceskd {__version__}\n")
         return 0
     if name in PLAIN_COMMANDS:
-        with without_collection():
-            command = import_module(f"faceskd.commands.{name}")
-        return command.main(rest)
+        return import_module(f"faceskd.commands.{name}").main(rest)
     if name in HYDRA_COMMANDS:
         return _run_module(name, rest)
     sys.stderr.write(_unknown(name) + "\n")

@@ -17,16 +17,6 @@ from faceskd.evaluation.skin_tones import SkinTones
 from faceskd.reporting.pictures import close_ups, image_grid
 from faceskd.reporting.tables import format_cell, markdown_table, rich_table, write_csv
 
-__all__ = [
-    "close_ups",
-    "evaluation_table",
-    "image_grid",
-    "markdown_table",
-    "rich_table",
-    "write_csv",
-    "write_report",
-]
-
 CLOSE_UPS = ("left_eye", "right_eye", "mouth")
 
 

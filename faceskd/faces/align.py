@@ -14,24 +14,7 @@ from PIL import Image
 
 from faceskd.common.errors import ConfigError
 from faceskd.faces.components import five_points
-from faceskd.faces.detection import Detector, Face, FANLandmarks, MTCNNDetector
-
-__all__ = [
-    "AlignedCrop",
-    "BoxCrop",
-    "Crop",
-    "Detector",
-    "FANLandmarks",
-    "Face",
-    "MTCNNDetector",
-    "SimilarityCrop",
-    "box_crop",
-    "fit_similarity",
-    "similarity_crop",
-    "template",
-    "transform_points",
-    "warp",
-]
+from faceskd.faces.detection import Face
 
 FFHQ_POINTS = (
     (192.98, 239.95),

@@ -21,7 +21,6 @@ import torch
 
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.hub import hub_file
-from faceskd.common.importing import without_collection
 from faceskd.common.pickles import read_pickle
 
 WORKING_FACE = 32
@@ -108,8 +107,7 @@ class MTCNNDetector:
 
     @cached_property
     def _network(self):
-        with without_collection():
-            from facenet_pytorch import MTCNN
+        from facenet_pytorch import MTCNN
 
         return MTCNN(keep_all=True).eval()
 

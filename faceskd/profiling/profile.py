@@ -20,12 +20,10 @@ from faceskd.profiling.ceilings import ceilings, probes
 from faceskd.profiling.end_to_end import FileStore
 from faceskd.profiling.memory import Memory, check_parts, measure_memory
 from faceskd.profiling.passes import make_passes, time_passes, try_passes
-from faceskd.profiling.results import Profile, ProfileRow, make_rows
+from faceskd.profiling.results import Profile, make_rows
 from faceskd.profiling.subjects import Subject
 from faceskd.profiling.timing import threads_kept
 from faceskd.profiling.work import load_subjects
-
-__all__ = ["Profile", "ProfileRow", "Subject", "profile_models"]
 
 
 def profile_models(
