@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -67,9 +68,19 @@ def test_the_wheel_holds_package_configs_and_licence(wheel):
     models = (ROOT / "faceskd/pretrained").glob("*.*")
     assert {path.relative_to(ROOT).as_posix() for path in models} <= names
     assert "faceskd/py.typed" in names
-    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert "faceskd/pretrained/NOTICE" in names
+    for licence in ("LICENSE", "faceskd/pretrained/NOTICE"):
+        assert any(name.endswith(f".dist-info/licenses/{licence}") for name in names)
     strangers = {name for name in names if not name.startswith("faceskd")}
     assert not strangers
+
+
+def test_the_source_archive_holds_the_licences(tmp_path):
+    python("-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path, cwd=ROOT)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    assert {"LICENSE", "faceskd/pretrained/NOTICE"} <= names
 
 
 def test_an_installed_wheel_finds_its_own_configs(installed, tmp_path):

@@ -6,8 +6,8 @@
 A network is fused and rounded to fp16, which halves the file. The difference is not visible; the
 card gives it in dB. A teacher's encoder stays unchanged, because its dictionary identifies the
 encoder by a checksum of its weights. METRICS is the file that `faceskd evaluate` wrote for exactly
-these weights. FACTS is a YAML file with the texts of the card: licence, task, data, starts_from,
-limits, bias (see tools/cards/).
+these weights. FACTS is a YAML file with the texts of the card: licence, notice, task, data,
+starts_from, limits, bias (see tools/cards/).
 
 A dictionary is copied. If it is too large for the package, `--recipe COMMAND` leaves it out: the
 index then contains its checksum and the command that builds it.
@@ -43,7 +43,7 @@ from faceskd.models.registry import to_stored
 from faceskd.models.weights import load_network, read_weights, save_network, without_files
 from faceskd.pretrained import FOLDER, FORMAT, INDEX, ROLES, PretrainedModel, available_models
 
-FACTS = ("licence", "task", "data", "starts_from", "limits", "bias")
+FACTS = ("licence", "notice", "task", "data", "starts_from", "limits", "bias")
 MOST_BYTES = {"student": 60e6, "teacher": 60e6, "dictionary": 60e6}
 LEAST_PSNR = 60.0
 """Lowest allowed PSNR, dB, between images of fp16 and fp32 weights: not visible in 8 bits."""

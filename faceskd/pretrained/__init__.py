@@ -1,8 +1,9 @@
 """Trained models that come with the package.
 
 This folder holds, for each of them, `<name>.safetensors` and a card, `<name>.json`; `index.json`
-names them with their checksums. A file is used only if it has the SHA-256 that the index says;
-none holds a pickle. `tools/release_model.py` adds to the folder.
+names them with their checksums. `NOTICE` holds the licences of third parties and the credits of
+photographs. A file is used only if it has the SHA-256 that the index says; none holds a pickle.
+`tools/release_model.py` adds to the folder.
 """
 
 import json
@@ -32,7 +33,7 @@ class PretrainedModel:
         name: what it is asked for by.
         role: "student", "teacher" or "dictionary".
         task: what it does, in a few words.
-        licence: SPDX identifier.
+        licence: SPDX expression.
         parameters: how many; of a dictionary, how many values.
         bytes: of its file.
         sha256: of its file.
@@ -123,6 +124,8 @@ def model_path(name: str, folder: Path | str | None = None, *, role: str | None 
 
 def model_card(name: str, folder: Path | str | None = None) -> dict[str, Any]:
     """What is known of a pretrained model: data, licences, steps, figures, limits, bias.
+
+    Its `notice` says where the licences of third parties and the credits of photographs are.
 
     Raises:
         WeightsError: there is no such model, or its card is missing or damaged.

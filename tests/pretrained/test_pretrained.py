@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +40,7 @@ SPEC.loader.exec_module(release_model)
 release = release_model.release
 
 FACTS = {
-    "licence": "Apache-2.0", "task": "32x32 to 256x256", "data": "drawn faces",
+    "licence": "Apache-2.0", "notice": "none", "task": "32x32 to 256x256", "data": "drawn faces",
     "starts_from": "nothing", "limits": "toys", "bias": "all are drawn",
 }  # fmt: skip
 
@@ -93,6 +95,37 @@ class TestThePackage:
                 assert read_weights(path) if model.role != "dictionary" else Dictionary.load(path)
         listed = {f"{model.name}.safetensors" for model in available_models() if not model.recipe}
         assert {path.name for path in pretrained.FOLDER.glob("*.safetensors")} == listed
+
+    def test_its_notice_has_the_licence_of_the_teachers_encoder(self):
+        notice = (pretrained.FOLDER / "NOTICE").read_text()
+        assert "Copyright (c) 2020 Huan Wang" in notice
+        assert "The above copyright notice and this permission notice shall be included" in notice
+        assert 'THE SOFTWARE IS PROVIDED "AS IS"' in notice
+        for model in available_models():
+            assert "NOTICE" in model_card(model.name)["notice"]
+            assert model_card(model.name)["licence"] == model.licence
+            assert model.licence == "Apache-2.0" + " AND MIT" * (model.role == "teacher")
+
+    def test_its_notice_has_the_credits_that_the_cards_count(self):
+        notice = (pretrained.FOLDER / "NOTICE").read_text()
+        by, alike = notice.split("(CC BY 2.0,")[1].split("(CC BY-SA 2.0,")
+        photo = re.compile(r"^- \w.+, https://www\.flickr\.com/photo\.gne\?id=(\d+)$", re.MULTILINE)
+        assert "https://creativecommons.org/licenses/by/2.0/" in by
+        assert "https://creativecommons.org/licenses/by-sa/2.0/" in alike
+        assert (len(set(photo.findall(by))), len(set(photo.findall(alike)))) == (19, 2)
+        for model in available_models():
+            data = " ".join(model_card(model.name)["data"].split())
+            assert "21 photos from Flickr (19 CC BY 2.0, 2 CC BY-SA 2.0)" in data
+
+    def test_its_notice_has_every_credit_of_the_faces(self):
+        sources = Path(os.environ.get("FACESKD_FACES", "none"), "SOURCES.md")
+        if not sources.is_file():
+            pytest.skip("FACESKD_FACES names no folder with a SOURCES.md")
+        notice = (pretrained.FOLDER / "NOTICE").read_text()
+        credits = re.findall(r"^- (\d+): (.+?) \(", sources.read_text(), re.MULTILINE)
+        assert credits
+        for number, author in credits:
+            assert re.search(rf"^- {re.escape(author)}\b.*id={number}$", notice, re.MULTILINE)
 
     def test_its_list_is_the_package_s_own_function(self):
         assert faceskd.available_models is available_models
