@@ -1,8 +1,8 @@
-"""`faceskd COMMAND ...`: finds the command and hands the rest of the line to it.
+"""`faceskd COMMAND ...`: finds the command and passes the rest of the line on to it.
 
-Most commands are Hydra applications, which own their command line (`key=value`). They run as
-`python -m faceskd.commands.COMMAND` would, so that when Lightning starts further processes for
-DDP it finds the same module again. `restore` is a plain command with flags.
+Most commands are Hydra applications, which read `key=value` themselves. They run as
+`python -m faceskd.commands.COMMAND` would: when Lightning starts more processes for DDP, it finds
+the same module again. `restore` is a plain command with flags.
 """
 
 import difflib
@@ -13,22 +13,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from faceskd.commands import COMMANDS, HYDRA_COMMANDS, PLAIN_COMMANDS
 from faceskd.common.version import __version__
-
-HYDRA_COMMANDS = {
-    "portraits": "draw synthetic portraits whose landmarks are known",
-    "prepare": "find, align and crop the faces of a folder of photos",
-    "dictionary": "build the facial-component dictionaries of an encoder",
-    "train": "train a network: supervised, adversarial or distilled",
-    "evaluate": "measure networks on faces that were never trained on",
-    "profile": "measure time, memory and work of networks side by side",
-    "export": "write a network for another runtime, checked against PyTorch",
-    "pipeline": "run all stages in sequence: the quick start",
-    "experiment": "train every method of the paper and write its tables",
-    "random_dictionary": "replace a dictionary's atoms by noise, to see whether they matter",
-}
-PLAIN_COMMANDS = {"restore": "restore the faces of photos, of a folder or of a video"}
-COMMANDS = HYDRA_COMMANDS | PLAIN_COMMANDS
 
 
 def usage() -> str:
@@ -39,21 +25,22 @@ def usage() -> str:
         [
             "usage: faceskd [--help] [--version] COMMAND ...",
             "",
-            "Face super-resolution, 32x32 to 256x256, with distilled component dictionaries.",
+            "Restore faces of 32x32 pixels to 256x256, and train the networks that do it.",
             "",
             "commands:",
             *lines,
             "",
-            "Options of a command: faceskd COMMAND --help. All but restore take key=value.",
+            "`faceskd COMMAND --help` shows the options of a command. Options of restore are flags",
+            "(--scale 2); those of all other commands have the form KEY=VALUE.",
         ]
     )
 
 
 def program() -> NoReturn:
-    """The program `faceskd`: `main`, and out.
+    """The program `faceskd`: runs `main` and ends the process.
 
-    When a plain command returns, its threads are joined and its files closed. To take PyTorch
-    apart, object by object, before the process ends would be a second more of waiting.
+    When a plain command returns, its threads are joined and its files are closed. It then ends at
+    once: to free PyTorch's objects one by one would take another second.
     """
     status = main()
     sys.stdout.flush()
@@ -70,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command line without the program's name; None takes `sys.argv`.
 
     Returns:
-        The exit status: 0 when all went well, 2 for a command that does not exist.
+        The exit status: 0 for success, 2 for a command that does not exist. A Hydra command that
+        fails raises SystemExit with its own.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -83,6 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in PLAIN_COMMANDS:
         return import_module(f"faceskd.commands.{name}").main(rest)
     if name in HYDRA_COMMANDS:
+        if rest in (["-h"], ["--help"]):  # with more words, Hydra shows what they compose
+            from faceskd.common.help import command_help
+
+            sys.stdout.write(command_help(name, HYDRA_COMMANDS[name]) + "\n")
+            return 0
         return _run_module(name, rest)
     sys.stderr.write(_unknown(name) + "\n")
     return 2

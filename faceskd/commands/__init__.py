@@ -1,1 +1,52 @@
-"""The entry points of the command line, thin: the work is in the library."""
+"""The commands of the command line, one module each, thin: the work is in the library.
+
+A module has a function `main`. Those of `HYDRA_COMMANDS` are Hydra applications, which take
+`key=value`; those of `PLAIN_COMMANDS` take a list of arguments and return an exit status.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from faceskd.common.errors import ConfigError, FaceskdError
+
+HYDRA_COMMANDS = {
+    "portraits": "draw synthetic portraits with known landmarks",
+    "prepare": "find, align and crop the faces of a folder of photos",
+    "dictionary": "build the dictionaries of facial components from prepared faces",
+    "train": "train a network: a teacher, a student, a baseline or an encoder",
+    "evaluate": "measure the quality of networks on prepared faces",
+    "profile": "measure the speed and memory of networks, side by side",
+    "export": "convert a network to another format and check that it computes the same",
+    "pipeline": "the quick start: run every step once, from photos to restored faces",
+    "reproduce": "train every method of the paper and write its tables",
+    "release": "train the networks that come with the package",
+    "random_dictionary": "make a dictionary of random atoms, to compare with",
+}
+PLAIN_COMMANDS = {"restore": "restore the faces in photos or in a video"}
+COMMANDS = PLAIN_COMMANDS | HYDRA_COMMANDS
+
+
+def run_command(name: str, arguments: Sequence[str]) -> int:
+    """Run a command in this process, as `faceskd NAME ARGUMENTS` would.
+
+    Returns:
+        Its exit status.
+
+    Raises:
+        ConfigError: there is no such command.
+        FaceskdError: the command failed; the message says why.
+    """
+    if name not in COMMANDS:
+        raise ConfigError(f"expected a command ({', '.join(COMMANDS)}), got {name!r}")
+    main = import_module(f"faceskd.commands.{name}").main
+    try:
+        if name in PLAIN_COMMANDS:
+            return main(list(arguments))
+        from faceskd.common.config import compose  # not for `faceskd --help`: it imports Hydra
+
+        main.task(compose(name, list(arguments)))
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise FaceskdError(end.code) from None
+        return end.code or 0
+    return 0

@@ -3,27 +3,27 @@
 from omegaconf import DictConfig
 from rich.console import Console
 
+from faceskd.commands import run_command
 from faceskd.common.config import hydra_main, to_plain
-from faceskd.common.files import make_folder
 
 
 @hydra_main("pipeline")
 def main(cfg: DictConfig) -> None:
-    """Run all stages; end with the table and the path of the report."""
-    from faceskd.jobs.stages import read_stages, run_pipeline
+    """Run the jobs of `conf/pipeline.yaml`; then show the tables and where the report is."""
+    from faceskd.jobs.plan import read_plan
+    from faceskd.jobs.runner import Runner
     from faceskd.reproduce.quickstart import show_quickstart, write_quickstart_report
 
-    make_folder(cfg.out)
-    console = Console()
-    synthetic = cfg.photos is None
-    if synthetic:
-        cfg.photos = f"{cfg.out}/portraits"
     options = to_plain(cfg)
-    skip = () if synthetic else ("portraits",)
-    stages = read_stages(options["stages"], options["training"], skip=skip)
-    outcomes = run_pipeline(stages, cfg.out, restart=cfg.restart, console=console)
-    report = write_quickstart_report(cfg.out, outcomes, synthetic=synthetic)
-    show_quickstart(cfg.out, report, console)
+    console = Console()
+    runner = Runner.of(options, run_command, console)
+    runner.run_all(read_plan(options))
+    if status := runner.report():
+        raise SystemExit(status)
+    if cfg.only is None:
+        synthetic = cfg.photos is None
+        report = write_quickstart_report(runner.out, runner.outcomes, synthetic=synthetic)
+        show_quickstart(runner.out, report, console)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ A time or a score without its machine cannot be compared; every report carries t
 
 import os
 import platform
+import resource
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -82,6 +84,12 @@ def git_revision(folder: Path | str | None = None) -> str | None:
         return None
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return f"{revision}+changes" if changes else revision
+
+
+def peak_memory_mib() -> float:
+    """The process's largest resident set so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

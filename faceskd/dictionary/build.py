@@ -8,9 +8,7 @@ clustering at the first file without centres.
 
 import hashlib
 import json
-import resource
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from torch import Tensor
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.files import atomic_path, make_folder, write_text
 from faceskd.common.images import read_image, to_tensor
+from faceskd.common.machine import peak_memory_mib
 from faceskd.common.version import __version__
 from faceskd.data.manifest import Record, draw_records, read_manifest
 from faceskd.dictionary.kmeans import Clusters, Rows, kmeans

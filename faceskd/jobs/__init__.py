@@ -1,1 +1,1 @@
-"""Jobs that run once: commands, what they need, and whether they are done."""
+"""Plans of jobs: commands, the jobs that each needs, and what of them is done."""

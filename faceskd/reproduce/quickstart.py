@@ -1,14 +1,15 @@
-"""The quick start's report: one page from what its stages wrote."""
+"""The quick start's report: one page from what its jobs wrote."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from faceskd.common.files import write_text
-from faceskd.jobs.stages import Outcome
+from faceskd.jobs.report import jobs_section
+from faceskd.jobs.runner import Outcome
 from faceskd.reporting.tables import markdown_table, rich_table
 
 SHOWN = ("psnr", "ssim", "ms_ssim", "lpips_squeeze", "frechet_squeezenet", "grid_index")
@@ -20,12 +21,17 @@ REAL = "The faces are the photos of the folder that FACESKD_FACES named."
 
 
 def write_quickstart_report(
-    out: Path | str, outcomes: Sequence[Outcome], *, synthetic: bool
+    out: Path | str, outcomes: Mapping[str, Outcome], *, synthetic: bool
 ) -> Path:
-    """Write `<out>/report.md`; returns its path."""
+    """Write `<out>/report.md`; returns its path.
+
+    Args:
+        out: the folder of the plan.
+        outcomes: of all its jobs.
+        synthetic: whether the faces are drawn, which the report then says.
+    """
     out = Path(out)
     sheets = sorted((out / "dictionary.sheets").glob("relu3_4_*.png"))
-    minutes = sum(outcome.seconds for outcome in outcomes) / 60
     parts = [
         "# faceskd quick start",
         SYNTHETIC if synthetic else REAL,
@@ -42,18 +48,17 @@ def write_quickstart_report(
         "## Training",
         *[f"![{name}]({name}/curves.png)" for name in ("teacher", "student")],
         "## Dictionary",
-        "A row an atom: its members, their mean, and those nearest to it.",
+        "Each row is an atom: how many members it has, their mean, and the members nearest to it.",
         *[f"![{sheet.stem}](dictionary.sheets/{sheet.name})" for sheet in sheets],
-        "## Stages",
-        markdown_table(stage_rows(outcomes)),
-        f"{minutes:.1f} minutes in all. Peak memory is the process's so far.",
+        "## Jobs",
+        jobs_section(outcomes.values()),
     ]
     write_text(out / "report.md", "\n\n".join(part for part in parts if part) + "\n")
     return out / "report.md"
 
 
 def show_quickstart(out: Path | str, report: Path, console: Console) -> None:
-    """Print the tables and where the report is."""
+    """Print the tables, and where the report and the restored faces are."""
     out = Path(out)
     console.print(rich_table(quality_rows(out), title="quality", transpose=True, **_better(out)))
     console.print(rich_table(_profile_rows(out), title="cost"))
@@ -65,26 +70,13 @@ def show_quickstart(out: Path | str, report: Path, console: Console) -> None:
 
 
 def quality_rows(out: Path) -> list[dict[str, Any]]:
-    """A row a method, of the metrics that were measured."""
+    """A row for each method, with the metrics that were measured."""
     measured = _read(out / "evaluate" / "metrics.json")["metrics"]
     names = {name for entry in measured.values() for name in entry["values"]}
     columns = [*SHOWN, *sorted(name for name in names if name.startswith("identity"))]
     return [
         {"method": method} | {c: entry["values"][c] for c in columns if c in entry["values"]}
         for method, entry in measured.items()
-    ]
-
-
-def stage_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """A row a stage: what was run, how long it took."""
-    return [
-        {
-            "stage": outcome.stage.name,
-            "seconds": round(outcome.seconds),
-            "peak memory, MiB": round(outcome.peak_memory_mib),
-            "command": f"`{outcome.stage.line()}`",
-        }
-        for outcome in outcomes
     ]
 
 

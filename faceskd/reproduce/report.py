@@ -9,9 +9,9 @@ from typing import Any
 
 from faceskd.common.files import write_text
 from faceskd.common.machine import git_revision, machine_summary
-from faceskd.jobs.jobs import Runner
+from faceskd.jobs.report import jobs_section
+from faceskd.jobs.runner import Runner
 from faceskd.reporting.tables import format_cell, markdown_table, write_csv
-from faceskd.reproduce.quickstart import stage_rows
 from faceskd.reproduce.tables import (
     Comparison,
     Evaluated,
@@ -61,7 +61,7 @@ def write_results(
         "costs": costs,
         "landmarks": landmarks,
         "failures": runner.failures,
-        "commands": {name: o.stage.line() for name, o in runner.outcomes.items()},
+        "commands": {name: o.job.line() for name, o in runner.outcomes.items()},
         "machine": machine_summary(),
         "git_revision": git_revision(),
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -161,13 +161,11 @@ def _landmarks(summary: Mapping[str, Any] | None) -> list[str]:
 
 
 def _commands(runner: Runner, record: Mapping[str, Any]) -> list[str]:
-    rows = stage_rows(list(runner.outcomes.values()))
-    minutes = sum(outcome.seconds for outcome in runner.outcomes.values()) / 60
     facts = record["machine"] | {"git_revision": record["git_revision"] or "none"}
     listed = [{"what": key, "value": str(value)} for key, value in facts.items()]
     return [
         "## How it was made",
-        f"{minutes:.1f} minutes in all, {record['time']}. Peak memory is the process's so far.",
+        f"Finished at {record['time']} on this machine:",
         markdown_table(listed),
-        markdown_table(rows),
+        jobs_section(runner.outcomes.values()),
     ]

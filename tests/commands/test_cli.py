@@ -6,9 +6,12 @@ import types
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 import faceskd
 from faceskd import cli
+from faceskd.common.config import conf_dir
+from faceskd.common.help import HIDDEN
 
 
 def test_help_names_every_command(capsys):
@@ -20,7 +23,7 @@ def test_help_names_every_command(capsys):
 def test_every_module_of_commands_can_be_called_by_name():
     folder = Path(cli.__file__).parent / "commands"
     modules = {path.stem for path in folder.glob("[a-z]*.py")}
-    assert modules <= set(cli.COMMANDS)
+    assert modules == set(cli.COMMANDS)
 
 
 def test_no_command_is_an_error_that_shows_the_help(capsys):
@@ -88,6 +91,35 @@ def test_import_and_help_do_not_import_torch():
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", cli.HYDRA_COMMANDS)
+def test_the_help_of_a_command_is_its_config_with_its_comments(name, capsys):
+    """Every option with its default; nothing of how the config is composed."""
+    assert cli.main([name, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: faceskd {name} ")
+    assert f"example: faceskd {name}" in printed
+    config = OmegaConf.load(conf_dir() / f"{name}.yaml")
+    for key in config:
+        assert (f"\n  {key}:" in printed) == (f"{key}:" not in HIDDEN), key
+    groups = [next(iter(entry)) for entry in config.defaults if not isinstance(entry, str)]
+    for group in groups:
+        assert (f"\n  {group} " in printed) == (not group.startswith("override "))
+    assert max(map(len, printed.splitlines())) <= 120
+
+
+def test_a_choice_of_the_help_is_a_file_and_the_default_has_a_star(capsys):
+    assert cli.main(["prepare", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert "  crop       box, none, similarity*\n" in printed
+    assert "  src: ???           # folder of images" in printed
+
+
+def test_with_more_words_the_help_is_what_they_compose(command, tmp_path):
+    command(f"import sys, pathlib; pathlib.Path({str(tmp_path / 'a')!r}).write_text(sys.argv[1])")
+    assert cli.main(["train", "model=lite_s", "--help"]) == 0
+    assert (tmp_path / "a").read_text() == "model=lite_s"
 
 
 def test_python_m_faceskd():

@@ -5,7 +5,12 @@ import torch
 from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
-from faceskd.models.gan_discriminators import SRFeatFeatureDiscriminator, SRGANDiscriminator
+from faceskd.models import VGG19
+from faceskd.models.gan_discriminators import (
+    ImageAndFeatureDiscriminator,
+    SRFeatFeatureDiscriminator,
+    SRGANDiscriminator,
+)
 
 
 def small() -> list[tuple[nn.Module, Tensor]]:
@@ -80,3 +85,20 @@ def test_refuses_sizes_that_do_not_halve() -> None:
         SRGANDiscriminator(image_size=100, width=4, hidden=4)
     with pytest.raises(ConfigError, match="divisible by all strides"):
         SRFeatFeatureDiscriminator(channels=4, feature_size=6, width=4, hidden=4)
+
+
+def test_scores_on_images_and_on_their_features():
+    torch.manual_seed(0)
+    image = SRGANDiscriminator(image_size=64, width=2, hidden=4)
+    feature = SRFeatFeatureDiscriminator(channels=16, feature_size=4, width=2, hidden=4)
+    vgg = VGG19(width=2, taps=["relu5_1"], weights="random")
+    both = ImageAndFeatureDiscriminator(image=image, feature=feature, vgg=vgg)
+    images = torch.rand(3, 3, 64, 64, requires_grad=True)
+    assert [verdict.shape for verdict in both(images)] == [(3, 1), (3, 1)]
+    sum(verdict.sum() for verdict in both(images)).backward()
+    assert images.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in vgg.parameters())
+    assert all(parameter.grad is not None for parameter in feature.parameters())
+    assert len(ImageAndFeatureDiscriminator(image=image)(images)) == 1
+    with pytest.raises(ConfigError, match="together"):
+        ImageAndFeatureDiscriminator(image=image, feature=feature)

@@ -1,4 +1,4 @@
-"""All of the experiment at toy size: every kind of training, the tables, and going on."""
+"""`faceskd reproduce` at toy size: every kind of training, the tables, and resuming."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from faceskd.commands.experiment import main as experiment_command
+from faceskd.commands.reproduce import main as reproduce_command
 from faceskd.common.config import compose
 from faceskd.common.images import read_image
 
@@ -47,8 +47,8 @@ METRICS = "metrics=[psnr,ssim,grid_index]"
 
 
 def toy(out, faces, *overrides):
-    """The config of an experiment of a few steps of a few networks."""
-    cfg = compose("experiment", [f"out={out}", f"faces={faces}", f"second={faces}", *overrides])
+    """The config of a plan with a few steps of a few networks."""
+    cfg = compose("reproduce", [f"out={out}", f"faces={faces}", f"second={faces}", *overrides])
     for name in cfg.jobs:
         if name not in KEPT:
             cfg.jobs[name] = None
@@ -68,16 +68,16 @@ def toy(out, faces, *overrides):
     return cfg
 
 
-def test_the_whole_experiment(prepared_faces, tmp_path, capsys):
+def test_the_whole_plan(prepared_faces, tmp_path, capsys):
     cfg = toy(tmp_path, prepared_faces)
     cfg.jobs.srgan.overrides.append("engine.adversarial_weight=high")  # one method fails
     with pytest.raises(SystemExit) as end:
-        experiment_command.task(cfg)
+        reproduce_command.task(cfg)
     assert end.value.code == 1
-    assert "failed: srgan:" in capsys.readouterr().out
+    assert "srgan: failed: " in capsys.readouterr().out
     record = json.loads((tmp_path / "results.json").read_text())
     assert set(record["failures"]) == {"srgan"}
-    assert (tmp_path / "stages" / "srgan.error.txt").is_file()
+    assert (tmp_path / "jobs" / "srgan.error.txt").is_file()
 
     methods = record["evaluations"]["methods"]["metrics"]
     assert {"bicubic", "nearest", "srfeat", "teacher", "student_mskd", "plain"} <= set(methods)
@@ -99,7 +99,7 @@ def test_the_whole_experiment(prepared_faces, tmp_path, capsys):
     assert "student_mskd is " in report
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/weights.safetensors")}
-    experiment_command.task(toy(tmp_path, prepared_faces))  # mended: only what is missing is run
+    reproduce_command.task(toy(tmp_path, prepared_faces))  # mended: only what is missing is run
     shown = capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in before} == before
     untouched = ["clean", "degradation", "distillation", "dictionary"]  # tables without srgan
@@ -111,8 +111,8 @@ def test_the_whole_experiment(prepared_faces, tmp_path, capsys):
 
 def test_one_job_alone(prepared_faces, tmp_path):
     """As a launcher starts it: with what it needs, and without tables."""
-    experiment_command.task(toy(tmp_path, prepared_faces, "only=plain"))
-    done = sorted(path.stem for path in (tmp_path / "stages").glob("*.json"))
+    reproduce_command.task(toy(tmp_path, prepared_faces, "only=plain"))
+    done = sorted(path.stem for path in (tmp_path / "jobs").glob("*.json"))
     assert done == ["encoder", "plain"]
     assert not (tmp_path / "results.md").exists()
 
@@ -123,11 +123,11 @@ def test_one_job_a_process_by_a_launcher(launcher, extra, tmp_path):
     plugin = f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher"
     pytest.importorskip(plugin, reason=f"the extra {extra}")
     line = [
-        sys.executable, "-m", "faceskd", "experiment", "-m", "only=portraits,second_portraits",
+        sys.executable, "-m", "faceskd", "reproduce", "-m", "only=portraits,second_portraits",
         "hydra/launcher=submitit_local", "photos=null", "budget.portraits=2", "budget.second=2",
         f"out={tmp_path}",
     ]  # fmt: skip
     subprocess.run(line, check=True, timeout=300)
     for name in ("portraits", "second_portraits"):
-        assert "seconds" in json.loads((tmp_path / "stages" / f"{name}.json").read_text())
+        assert json.loads((tmp_path / "jobs" / f"{name}.json").read_text())["done"]
         assert len(list((tmp_path / name).rglob("*.png"))) == 2

@@ -1,4 +1,4 @@
-"""`faceskd experiment`: train every method, measure them side by side, write the tables."""
+"""`faceskd reproduce`: train every method, measure them side by side, write the tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,66 +9,52 @@ from rich.console import Console
 from faceskd.common.arguments import quoted
 from faceskd.common.config import compose, compose_model, instantiate
 from faceskd.common.errors import FaceskdError
-from faceskd.common.files import make_folder
 from faceskd.data.manifest import read_manifest
-from faceskd.jobs.jobs import Job, Runner, read_jobs, select_jobs, weights_of
-from faceskd.jobs.stages import Stage
+from faceskd.jobs.plan import Job, Options, read_plan, weights_of
+from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.reproduce.tables import Evaluated
 
 LANDMARKS = "landmarks"
 MEASURED_SPLIT = "test"
-Options = Mapping[str, Any]
 
 
-def run_experiment(options: Options, console: Console) -> dict[str, str]:
-    """Run or go on with the experiment of `conf/experiment.yaml`; write results.md and its tables.
+def reproduce(options: Options, run_command: RunCommand, console: Console) -> int:
+    """Run or resume the plan of `conf/reproduce.yaml`; write results.md and its tables.
 
     Args:
         options: that config, plain.
+        run_command: runs a command of faceskd by name.
+        console: where progress is printed.
 
     Returns:
-        For each job that failed, why; the others' results are there.
+        The exit status, see `Runner.report`. The tables have the results of all jobs that did not
+        fail; there are none where there is more to do, or where `only` names some jobs.
 
     Raises:
-        FaceskdError: an option is impossible, or there are no faces where they were said to be.
+        FaceskdError: an option is impossible, or there are no prepared faces at `faces` or
+            `second`.
     """
     for folder in (options["faces"], options["second"]):
         if folder is not None:
             read_manifest(folder, MEASURED_SPLIT)
-    out = make_folder(options["out"])
-    jobs = read_jobs(wanted_jobs(options), options["shared"], out)
-    only = options["only"]
-    if only is not None:
-        jobs = select_jobs(jobs, [only] if isinstance(only, str) else only)
-    runner = Runner(out, restart=options["restart"], console=console)
-    for job in jobs.values():
-        runner.run(job)
-    if only is None:
-        measure(options, runner, out)
-    return runner.failures
+    runner = Runner.of(options, run_command, console)
+    whole = options["only"] is None
+    runner.run_all(read_plan(options), later=len(options["evaluations"]) + 1 if whole else 0)
+    if whole and not runner.unfinished:
+        measure(options, runner, console)
+    return runner.report()
 
 
-def wanted_jobs(options: Options) -> dict[str, Any]:
-    """The jobs' configs without those that make faces which are given."""
-    jobs = dict(options["jobs"])
-    given = {
-        "portraits": options["photos"] or options["faces"],
-        "faces": options["faces"],
-        "second_portraits": options["second"],
-        "second": options["second"],
-    }
-    return jobs | {name: None for name, folder in given.items() if folder is not None}
-
-
-def measure(options: Options, runner: Runner, out: Path) -> None:
+def measure(options: Options, runner: Runner, console: Console) -> None:
     """Evaluate and profile what was trained; write the results."""
     from faceskd.reproduce.report import write_results
 
+    out = runner.out
     files = {name: write_interpolation(name, out) for name in options["interpolations"]}
     files |= {
         name: weights_of(name, out)
         for name, outcome in runner.outcomes.items()
-        if outcome.stage.command == "train"
+        if outcome.job.command == "train"
     }
     evaluations = []
     for name, config in options["evaluations"].items():
@@ -79,8 +65,11 @@ def measure(options: Options, runner: Runner, out: Path) -> None:
             evaluations.append(Evaluated(name, config["title"], out / job.name, order))
     models = [name for name in options["profile"]["models"] if name in files]
     runner.run(profile_job(models, files, options))
+    if runner.unfinished:
+        return
     landmarks = measure_landmarks(options, runner, out)
-    write_results(options, runner, evaluations, landmarks)
+    results = write_results(options, runner, evaluations, landmarks)
+    console.print(f"results: {results}", markup=False, highlight=False, soft_wrap=True)
 
 
 def evaluation_job(
@@ -97,9 +86,8 @@ def evaluation_job(
         f"out={_folder(options, job)}",
         *(f"++methods.{method}={quoted(str(files[method]))}" for method in methods),
     ]
-    made = [need for need in config["needs"] if wanted_jobs(options).get(need) is not None]
     trained = [method for method in methods if method in runner.outcomes]
-    return Job(Stage(job, "evaluate", tuple(overrides)), (*made, *trained))
+    return Job(job, "evaluate", tuple(overrides), (*config["needs"], *trained))
 
 
 def profile_job(models: Sequence[str], files: Mapping[str, Path], options: Options) -> Job:
@@ -110,7 +98,7 @@ def profile_job(models: Sequence[str], files: Mapping[str, Path], options: Optio
         f"models=[{listed}]",
         f"out={_folder(options, 'profile')}",
     )
-    return Job(Stage("profile", "profile", overrides), tuple(models))
+    return Job("profile", "profile", overrides, tuple(models))
 
 
 def measure_landmarks(options: Options, runner: Runner, out: Path) -> dict[str, Any] | None:

@@ -1,0 +1,133 @@
+"""What a plan's folder says of its jobs: a marker each, an error where one failed, a log."""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from faceskd.common.errors import FaceskdError
+from faceskd.common.files import make_folder, write_text
+from faceskd.common.machine import git_revision, machine_summary
+
+FOLDER = "jobs"
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What is known of a job that was begun; it is done when this key was completed.
+
+    Attributes:
+        key: of the job as it was begun (`faceskd.jobs.keys.job_key`).
+        command: the line that a user would type.
+        done: whether it was completed.
+        seconds: how long it took, in all calls together.
+        peak_memory_mib: the largest memory of the process until the job's end, MiB.
+    """
+
+    key: str
+    command: str
+    done: bool = False
+    seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+
+
+class Markers:
+    """The folder `<out>/jobs/` with `NAME.json`, `NAME.lock`, `NAME.error.txt` and `log.jsonl`."""
+
+    def __init__(self, out: Path | str) -> None:
+        self.folder = make_folder(Path(out) / FOLDER)
+
+    def read(self, name: str, key: str) -> Marker | None:
+        """The marker of a job that was begun with this key; None where there is no such marker."""
+        try:
+            marker = Marker(**json.loads(self._path(name).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):  # none, or another version's
+            return None
+        return marker if marker.key == key else None
+
+    def write(self, name: str, marker: Marker) -> None:
+        """Write it; a reader sees the old one or the new one, never half of one."""
+        write_text(self._path(name), json.dumps(asdict(marker), indent=2))
+
+    def clear(self, name: str, line: str, output: Path | None) -> None:
+        """Delete what a job wrote with another key, so that nothing resumes from it.
+
+        Only what lies in the plan's folder is deleted.
+
+        Args:
+            name: of the job.
+            line: its command line.
+            output: the file or folder that the command writes, where it is known.
+
+        Raises:
+            FaceskdError: at `output` is something that no job of this plan wrote.
+        """
+        if output is None or self.folder.parent.resolve() not in output.resolve().parents:
+            return
+        if not self._path(name).is_file() and _holds_something(output):
+            raise FaceskdError(
+                f"expected nothing at {str(output)!r}, found what this plan did not make: move it, "
+                "or give another out"
+            )
+        self.write(name, Marker("", line))  # from here on the output belongs to no key
+        if output.is_dir() and not output.is_symlink():
+            shutil.rmtree(output)
+        else:
+            output.unlink(missing_ok=True)
+
+    def note_error(self, name: str, text: str | None) -> None:
+        """Keep the traceback of a failure; None removes that of an earlier one."""
+        path = self.folder / f"{name}.error.txt"
+        if text is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_text(path, text)
+
+    def log(self, name: str, line: str, result: str, seconds: float) -> None:
+        """Append what a call did, with time, machine and revision, to `log.jsonl`."""
+        entry: dict[str, Any] = {
+            "job": name,
+            "command": line,
+            "result": result,
+            "seconds": round(seconds, 1),
+            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+            **_origin(),
+        }
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(entry) + "\n")
+
+    @contextmanager
+    def lock(self, name: str, on_wait: Callable[[], None]) -> Iterator[None]:
+        """One process at a time; the system frees the lock when a process ends in any way.
+
+        Args:
+            name: of the job.
+            on_wait: called before waiting for another process.
+        """
+        with (self.folder / f"{name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+
+@cache
+def _origin() -> dict[str, Any]:
+    """The machine and the source that this process runs."""
+    return {"machine": machine_summary(), "git_revision": git_revision()}
+
+
+def _holds_something(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.exists()

@@ -1,0 +1,159 @@
+"""A plan: jobs from a config, each after the jobs that it needs.
+
+A job in a config:
+
+    NAME:
+      command: train           # of faceskd
+      needs: [faces, encoder]  # jobs that are done first
+      uses: [pixel]            # names of lists of overrides that several jobs share
+      overrides: [steps=200]   # its own, which have the last word
+      given: null              # a path: nothing is run, since what the job makes is there
+"""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from faceskd.common.config import quoted
+from faceskd.common.errors import ConfigError
+
+WEIGHTS = "weights.safetensors"
+KEYS = ("command", "needs", "uses", "overrides", "given")
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command of faceskd, and the names of the jobs that it needs.
+
+    Attributes:
+        name: also names the job's marker, and the folder of a training.
+        command: such as "train".
+        overrides: the arguments of the command.
+        needs: names of other jobs.
+        given: a file or folder that is there already, so that no command is run.
+    """
+
+    name: str
+    command: str
+    overrides: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    given: Path | None = None
+
+    def line(self, *more: str) -> str:
+        """What a user would type."""
+        return shlex.join(["faceskd", self.command, *self.overrides, *more])
+
+    @property
+    def output(self) -> Path | None:
+        """The file or folder that the command writes, where an option names it."""
+        for option, value in zip(self.overrides, self.overrides[1:], strict=False):
+            if option in ("-o", "--output"):
+                return Path(value)
+        named = [text for text in self.overrides if text.startswith(("out=", "dst="))]
+        if not named:
+            return None
+        return Path(str(OverridesParser.create().parse_override(named[-1]).value()))
+
+    @property
+    def product(self) -> Path | None:
+        """What other jobs use of its output: of a training the weights, else all of it."""
+        trained = self.output is not None and self.command == "train"
+        return self.output / WEIGHTS if trained else self.output  # type: ignore[operator]
+
+
+def read_jobs(
+    configs: Mapping[str, Options | None], shared: Mapping[str, Sequence[str]], out: Path | str
+) -> dict[str, Job]:
+    """The jobs of a config in an order in which each comes after what it needs.
+
+    A `train` job also gets the overrides `shared["train"]`, its name and the folder
+    `<out>/<name>`. A job that is null is left out, and no other job waits for it.
+
+    Args:
+        configs: name -> config, as the head of this module shows.
+        shared: lists of overrides that `uses` names.
+        out: the folder of the plan.
+
+    Raises:
+        ConfigError: a config has an unknown key, there is nothing at a given path, or a job needs
+            one that does not exist, or itself by way of others.
+    """
+    wanted = {name: config for name, config in configs.items() if config is not None}
+    jobs = {}
+    for name, config in wanted.items():
+        needs = list(config.get("needs") or ())
+        if unknown := sorted(set(config) - set(KEYS)):
+            raise ConfigError(f"the job {name} has {unknown[0]!r}: expected {', '.join(KEYS)}")
+        if unknown := sorted(set(needs) - set(configs)):
+            raise ConfigError(f"the job {name} needs {unknown[0]!r}: there is no such job")
+        if (given := config.get("given")) is not None:
+            jobs[name] = Job(name, str(config["command"]), given=_existing(name, given))
+            continue
+        overrides = _overrides(name, config, shared, Path(out))
+        needs = [need for need in needs if need in wanted]
+        jobs[name] = Job(name, str(config["command"]), overrides, tuple(needs))
+    return select_jobs(jobs, jobs)
+
+
+def select_jobs(jobs: Mapping[str, Job], only: Collection[str]) -> dict[str, Job]:
+    """The jobs of these names and all that they need, each after what it needs.
+
+    Raises:
+        ConfigError: there is no such job, or jobs need each other.
+    """
+    if unknown := sorted(set(only) - set(jobs)):
+        raise ConfigError(f"expected jobs of {', '.join(jobs)}; got {unknown[0]!r}")
+    try:
+        TopologicalSorter({name: job.needs for name, job in jobs.items()}).prepare()
+    except CycleError as error:
+        raise ConfigError(f"jobs need each other: {' -> '.join(error.args[1])}") from None
+    selected: dict[str, Job] = {}
+
+    def add(name: str) -> None:
+        if name not in selected:
+            for need in jobs[name].needs:
+                add(need)
+            selected[name] = jobs[name]
+
+    for name in only:
+        add(name)
+    return selected
+
+
+def read_plan(options: Options) -> dict[str, Job]:
+    """The jobs of a plan's config: its `jobs`, `shared` and `out`, or those that `only` names."""
+    jobs = read_jobs(options["jobs"], options["shared"], options["out"])
+    only = options["only"]
+    if only is None:
+        return jobs
+    return select_jobs(jobs, [only] if isinstance(only, str) else only)
+
+
+def weights_of(name: str, out: Path | str) -> Path:
+    """Where the `train` job of a name leaves its network."""
+    return Path(out) / name / WEIGHTS
+
+
+def _existing(name: str, given: str) -> Path:
+    if not Path(given).exists():
+        raise ConfigError(f"for {name}, a file or folder is expected at {given!r}: none there")
+    return Path(given)
+
+
+def _overrides(
+    name: str, config: Options, shared: Mapping[str, Sequence[str]], out: Path
+) -> tuple[str, ...]:
+    own = [str(override) for override in config.get("overrides") or ()]
+    uses = list(config.get("uses") or ())
+    if config["command"] == "train":
+        own += [f"name={name}", f"out={quoted(str(out / name))}"]
+        uses = ["train", *uses]
+    if unknown := sorted(set(uses) - set(shared)):
+        raise ConfigError(f"the job {name} uses {unknown[0]!r}: expected {', '.join(shared)}")
+    return (*(str(override) for key in uses for override in shared[key]), *own)

@@ -1,0 +1,22 @@
+"""What a plan's jobs were and what they took, for a report."""
+
+from collections.abc import Collection
+
+from faceskd.jobs.runner import Outcome
+from faceskd.reporting.tables import markdown_table
+
+
+def jobs_section(outcomes: Collection[Outcome]) -> str:
+    """Markdown: the time of all jobs together, and a table with a row for each."""
+    rows = [
+        {
+            "job": outcome.job.name,
+            "seconds": round(outcome.seconds),
+            "peak memory, MiB": round(outcome.peak_memory_mib),
+            "command": f"`{outcome.job.line()}`",
+        }
+        for outcome in outcomes
+    ]
+    minutes = sum(outcome.seconds for outcome in outcomes) / 60
+    total = f"{minutes:.1f} minutes in all. Peak memory is that of the process until the job's end."
+    return f"{total}\n\n{markdown_table(rows)}"

@@ -1,0 +1,250 @@
+"""Runs the jobs of a plan: each once, in slices where the time is limited, whatever one fails.
+
+A job is done when its key was completed: a hash of its command line, and of the keys and products
+of the jobs it needs. With another key its output is deleted and it starts again; one that was
+interrupted with the same key resumes. The error of a failed job is kept in a file; jobs that need
+the failed one are skipped, the others run.
+"""
+
+import gc
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
+
+from faceskd.common.config import EXIT_UNFINISHED
+from faceskd.common.errors import ConfigError, FaceskdError, reason
+from faceskd.common.machine import peak_memory_mib
+from faceskd.jobs.keys import content_digest, job_key, state_of, without_places
+from faceskd.jobs.markers import Marker, Markers
+from faceskd.jobs.plan import Job, Options
+
+LIMITED = {"train": "trainer.max_time={}"}
+"""What makes a command stop by itself after a time."""
+EXIT_SOME_FAILED = 1
+"""How a command ends that did its work, except on some files, which it names."""
+FIRST_SIGNAL = 128
+"""A status above: the process was told to end, by the signal of that number more."""
+
+RunCommand = Callable[[str, Sequence[str]], int]
+"""Runs a command of faceskd by name in this process, and returns its exit status."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A job that is done: how long it took, in seconds, and whether an earlier call did it."""
+
+    job: Job
+    seconds: float
+    peak_memory_mib: float
+    cached: bool
+
+
+class Runner:
+    """Runs jobs one by one and keeps what became of each.
+
+    Args:
+        out: the plan's folder; markers, errors and the log go into `<out>/jobs/`.
+        run_command: runs a command by name.
+        console: where progress is printed.
+        restart: do every job again.
+        seconds: stop after this time, at the next checkpoint of a training or after the job that
+            is running. Each call does at least one job, or one slice of a training.
+
+    Attributes:
+        outcomes: of the jobs that are done, in the order they were run.
+        failures: for each job that failed or was skipped, why.
+        unfinished: whether the time was over before all jobs were done.
+    """
+
+    def __init__(
+        self,
+        out: Path | str,
+        run_command: RunCommand,
+        console: Console,
+        *,
+        restart: bool = False,
+        seconds: float | None = None,
+    ) -> None:
+        if seconds is not None and seconds < 0:
+            raise ConfigError(f"expected slice as seconds, 0 or more, or null, got {seconds}")
+        self.out = Path(out)
+        self.outcomes: dict[str, Outcome] = {}
+        self.failures: dict[str, str] = {}
+        self.unfinished = False
+        self._run_command = run_command
+        self._console = console
+        self._restart = restart
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._markers = Markers(out)
+        self._states: dict[str, str] = {}  # of what is done, for the keys of jobs that need it
+        self._given: dict[str, str] = {}
+        self._advanced = False  # whether this call has done anything
+        self._number = self._total = 0
+
+    @classmethod
+    def of(cls, options: Options, run_command: RunCommand, console: Console) -> "Runner":
+        """The runner of a plan's config: its `out`, `restart` and `slice`."""
+        return cls(
+            options["out"],
+            run_command,
+            console,
+            restart=options["restart"],
+            seconds=options["slice"],
+        )
+
+    def run_all(self, jobs: Mapping[str, Job], *, later: int = 0) -> None:
+        """Run jobs in their order.
+
+        Args:
+            jobs: each after what it needs (`faceskd.jobs.plan.read_plan`).
+            later: how many jobs will be run after these, for "job 3 of 12".
+        """
+        self._total = sum(job.given is None for job in jobs.values()) + later
+        for job in jobs.values():
+            self.run(job)
+
+    def run(self, job: Job) -> None:
+        """Run a job to its end, or until the time is over, unless it is done.
+
+        Nothing happens where the time is over already.
+        """
+        if self.unfinished:
+            return
+        if job.given is not None:
+            self._states[job.name] = state_of("", content_digest(job.given))
+            self._given[job.name] = str(job.given)
+            return
+        self._number += 1
+        self._console.print(Rule(Text(f"[{self._number}/{self._total}] {job.name}")))
+        missing = [need for need in job.needs if need not in self._states]
+        if missing:
+            self._fail(job, f"skipped: it needs {missing[0]}, which is not done")
+            return
+        key = self._key(job)
+        with self._markers.lock(job.name, self._say_waiting):
+            self._run_unless_done(job, key)
+        if job.name in self.outcomes:
+            product = content_digest(job.product) if job.product else None
+            self._states[job.name] = state_of(key, product)
+
+    def report(self) -> int:
+        """Print what failed, and whether there is more to do; returns the exit status.
+
+        It is 75 (EX_TEMPFAIL) where there is more to do, else 1 where a job failed, else 0.
+        """
+        for name, why in self.failures.items():
+            self._console.print(f"{name}: {why}", style="bold red", markup=False)
+        if self.unfinished:
+            again = "call again, without restart=true" if self._restart else "call again"
+            self._console.print(f"there is more to do: {again}", style="yellow")
+            return EXIT_UNFINISHED
+        return EXIT_SOME_FAILED if self.failures else 0
+
+    def _key(self, job: Job) -> str:
+        """The same wherever the plan's folder and the given files lie."""
+        needed = {need: self._states[need] for need in job.needs}
+        places = {path: needed[name] for name, path in self._given.items() if name in needed}
+        return job_key(without_places(job.line(), {str(self.out): "out"} | places), needed)
+
+    def _run_unless_done(self, job: Job, key: str) -> None:
+        before = None if self._restart else self._markers.read(job.name, key)
+        if before and before.done:
+            if job.product is None or job.product.exists():
+                self._say(f"done before, in {_spoken(before.seconds)}: {job.line()}")
+                self._note_done(job, before, cached=True)
+                return
+            before = None
+        if self._end is not None and self._advanced and time.monotonic() >= self._end:
+            self.unfinished = True
+            return
+        self._run_now(job, before or Marker(key, job.line()), resume=before is not None)
+
+    def _run_now(self, job: Job, marker: Marker, *, resume: bool) -> None:
+        start = time.perf_counter()
+        result = self._attempt(job, marker, resume=resume)
+        spent = time.perf_counter() - start
+        self._markers.log(job.name, job.line(), result, spent)
+        self._say(f"{job.name}: {result} after {_spoken(spent)}")
+        if result != "failed":
+            self._advanced = True
+            seconds = marker.seconds + spent
+            memory = peak_memory_mib()
+            done = result == "done"
+            marker = replace(marker, done=done, seconds=seconds, peak_memory_mib=memory)
+            self._markers.write(job.name, marker)
+            self.unfinished |= not done
+        if marker.done:
+            self._markers.note_error(job.name, None)
+            self._note_done(job, marker, cached=False)
+        gc.collect()  # networks and optimisers hold each other
+
+    def _note_done(self, job: Job, marker: Marker, *, cached: bool) -> None:
+        self.outcomes[job.name] = Outcome(job, marker.seconds, marker.peak_memory_mib, cached)
+
+    def _attempt(self, job: Job, marker: Marker, *, resume: bool) -> str:
+        """Run a job's command: "done", "unfinished" or "failed"."""
+        more = []
+        if self._end is not None and job.command in LIMITED:
+            left = max(self._end - time.monotonic(), 0)
+            more.append(LIMITED[job.command].format(_duration(left)))
+        self._say(f"$ {job.line(*more)}")
+        try:
+            if not resume:
+                self._markers.clear(job.name, job.line(), job.output)
+            self._markers.write(job.name, marker)
+            status = self._run_command(job.command, [*job.overrides, *more])
+            if status > FIRST_SIGNAL:  # an interruption is no failure of the job
+                raise SystemExit(status)
+            if status == EXIT_UNFINISHED:
+                return "unfinished"
+            if status not in (0, EXIT_SOME_FAILED):
+                raise FaceskdError(f"the command ended with status {status}")
+        except Exception as error:  # whatever breaks one job, the others go on
+            self._markers.note_error(job.name, traceback.format_exc())
+            self._fail(job, f"failed: {reason(error)}")
+            return "failed"
+        if status == EXIT_SOME_FAILED:
+            self._say(f"{job.name}: some files failed, as listed above; the others are done")
+        return "done"
+
+    def _fail(self, job: Job, why: str) -> None:
+        self.failures[job.name] = why
+        self._console.print(f"{job.name}: {why}", style="bold red", markup=False)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _say_waiting(self) -> None:
+        self._say("another process runs this job: waiting for it")
+
+
+def _spoken(seconds: float) -> str:
+    """A time for people.
+
+    Example:
+        >>> _spoken(9.25), _spoken(194)
+        ('9.2 s', '3 min 14 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def _duration(seconds: float) -> str:
+    """A time as Lightning wants it, DD:HH:MM:SS.
+
+    Example:
+        >>> _duration(90061)
+        '01:01:01:01'
+    """
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    return f"{day:02}:{hour:02}:{minute:02}:{second:02}"
