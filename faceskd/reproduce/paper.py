@@ -86,8 +86,9 @@ def evaluation_job(
         f"out={_folder(options, job)}",
         *(f"++methods.{method}={quoted(str(files[method]))}" for method in methods),
     ]
-    trained = [method for method in methods if method in runner.outcomes]
-    return Job(job, "evaluate", tuple(overrides), (*config["needs"], *trained))
+    needs = [need for need in config["needs"] if options["jobs"].get(need) is not None]
+    needs += [method for method in methods if method in runner.outcomes]
+    return Job(job, "evaluate", tuple(overrides), tuple(needs))
 
 
 def profile_job(models: Sequence[str], files: Mapping[str, Path], options: Options) -> Job:

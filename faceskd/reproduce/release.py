@@ -18,6 +18,8 @@ from faceskd.reporting.tables import markdown_table
 
 SPLIT = "val"
 """Choices are made on this split; the test split is for the final figures alone."""
+NETWORK = "network"
+"""The list of shared overrides of a training that makes a network, and not an encoder."""
 
 
 def train_release(options: Options, run_command: RunCommand, console: Console) -> int:
@@ -47,12 +49,16 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
 
 
 def with_evaluations(options: Options) -> dict[str, Any]:
-    """The options with a job `NAME_val` after each training NAME, also where `only` names it."""
+    """The options with a job `NAME_val` after the training NAME of each network.
+
+    A training of a network is one that uses `shared.network`. Where `only` names it, it gets its
+    evaluation too.
+    """
     jobs: dict[str, Any] = {}
     trained = []
     for name, config in options["jobs"].items():
         jobs[name] = config
-        if config and config["command"] == "train":
+        if config and NETWORK in (config.get("uses") or ()):
             trained.append(name)
             jobs[f"{name}_{SPLIT}"] = _evaluation(name, Path(options["out"]))
     only = options["only"]

@@ -100,5 +100,5 @@ def test_scores_on_images_and_on_their_features():
     assert all(parameter.grad is None for parameter in vgg.parameters())
     assert all(parameter.grad is not None for parameter in feature.parameters())
     assert len(ImageAndFeatureDiscriminator(image=image)(images)) == 1
-    with pytest.raises(ConfigError, match="together"):
+    with pytest.raises(ConfigError, match="expected both feature and vgg or neither"):
         ImageAndFeatureDiscriminator(image=image, feature=feature)

@@ -50,7 +50,7 @@ def toy(out, faces, *overrides):
     """The config of a plan with a few steps of a few networks."""
     cfg = compose("reproduce", [f"out={out}", f"faces={faces}", f"second={faces}", *overrides])
     for name in cfg.jobs:
-        if name not in KEPT:
+        if name not in {*KEPT, "faces", "second"}:  # these are given
             cfg.jobs[name] = None
         elif cfg.jobs[name].command == "train" and name != "encoder":
             cfg.jobs[name].overrides.append("engine.metrics=[psnr]")
