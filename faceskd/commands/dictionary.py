@@ -1,4 +1,4 @@
-"""`faceskd dictionary faces=DIR encoder=quarter atoms=512`."""
+"""`faceskd dictionary faces=FACES encoder=quarter`: dictionaries of facial components."""
 
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from faceskd.common.errors import ConfigError
 
 @hydra_main("dictionary")
 def main(cfg: DictConfig) -> None:
-    """Build a dictionary and say how its atoms are peopled."""
+    """Build a dictionary; print the number of members of each cluster."""
     import torch
 
-    from faceskd.dictionary.build import BuildSettings, build_dictionary, peak_memory_mib
+    from faceskd.common.machine import peak_memory_mib
+    from faceskd.dictionary.build import BuildSettings, build_dictionary
     from faceskd.dictionary.contact_sheet import write_contact_sheets
 
     if cfg.encoder.weights is None:

@@ -1,4 +1,4 @@
-"""`faceskd evaluate faces=DIR split=test methods.student=FILE out=DIR`."""
+"""`faceskd evaluate faces=FACES methods.student=FILE out=DIR`: the quality of networks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,7 +92,7 @@ def evaluate_files(
 
 @hydra_main("evaluate")
 def main(cfg: DictConfig) -> None:
-    """Measure networks on prepared faces; write tables and pictures."""
+    """Measure networks on prepared faces; write tables and pictures; print the table."""
     from rich.console import Console
 
     from faceskd.evaluation.report import evaluation_table

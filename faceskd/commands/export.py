@@ -1,4 +1,4 @@
-"""`faceskd export format=NAME weights=FILE out=FILE`: write a network for another runtime."""
+"""`faceskd export format=NAME weights=FILE out=FILE`: a network in another format."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from faceskd.models.weights import load_network, read_weights
 
 @hydra_main("export")
 def main(cfg: DictConfig) -> None:
-    """Export the network of `conf/export.yaml`."""
+    """Export a network, compare the file with PyTorch, and print what was found."""
     stored = read_weights(cfg.weights)
     faces = None
     if cfg.faces is not None:
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def summary(out: str, card: dict[str, Any]) -> list[str]:
-    """What the card says, in lines for the user."""
+    """The file's card in a few lines: size, difference from PyTorch, and quality if measured."""
     parity, quality = card["parity"], card["quality"]
     lines = [
         f"{out}: {card['bytes'] / 1e6:.1f} MB, off by at most "

@@ -1,4 +1,4 @@
-"""`faceskd portraits dst=FOLDER count=240`: draw synthetic portraits."""
+"""`faceskd portraits dst=FOLDER count=240`: synthetic portraits with known landmarks."""
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -8,7 +8,7 @@ from faceskd.common.config import hydra_main, to_plain
 
 @hydra_main("portraits")
 def main(cfg: DictConfig) -> None:
-    """Draw what is not there yet."""
+    """Draw the portraits that are not in the folder yet."""
     from faceskd.portraits import write_portraits
 
     drawn = write_portraits(**to_plain(cfg))

@@ -1,4 +1,4 @@
-"""`faceskd prepare src=PHOTOS dst=FACES`."""
+"""`faceskd prepare src=PHOTOS dst=FACES`: the aligned faces of a folder of photos."""
 
 import sys
 
@@ -15,7 +15,7 @@ EXIT_SOME_FAILED = 1
 
 
 def show(summary: Summary, console: Console) -> None:
-    """Print how many files came to what, and every file that could not be prepared."""
+    """Print the number of files with each status, and every file that could not be prepared."""
     table = Table("status", "count")
     for status, count in sorted(summary.statuses.items()):
         table.add_row(status, str(count))
@@ -29,7 +29,7 @@ def show(summary: Summary, console: Console) -> None:
 
 @hydra_main("prepare")
 def main(cfg: DictConfig) -> None:
-    """Prepare faces; the status is 1 if an image could not be read or no face was found."""
+    """Prepare faces. The exit status is 1 if an image could not be read or no face was found."""
     settings = to_plain(cfg)
     detector = instantiate(settings.pop("landmarks"))
     crop = instantiate(settings.pop("crop"))

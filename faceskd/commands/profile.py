@@ -1,4 +1,4 @@
-"""`faceskd profile models=[...] out=DIR`: what networks cost, side by side."""
+"""`faceskd profile models=[...] out=DIR`: the speed and memory of networks."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from faceskd.profiling.quality import read_quality, with_quality
 
 @hydra_main("profile")
 def main(cfg: DictConfig) -> None:
-    """Profile the networks of `conf/profile.yaml`."""
+    """Profile networks side by side; write the report and print the table."""
     options = to_plain(cfg)
     out = make_folder(options.pop("out"))
     quality = read_quality(_listed(options.pop("quality")))

@@ -1,4 +1,4 @@
-"""`faceskd random_dictionary like=FILE out=FILE`: random atoms, for the ablation."""
+"""`faceskd random_dictionary like=FILE out=FILE`: a dictionary of random atoms."""
 
 from omegaconf import DictConfig
 from rich.console import Console

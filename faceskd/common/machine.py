@@ -87,7 +87,7 @@ def git_revision(folder: Path | str | None = None) -> str | None:
 
 
 def peak_memory_mib() -> float:
-    """The process's largest resident set so far, MiB."""
+    """Largest resident memory of this process so far, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

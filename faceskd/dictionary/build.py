@@ -269,9 +269,3 @@ def _assemble(
     Dictionary(atoms, encoder.fingerprint(), provenance).save(out)
     write_text(out.with_suffix(".json"), json.dumps(provenance, indent=2))
     return Dictionary.load(out)
-
-
-def peak_memory_mib() -> float:
-    """Largest resident memory of this process so far, MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -113,7 +113,7 @@ def test_a_choice_of_the_help_is_a_file_and_the_default_has_a_star(capsys):
     assert cli.main(["prepare", "--help"]) == 0
     printed = capsys.readouterr().out
     assert "  crop       box, none, similarity*\n" in printed
-    assert "  src: ???           # folder of images" in printed
+    assert "\n  src: ???  # folder of photos" in printed
 
 
 def test_with_more_words_the_help_is_what_they_compose(command, tmp_path):
