@@ -19,7 +19,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from faceskd.common.config import quoted
+from faceskd.common.arguments import quoted
 from faceskd.common.errors import ConfigError
 
 WEIGHTS = "weights.safetensors"

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from faceskd.common.config import quoted
+from faceskd.common.arguments import quoted
 from faceskd.common.files import write_text
 from faceskd.data.manifest import read_manifest
 from faceskd.evaluation.evaluate import BICUBIC

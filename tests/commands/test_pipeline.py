@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from faceskd.commands.pipeline import main as pipeline_command
-from faceskd.common.config import compose, quoted, to_plain
+from faceskd.common.arguments import quoted
+from faceskd.common.config import compose, to_plain
 from faceskd.common.images import read_image
 from faceskd.jobs.plan import read_plan
 
