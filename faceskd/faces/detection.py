@@ -22,9 +22,15 @@ import torch
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.hub import hub_file
 from faceskd.common.pickles import read_pickle
+from faceskd.faces.tiles import Found, joined, search_tiles, without_doubles
 
 WORKING_FACE = 32
 """The smallest face searched for has this height in the picture that MTCNN is given."""
+
+LEAST_FACE = 20
+"""The smallest face that MTCNN finds, in pixels of what it is given."""
+
+NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
 
 FAN_URL = "https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar"
 
@@ -71,17 +77,17 @@ class MTCNNDetector:
     """Faces with five landmarks; the weights come with facenet-pytorch, nothing is downloaded.
 
     The picture is resized first so that the smallest face searched for has `WORKING_FACE` pixels,
-    and its longer side at most `max_side`. So a photograph of 100 megapixels takes the time and
-    the memory of one of 3, and tiny pictures, in which MTCNN finds nothing, are enlarged. In a
-    picture that `max_side` reduces, the smallest face found grows with it (1/100 of the longer
-    side).
+    and its longer side at most `max_side`; tiny pictures, in which MTCNN finds nothing, are
+    enlarged. Where faces of `min_face` would become too small for MTCNN by that, as in a panorama,
+    the picture is searched in tiles, and reduced for the larger faces. In pictures over `max_side`
+    faces under 20 px are not found.
 
     MTCNN finds upright faces only, tilted by up to about 40 degrees; for others see
     `faceskd.faces.turns.AnyTurn`.
 
     Args:
         min_face: height of the smallest face searched for, in pixels of the picture; at least 1.
-        max_side: longest side of the picture that MTCNN is given, in pixels; at least 32.
+        max_side: longest side of what MTCNN is given at once, in pixels; at least 32.
         threshold: least confidence of a face, 0 to 1.
 
     Raises:
@@ -121,22 +127,39 @@ class MTCNNDetector:
 
     def search(self, image: np.ndarray, min_face: float) -> list[Face]:
         """As `detect`, for faces of another height."""
-        height, width = image.shape[:2]
-        factor = min(WORKING_FACE / min_face, self.max_side / max(height, width))
-        size = (max(round(width * factor), 1), max(round(height * factor), 1))
-        least = max(min_face * factor, 20)
-        if min(size) < least:
-            return []
-        method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-        boxes, scores, points = self._run(cv2.resize(image, size, interpolation=method), least)
-        scale = np.array([width / size[0], height / size[1]], dtype=np.float32)
+        longest = max(image.shape[:2])
+        smallest = max(min_face, LEAST_FACE)
+        tile = int(self.max_side * smallest / LEAST_FACE)
+        if longest <= tile:
+            found = self._search(image, min_face, WORKING_FACE)
+        else:
+            large = 2 * LEAST_FACE * longest / self.max_side  # reduced, such faces are found well
+            overlap = min(round(2 * large), tile // 2)
+            small = search_tiles(
+                image, tile, overlap, lambda part: self._search(part, smallest, LEAST_FACE)
+            )
+            reduced = self._search(image, overlap / 2, WORKING_FACE)
+            found = without_doubles(joined([reduced, small]))
         return [
-            Face(box * np.tile(scale, 2), landmarks * scale, float(score))
-            for box, score, landmarks in zip(boxes, scores, points, strict=True)
+            Face(box, landmarks, float(score))
+            for box, score, landmarks in zip(*found, strict=True)
             if score >= self.threshold
         ]
 
-    def _run(self, image: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _search(self, image: np.ndarray, min_face: float, working: float) -> Found:
+        """Faces of a picture, resized so that `min_face` becomes `working` px, or less."""
+        height, width = image.shape[:2]
+        factor = min(working / min_face, self.max_side / max(height, width))
+        size = (max(round(width * factor), 1), max(round(height * factor), 1))
+        least = max(min_face * factor, LEAST_FACE)
+        if min(size) < least:
+            return NOTHING
+        method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        boxes, scores, points = self._run(cv2.resize(image, size, interpolation=method), least)
+        scale = np.array([width / size[0], height / size[1]], dtype=np.float32)
+        return boxes * np.tile(scale, 2), scores, points * scale
+
+    def _run(self, image: np.ndarray, least: float) -> Found:
         self._network.min_face_size = least
         try:
             boxes, scores, points = self._network.detect(image, landmarks=True)
@@ -145,7 +168,7 @@ class MTCNNDetector:
                 raise
             boxes = None
         if boxes is None:
-            return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2))
+            return NOTHING
         return boxes.astype(np.float32), scores.astype(np.float32), points.astype(np.float32)
 
 

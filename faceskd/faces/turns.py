@@ -9,15 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from faceskd.faces.detection import Face, MTCNNDetector
+from faceskd.faces.tiles import SAME_FACE, shared
 
 SURE = 0.995
 """A photo whose upright faces all have this score is searched for turned ones only coarsely."""
 
 LARGE = 1 / 8
 """Height of the smallest turned face searched for then, in longer sides of the photo."""
-
-SAME_FACE = 0.5
-"""Two detections are one face when they share this part of the smaller box."""
 
 
 @dataclass
@@ -84,13 +82,6 @@ def _without_doubles(found: list[list[Face]]) -> list[Face]:
     )
     kept: list[tuple[Face, int]] = []
     for face, turn in ranked:
-        if all(turn == other or _shared(face.box, best.box) < SAME_FACE for best, other in kept):
+        if all(turn == other or shared(face.box, best.box) < SAME_FACE for best, other in kept):
             kept.append((face, turn))
     return [face for face, _ in kept]
-
-
-def _shared(one: np.ndarray, other: np.ndarray) -> float:
-    """The part of the smaller of two boxes that lies in the other, 0 to 1."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    smaller = min(np.prod(one[2:] - one[:2]), np.prod(other[2:] - other[:2]))
-    return float(np.prod(np.maximum(sides, 0)) / max(smaller, 1e-6))

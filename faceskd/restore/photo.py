@@ -113,7 +113,7 @@ class RestoredPhoto:
 def photo_detector(min_face: float = MIN_FACE) -> AnyTurn:
     """MTCNN for whole photos: small faces, in any turn, and few mistakes.
 
-    Photos with a side over `MAX_SIDE` are searched reduced to it, smaller ones are enlarged.
+    Photos with sides much over `MAX_SIDE` are searched in tiles.
 
     Raises:
         ConfigError: `min_face` is less than 1 px, or no number.
