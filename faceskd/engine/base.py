@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from faceskd.common.checks import check_positive
 from faceskd.common.errors import FaceskdError, WeightsError
 from faceskd.engine.averaging import WeightAverage
-from faceskd.engine.resumable import OTHER_TRAINING, Resumable, trained_parameters
+from faceskd.engine.resumable import OTHER_TRAINING, Resumable, build_by, trained_parameters
 from faceskd.losses import WeightedSum
 from faceskd.metrics import MetricSuite
 from faceskd.models import SuperResolver
@@ -72,6 +73,8 @@ class Engine(Resumable):
         self.average = (
             WeightAverage(network, decay=average_decay) if average_decay is not None else None
         )
+        if clip is not None:
+            check_positive(**{"engine.clip": clip})
         self.clip = clip
         self.discriminator: nn.Module | None = None
         self.suite = MetricSuite(list(metrics))
@@ -148,14 +151,14 @@ class Engine(Resumable):
             scheduler.step()  # type: ignore[call-arg]
 
     def configure_optimizers(self) -> Any:
-        make = self.make_optimizer
-        optimizers = [self.build_optimizer(make, self.generator_parameters())]
+        parts = [self.generator_parameters()]
         if self.discriminator is not None:
-            judge = trained_parameters(self.discriminator)
-            optimizers.append(self.build_optimizer(make, judge))
+            parts.append(trained_parameters(self.discriminator))
+        optimizers = [build_by(self.make_optimizer, part, "engine.optimizer") for part in parts]
         if self.make_scheduler is None:
             return optimizers
-        return optimizers, [self.make_scheduler(optimizer) for optimizer in optimizers]
+        make = self.make_scheduler
+        return optimizers, [build_by(make, one, "engine.scheduler") for one in optimizers]
 
     # Validation, with the averaged weights.
 

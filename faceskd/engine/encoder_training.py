@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from faceskd.engine.base import OptimizerFactory, SchedulerFactory
-from faceskd.engine.resumable import Resumable
+from faceskd.engine.resumable import Resumable, build_by
 from faceskd.models.frozen import frozen_parts
 from faceskd.models.vgg import VGG19
 
@@ -43,10 +43,12 @@ class EncoderTraining(Resumable):
     def configure_optimizers(self) -> Any:
         # The encoder's fixed normalisation is among them: it gets no gradient, but checkpoints of
         # release 0.1 count it.
-        optimizer = self.build_optimizer(self.make_optimizer, self._parameters_outside_frozen())
+        parameters = self._parameters_outside_frozen()
+        optimizer = build_by(self.make_optimizer, parameters, "engine.optimizer")
         if self.make_scheduler is None:
             return optimizer
-        scheduler = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
+        schedule = build_by(self.make_scheduler, optimizer, "engine.scheduler")
+        scheduler = {"scheduler": schedule, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def _parameters_outside_frozen(self) -> list[nn.Parameter]:

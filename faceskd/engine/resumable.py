@@ -1,24 +1,37 @@
 """What every training needs to go on, after an interruption, as if there had been none."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from faceskd.common.errors import ConfigError
+from faceskd.common.errors import ConfigError, reason
 from faceskd.common.tensors import check_finite
 from faceskd.engine.random_state import random_state, set_random_state
 from faceskd.models.frozen import frozen_parts
 from faceskd.models.weights import check_state
 
+Built = TypeVar("Built")
 OTHER_TRAINING = "the checkpoint is of another training (resume=false starts anew)"
 
 
 def trained_parameters(module: nn.Module) -> list[nn.Parameter]:
     """The parameters of a module without those of its frozen parts."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def build_by(factory: Callable[[Any], Built], argument: Any, setting: str) -> Built:
+    """What a factory of the config makes of an argument, such as an optimiser of parameters.
+
+    Raises:
+        ConfigError: it refuses one of its settings.
+    """
+    try:
+        return factory(argument)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{setting} is impossible: {reason(error)}") from error
 
 
 class Resumable(pl.LightningModule):
@@ -52,17 +65,6 @@ class Resumable(pl.LightningModule):
     def pictures(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Columns of images (B, 3, H, W) that show what was learnt so far; {} shows nothing."""
         return {}
-
-    def build_optimizer(self, make: Any, parameters: Any) -> Optimizer:
-        """An optimiser by its factory.
-
-        Raises:
-            ConfigError: the optimiser refuses a setting.
-        """
-        try:
-            return make(parameters)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"engine.optimizer is impossible: {error}") from error
 
     def train(self, mode: bool = True) -> "Resumable":
         """As usual, but frozen parts stay in eval mode."""

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from faceskd.common.checks import check_positive, check_whole
 
 
 class CosineSchedule(CosineAnnealingLR):
@@ -11,7 +14,16 @@ class CosineSchedule(CosineAnnealingLR):
     lr(t) = eta_min + (lr(0) - eta_min) (1 + cos(pi t / T_max)) / 2; Loshchilov and Hutter, "SGDR",
     ICLR 2017. PyTorch's, but for a training that was made longer: from the resumed step on, the
     rate is that of the longer schedule. PyTorch's would restore the length that it was saved with.
+
+    Raises:
+        ConfigError: a length below 1, or a rate below 0.
     """
+
+    def __init__(self, optimizer: Optimizer, *, T_max: int, eta_min: float = 0.0) -> None:
+        check_whole(1, **{"engine.scheduler.T_max": T_max})
+        if eta_min != 0:
+            check_positive(**{"engine.scheduler.eta_min": eta_min})
+        super().__init__(optimizer, T_max=T_max, eta_min=eta_min)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         longer = state_dict["T_max"] != self.T_max

@@ -68,15 +68,8 @@ def train(cfg: DictConfig) -> Trained:
     check_settings(cfg)
     _quieten()
     out = make_folder(cfg.out)
-    checkpoint = out / "checkpoints" / LAST_CHECKPOINT
-    weights = out / "weights.safetensors"
-    if not cfg.resume:
-        checkpoint.unlink(missing_ok=True)
-    cfg = resumed_config(cfg, out) if checkpoint.is_file() else cfg
-    if not checkpoint.is_file():  # nothing old is to be found, should this run be broken off
-        weights.unlink(missing_ok=True)
-        shutil.rmtree(out / "csv", ignore_errors=True)
-    RunRecord.of(cfg).write(out)
+    weights, checkpoint = out / "weights.safetensors", out / "checkpoints" / LAST_CHECKPOINT
+    cfg = prepare_folder(cfg, out, checkpoint, weights)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
@@ -84,13 +77,7 @@ def train(cfg: DictConfig) -> Trained:
     data: StreamData = instantiate(cfg.data, steps_per_epoch=epoch)
     engine = build_engine(cfg)
     trainer = build_trainer(cfg, epochs=cfg.steps // epoch)
-    resume = str(checkpoint) if checkpoint.is_file() else None
-    try:
-        trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
-    except SIGTERMException:  # its own exit status is that of a success
-        raise SystemExit(128 + signal.SIGTERM) from None
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    fit(trainer, engine, data, checkpoint)
     slices = [c for c in trainer.callbacks if isinstance(c, TimeSlice)]  # type: ignore[attr-defined]
     time_is_up = any(one.is_over for one in slices)
     whole = engine.trained_steps >= cfg.steps or not time_is_up
@@ -100,6 +87,39 @@ def train(cfg: DictConfig) -> Trained:
         plot_curves(out / "csv", out / "curves.png")
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return Trained(weights if whole else None, metrics, checkpoint, engine.trained_steps, cfg.steps)
+
+
+def prepare_folder(cfg: DictConfig, out: Path, checkpoint: Path, weights: Path) -> DictConfig:
+    """Leave in a run's folder only what belongs to the run; the config that it goes on with.
+
+    Raises:
+        ConfigError: see `resumed_config`.
+    """
+    if not cfg.resume:
+        checkpoint.unlink(missing_ok=True)
+    if checkpoint.is_file():
+        cfg = resumed_config(cfg, out)
+    else:  # nothing old is to be found, should this run be broken off
+        weights.unlink(missing_ok=True)
+        shutil.rmtree(out / "csv", ignore_errors=True)
+    RunRecord.of(cfg).write(out)
+    return cfg
+
+
+def fit(trainer: pl.Trainer, engine: Resumable, data: StreamData, checkpoint: Path) -> None:
+    """Train, from the checkpoint where there is one.
+
+    Raises:
+        SystemExit: the process was told to end; its status says so.
+        KeyboardInterrupt: the user ended it.
+    """
+    resume = str(checkpoint) if checkpoint.is_file() else None
+    try:
+        trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
+    except SIGTERMException:  # its own exit status is that of a success
+        raise SystemExit(128 + signal.SIGTERM) from None
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 def resumed_config(cfg: DictConfig, out: Path) -> DictConfig:
