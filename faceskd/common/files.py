@@ -10,6 +10,9 @@ from pathlib import Path
 
 from faceskd.common.errors import FaceskdError
 
+LONGEST_STEM = 200
+"""Bytes of a name that is to get a number and a suffix."""
+
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
@@ -55,6 +58,22 @@ def printable(name: str) -> str:
         ('m%FCller.png', 'Müller.png')
     """
     return re.sub(r"[\ud800-\udfff]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", name)
+
+
+def fitting(name: str) -> str:
+    """A relative path with its last part cut where no suffix would fit behind it.
+
+    File systems hold 255 bytes; what is cut off is told apart by a hash of all.
+
+    Examples:
+        >>> fitting("a/b"), len(fitting("a/" + "b" * 300))
+        ('a/b', 202)
+    """
+    folder, slash, last = name.rpartition("/")
+    if len(last.encode()) <= LONGEST_STEM:
+        return name
+    digest = hashlib.sha256(last.encode()).hexdigest()[:8]
+    return f"{folder}{slash}{last.encode()[: LONGEST_STEM - 9].decode(errors='ignore')}-{digest}"
 
 
 def make_folder(path: Path | str) -> Path:

@@ -90,7 +90,7 @@ def list_files(folder: Path | str) -> list[ListedFile]:
             continue
         seen[real] = path
         try:
-            entries = list(os.scandir(path))
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError as error:
             problem = f"the folder cannot be opened: {error.strerror}"
             found.append(ListedFile(path, _source(path, folder), "image", problem))

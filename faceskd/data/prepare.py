@@ -21,7 +21,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from faceskd.common.errors import ConfigError, FaceskdError
-from faceskd.common.files import make_folder
+from faceskd.common.files import fitting, make_folder
 from faceskd.common.listing import ListedFile, list_files
 from faceskd.data.journal import Journal
 from faceskd.data.manifest import OK, Record, write_manifest
@@ -183,7 +183,8 @@ def crop_names(places: Mapping[str, Place]) -> dict[str, str]:
     plain = {}
     for source, place in places.items():
         parts = PurePosixPath(source).with_suffix("").parts
-        plain[source] = "-".join(parts[1:] if len(parts) > 1 and parts[0] == place.split else parts)
+        inside = parts[1:] if len(parts) > 1 and parts[0] == place.split else parts
+        plain[source] = fitting("-".join(inside))
     uses = Counter(name.casefold() for name in plain.values())
     return {
         source: name if uses[name.casefold()] == 1 else f"{name}-{_digest(source)[:8]}"

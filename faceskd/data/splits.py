@@ -116,7 +116,12 @@ def _read_split_file(path: Path | str, sources: Iterable[str]) -> dict[str, dict
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
-            rows = {row.get("source") or "": row for row in reader}
+            rows: dict[str, dict[str, str]] = {}
+            for row in reader:
+                if rows.setdefault(row.get("source") or "", row) != row:
+                    raise FacesError(
+                        f"split_file {str(path)!r} has two rows for {row['source']!r} that differ"
+                    )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FacesError(f"cannot read split_file {str(path)!r}: {error}") from error
     if "source" not in columns or not {"split", "identity"} & set(columns):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from faceskd.common.errors import ConfigError, FaceskdError
-from faceskd.common.files import printable
+from faceskd.common.files import fitting, printable
 from faceskd.common.images import page_count
 from faceskd.common.listing import ListedFile, is_video, list_file, list_files
 from faceskd.data.picture import DUPLICATE, UNREADABLE, UNSUPPORTED
@@ -112,7 +112,7 @@ def _named(
 ) -> list[InputFile]:
     """Inputs with names that no other input has, of this run or an earlier one."""
     pages = {file: page_count(file.path) if file.kind == "image" else 1 for file in files}
-    stems = {file: printable(_stem(file.path, root)) for file in files}
+    stems = {file: fitting(printable(_stem(file.path, root))) for file in files}
     uses = Counter(key for file in files for key in _keys(file.kind, stems[file], pages[file]))
     owners = {
         key: row["input"]
@@ -160,7 +160,8 @@ def _keys(kind: str, name: str, pages: int) -> list[tuple[str, str]]:
 
 
 def _longer(stem: str, file: ListedFile) -> Iterable[str]:
-    longer = f"{stem}_{file.path.suffix[1:]}" if file.path.suffix else f"{stem}_2"
+    suffix = printable(file.path.suffix[1:])
+    longer = fitting(f"{stem}_{suffix}" if suffix else f"{stem}_2")
     yield longer
     number = 2
     while True:

@@ -243,6 +243,14 @@ class TestKinds:
         assert (tmp_path / "out" / row["image"]).is_file()
         assert (tmp_path / "out" / row["output"]).is_file()
 
+    def test_names_that_are_too_long(self, inbox, tmp_path, portrait):
+        for index in range(2):
+            portrait.rotate(index).save(inbox / f"{'ü' * 120}{index}.png")
+        restore(inbox, tmp_path / "out", FRAME)
+        table = rows(tmp_path / "out").values()
+        assert len({row["image"] for row in table}) == 2
+        assert all((tmp_path / "out" / row["output"]).is_file() for row in table)
+
     def test_a_float_image_with_a_highlight(self, inbox, tmp_path, portrait):
         grey = np.asarray(portrait.convert("L"), np.float32) / 255
         Image.fromarray(grey / grey.max() * 1.02).save(inbox / "a.tif")
