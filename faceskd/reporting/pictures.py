@@ -1,4 +1,8 @@
-"""Pictures for visual comparison: grids of faces, and close-ups of facial components."""
+"""Pictures for visual comparison: grids of faces, and close-ups of facial components.
+
+Cells lie as `torchvision.utils.make_grid` lays them out. That function is not used: it draws no
+labels, returns a lone image without a border, and would replace one line here.
+"""
 
 from collections.abc import Mapping, Sequence
 

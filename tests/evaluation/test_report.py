@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
+from torchvision.utils import make_grid
 
 from faceskd.common.errors import ConfigError
 from faceskd.common.machine import git_revision, machine_summary
@@ -92,6 +93,14 @@ class TestPictures:
                 x = GAP + i * (64 + GAP)
                 cell = grid[y : y + 64, x : x + 64] / 255
                 np.testing.assert_allclose(cell, images[j].permute(1, 2, 0), atol=0.5 / 255 + 1e-6)
+
+    @pytest.mark.parametrize(("columns", "faces"), [(1, 2), (3, 1), (3, 2)])
+    def test_cells_lie_as_torchvision_lays_them_out(self, columns, faces):
+        images = torch.randint(0, 256, (faces * columns, 3, 16, 16), dtype=torch.uint8)
+        expected = make_grid(images, nrow=columns, padding=GAP, pad_value=255)
+        grid = image_grid({" " * (i + 1): images[i::columns] / 255 for i in range(columns)})
+        assert (grid[: -expected.shape[1]] == 255).all()
+        assert np.array_equal(grid[-expected.shape[1] :], expected.permute(1, 2, 0))
 
     def test_labels_are_drawn_and_stay_within_their_column(self):
         blank = torch.ones(1, 3, 64, 64)

@@ -15,8 +15,8 @@ from faceskd.metrics.colour import (
     SHIFT_NAMES,
     ColourShift,
     SkinTone,
+    region_colour,
     region_mask,
-    to_lab,
     typology_angle,
 )
 
@@ -41,9 +41,28 @@ def rounded(lab):
     return rgb2lab((lab2rgb(lab) * 255).round() / 255)
 
 
-def test_lab_is_scikit_images():
-    pixels = np.random.default_rng(0).integers(0, 256, (5000, 3), dtype=np.uint8)
-    np.testing.assert_allclose(to_lab(pixels), rgb2lab(pixels / 255), atol=5e-3)
+def cielab(pixels):
+    """CIELAB of uint8 sRGB by the formulas of IEC 61966-2-1 and CIE 15; white is (1, 1, 1)."""
+    rgb = pixels / 255
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    to_xyz = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169],
+                       [0.019334, 0.119193, 0.950227]])  # fmt: skip
+    xyz = linear @ to_xyz.T / to_xyz.sum(axis=1)
+    x, y, z = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def test_a_regions_colour_is_the_median_of_cielab():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for region in ("skin", "iris"):
+        pixels = image[region_mask(region, image, POINTS / 4)]
+        expected = np.median(cielab(pixels), axis=0)
+        np.testing.assert_allclose(
+            region_colour(region, image, POINTS / 4), expected, atol=5e-3, err_msg=region
+        )
+    np.testing.assert_allclose(
+        rgb2lab(image.reshape(-1, 3)), cielab(image.reshape(-1, 3)), atol=5e-3
+    )
 
 
 @pytest.mark.parametrize("region", ["skin", "iris"])

@@ -14,6 +14,8 @@ from scipy.linalg import sqrtm
 from scipy.ndimage import correlate1d
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import nn
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from faceskd.metrics import (
     MetricSuite,
@@ -129,6 +131,21 @@ class TestFrechet:
         expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * root
         got = frechet_distance(torch.from_numpy(x), torch.from_numpy(y))
         assert got == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+    def test_is_that_of_torchmetrics(self):
+        class Identity(nn.Module):
+            num_features = 6
+
+            def forward(self, features):
+                return features
+
+        generator = torch.Generator().manual_seed(0)
+        x, y = (torch.randn(40, 6, generator=generator, dtype=torch.float64) for _ in range(2))
+        reference = FrechetInceptionDistance(Identity()).set_dtype(torch.float64)
+        reference.update(x, real=True)
+        reference.update(2 * y + 1, real=False)
+        expected = reference.compute().item()
+        assert frechet_distance(x, 2 * y + 1) == pytest.approx(expected, rel=1e-9)
 
     def test_seventy_images_of_512_features(self):
         features = torch.randn(70, 512, generator=torch.Generator().manual_seed(0)) * 10
