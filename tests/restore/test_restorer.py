@@ -1,8 +1,10 @@
 """`Restorer` on odd inputs, and with weights and settings that cannot be."""
 
+import cv2
 import numpy as np
 import pytest
-from helpers.fakes import Nearest, noise
+import torch
+from helpers.fakes import Known, Nearest, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -11,6 +13,7 @@ import faceskd
 from faceskd.common.errors import ConfigError, ImageError, WeightsError
 from faceskd.common.images import write_image
 from faceskd.faces.lr_faces import to_lr
+from faceskd.restore.photo import photo_detector
 from faceskd.restore.restorer import Restorer
 
 
@@ -98,6 +101,44 @@ class TestRestorer:
         with pytest.raises(ImageError, match=r"^expected .* got "):
             restorer.aligned(image)
 
+    @pytest.mark.parametrize(
+        "faces",
+        [
+            np.zeros((2, 32, 32, 3), np.float32),
+            np.zeros((2, 64, 64, 3), np.uint8),
+            np.zeros((32, 32, 3), np.uint8),
+            [np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8)],
+            ["face.png"],
+        ],
+        ids=["float", "size", "no batch", "grey", "path"],
+    )
+    def test_other_lr_faces_are_refused(self, restorer, faces):
+        with pytest.raises(ImageError, match=r"^expected LR faces .*, got .*Restorer\.aligned"):
+            restorer.restore_lr(faces)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_results_that_are_not_finite_are_refused(self, value, tmp_path):
+        network = Nearest()
+        network.gain.data.fill_(value)
+        for precision in ("fp32", "bf16"):
+            with pytest.raises(WeightsError, match="finite"):
+                Restorer(network, precision=precision).aligned(noise(32, 32, 3))
+
+    def test_results_of_a_file_that_are_not_finite_are_refused(self, onnx_file, monkeypatch):
+        restorer = Restorer(onnx_file, detector=Known((50, 50, 60)))
+        run = restorer._run
+
+        def with_one_nan(lr):
+            sr = run(lr).clone()
+            sr[-1, 0, 200, 3] = torch.nan
+            return sr
+
+        monkeypatch.setattr(restorer, "_run", with_one_nan)
+        photo = cv2.GaussianBlur(noise(100, 100, 3), (0, 0), 5)
+        for call in (restorer, restorer.aligned):
+            with pytest.raises(WeightsError, match="finite"):
+                call(photo)
+
     def test_onnx_file_gives_the_same_face(self, restorer, onnx_file):
         face = noise(2, 32, 32, 3)
         np.testing.assert_array_equal(Restorer(onnx_file).aligned(face), restorer.aligned(face))
@@ -140,5 +181,11 @@ class TestRestorer:
             Restorer(Nearest(), device="toaster")
         with pytest.raises(ConfigError, match="GPUs"):
             Restorer(Nearest(), device="cuda:99")
-        with pytest.raises(ConfigError, match="at least 1 face"):
-            Restorer(Nearest(), batch_size=0)
+        for size in (0, -1, 2.5):
+            with pytest.raises(ConfigError, match="at least 1 face"):
+                Restorer(Nearest(), batch_size=size)
+
+    @pytest.mark.parametrize("least", [0, -3, 0.5, float("nan"), float("inf")])
+    def test_impossible_sizes_of_faces(self, least):
+        with pytest.raises(ConfigError, match=r"^expected a smallest face .*, got "):
+            photo_detector(least)
