@@ -17,6 +17,7 @@ from faceskd.data.picture import FAILURES
 from faceskd.export.eager import DTYPES
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
 from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
+from faceskd.restore.photo_face import AUTO, FACES
 from faceskd.restore.photo_files import EXTENSIONS
 from faceskd.restore.photos import WholePhotos
 from faceskd.restore.plan import plan_inputs
@@ -33,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when every image and video could be read and its results written, 1 when some could not,
-        2 when nothing could be done, 130 when it was stopped (Ctrl-C or SIGTERM). Files that are
-        no images and no videos do not count.
+        or only a part of a video, 2 when nothing could be done, 130 when it was stopped (Ctrl-C or
+        SIGTERM). Files that are no images and no videos do not count.
     """
     options = _parser().parse_args(argv)
     console = Console(stderr=True, soft_wrap=True)
@@ -51,34 +52,58 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="faceskd restore",
-        description="Restore the faces of photos, and enlarge the rest.",
+        description="Restore the faces of photos and videos, and enlarge the rest of the picture. "
+        "Faces are found in any turn. Only detail that a face lacks is added; results.csv says for "
+        "each face what was done, or why it was left.",
     )
     add = parser.add_argument
-    add("-i", "--input", required=True, metavar="PATH", help="an image, a folder of them, a video")
-    add("-o", "--output", required=True, metavar="FOLDER", help="where the results go")
+    # fmt: off
+    add("-i", "--input", required=True, metavar="PATH",
+        help="an image, a video, or a folder of them")
+    add("-o", "--output", required=True, metavar="FOLDER", help="the folder to write results to")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("-m", "--model", metavar="NAME", default=DEFAULT_STUDENT,
-                        help=f"a student of the package; default {DEFAULT_STUDENT}")  # fmt: skip
-    source.add_argument("-w", "--weights", metavar="FILE", help=".safetensors, .ckpt, .onnx, .pt2")
-    add("-s", "--scale", type=float, default=2, metavar="N", help="enlargement, 1 to 8; default 2")
-    add(
-        "--strength", type=float, default=1, metavar="X", help="0 keeps the input, 1 is the default"
-    )
-    add("--only-center-face", action="store_true", help="leave all faces but the most central")
-    add("--min-face", type=float, default=MIN_FACE, metavar="PX", help="smallest face looked for")
-    add("--no-paste-back", action="store_true", help="write faces only, no restored_imgs/")
-    add("--ext", default="auto", choices=EXTENSIONS, help="format of photos; auto: as they came")
-    add("--aligned", action="store_true", help="each image is one aligned face of any size")
-    add("--batch-size", type=int, default=BATCH_SIZE, metavar="N", help="faces computed at once")
-    add("--workers", type=int, default=2, metavar="N", help="threads that read, and that write")
-    add("--device", default="cpu", help="cpu or cuda")
-    precisions = ("auto", *sorted(DTYPES))
-    add("--precision", default="auto", choices=precisions, help="auto: bf16 where it is faster")
+                        help=f"a model of the package; default: {DEFAULT_STUDENT}")
+    source.add_argument("-w", "--weights", metavar="FILE",
+                        help="a model of your own: .safetensors, .ckpt, .onnx or .pt2")
+    add("-s", "--scale", type=float, default=2, metavar="N",
+        help="enlarge photos and videos N times, 1 to 8; default: 2")
+    add("--strength", type=float, default=1, metavar="X",
+        help="how much of the new detail to add, 0 (none) to 1 (all); default: 1")
+    add("--faces", default=AUTO, choices=FACES,
+        help="auto: add the detail that each face lacks; force: replace all detail of every face, "
+        "even of large and sharp ones; skip: only enlarge; default: auto")
+    add("--only-center-face", action="store_true",
+        help="restore only the face nearest to the centre")
+    add("--min-face", type=float, default=MIN_FACE, metavar="PX",
+        help=f"look for faces at least this high, in pixels of the photo; default: {MIN_FACE}")
+    add("--no-paste-back", action="store_true", help="write the faces only, not the photos")
+    add("--ext", default="auto", choices=EXTENSIONS,
+        help="format of the photos written; auto: the format they came in; default: auto")
+    add("--aligned", action="store_true",
+        help="each image is one aligned face of any size; its result has 256x256 pixels")
+    add("--batch-size", type=_count, default=BATCH_SIZE, metavar="N",
+        help=f"faces that the model takes at once; default: {BATCH_SIZE}")
+    add("--workers", type=_count, default=2, metavar="N",
+        help="threads that read and search photos, and as many that write; default: 2")
+    add("--device", default="cpu", help="cpu, cuda, cuda:1 ...; default: cpu")
+    add("--precision", default="auto", choices=("auto", *sorted(DTYPES)),
+        help="numbers to compute with; auto: bf16 on processors that have instructions for it, "
+        "else those of the file")
+    # fmt: on
     return parser
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
 def _restore(options: argparse.Namespace, console: Console) -> int:
-    settings = PhotoSettings(options.scale, options.strength, options.only_center_face)
+    settings = PhotoSettings(
+        options.scale, options.strength, options.only_center_face, options.faces
+    )
     restorer = Restorer(
         options.weights or model_path(options.model, role="student"),
         device=options.device,

@@ -17,8 +17,9 @@ from faceskd.faces.detection import Detector, Face
 
 NO_FACE, TOO_SMALL = "no_face", "too_small"
 UNREADABLE, UNWRITABLE, FAILED, STOPPED = "unreadable", "unwritable", "failed", "stopped"
+DAMAGED = "damaged"
 UNSUPPORTED, DUPLICATE = "unsupported", "duplicate"
-FAILURES = (UNREADABLE, UNWRITABLE, FAILED, STOPPED)
+FAILURES = (UNREADABLE, UNWRITABLE, FAILED, STOPPED, DAMAGED)
 """Statuses that make a command end with status 1, of `prepare` and `restore` alike."""
 
 SIMILAR_SIZE = 0.9

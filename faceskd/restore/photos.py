@@ -15,7 +15,8 @@ import numpy as np
 
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import write_image
-from faceskd.data.picture import NO_FACE
+from faceskd.data.manifest import OK
+from faceskd.data.picture import DAMAGED, NO_FACE
 from faceskd.faces.detection import Detector
 from faceskd.restore.photo import (
     PhotoFace,
@@ -107,7 +108,8 @@ class WholePhotos:
             on_frame=self.on_frame,
         )
         output = summary.path.relative_to(out).as_posix()
-        return [Result(input_file.source, message=str(summary), output=output)]
+        status = DAMAGED if summary.losses else OK
+        return [Result(input_file.source, status, str(summary), output)]
 
     def _write_face(
         self,

@@ -62,6 +62,7 @@ class Result:
                             left as it is, see `faceskd.restore.photo_face.PhotoFace.status`
             "no_face"       no face was found
             "unreadable"    an image or video that cannot be read
+            "damaged"       of a video: what could be read of it was restored
             "unwritable"    its result cannot be written
             "failed"        another error
             "stopped"       the run ended before it was done (Ctrl-C)

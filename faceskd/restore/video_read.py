@@ -17,6 +17,9 @@ EXACT = 4 | 0x2000 | 0x40000
 CUT_SCORE = 10
 """Of FFmpeg's filter scdet, 0 to 100; its own default."""
 
+EARLY = 0.5
+"""Seconds before the end that a file gives, from which it is said to break off."""
+
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
@@ -95,25 +98,41 @@ def read_frames(source: Path, losses: Losses | None = None) -> Iterator[VideoFra
 
 def _decoded(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
     """The frames of a stream; packets that cannot be decoded are skipped."""
-    error_kinds = (pyav().error.FFmpegError, OSError)
-    packets = container.demux(stream)
+    unreadable = (pyav().error.FFmpegError, OSError)
+    packets = container.demux()
+    end = 0.0
     while True:
         try:
             packet = next(packets)
         except StopIteration:
-            return
-        except error_kinds as error:
+            break
+        except unreadable as error:
             losses.broken_off = str(error)
             return
+        if packet.pts is not None:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream != stream:
+            continue
         losses.packets += bool(packet.size)
         try:
             frames = packet.decode()
-        except error_kinds:
+        except unreadable:
             continue
         for frame in frames:
             losses.frames += 1
             losses.damaged += bool(frame.is_corrupt)
             yield frame
+    losses.broken_off = _early_end(container, end)
+
+
+def _early_end(container: Any, end: float) -> str:
+    """Whether a file ends before the time that it should, in seconds; only these formats tell."""
+    if container.duration is None or not {"mp4", "matroska"} & {*container.format.name.split(",")}:
+        return ""
+    promised = (container.duration + max(container.start_time or 0, 0)) / 1e6
+    if end > promised - EARLY:
+        return ""
+    return f"it ends after {end:.1f} of {promised:.1f} s"
 
 
 class _CutFilter:

@@ -1,11 +1,12 @@
 """Videos: frames restored, everything else kept, and what cannot be read counted."""
 
 import builtins
+from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
-from helpers.fakes import Known, Nearest, write_nearest
+from helpers.fakes import Known, Nearest, noise, write_nearest
 
 from faceskd.commands.restore import main
 from faceskd.common.errors import ConfigError, ImageError, MissingExtraError
@@ -14,7 +15,7 @@ from faceskd.portraits import render_portrait
 from faceskd.restore.photo import PhotoSettings
 from faceskd.restore.restorer import Restorer
 from faceskd.restore.video import passes, restore_video
-from faceskd.restore.video_read import EXACT
+from faceskd.restore.video_read import EXACT, read_frames
 
 FRAMES = 14
 
@@ -50,6 +51,50 @@ def clip(tmp_path_factory, picture):
             sound.sample_rate, sound.pts = 16000, start
             made.mux(audio.encode(sound))
         made.mux(audio.encode(None))
+    return path
+
+
+def write_clip(path, frames, *, aspect=None, rotation=0, metadata=(), subtitles=""):
+    """Frames of RGB, 25 a second, with what else a file can carry."""
+    with av.open(str(path), "w") as made:
+        made.metadata.update(metadata)
+        video = made.add_stream("libx264", rate=25, options={"crf": "8"})
+        video.height, video.width = frames[0].shape[:2]
+        video.pix_fmt = "yuv420p"
+        if aspect:
+            video.codec_context.sample_aspect_ratio = aspect
+        if rotation:
+            video.set_display_rotation(rotation)
+        text = None
+        if subtitles:
+            path.with_suffix(".srt").write_text(f"1\n00:00:00,000 --> 00:00:01,000\n{subtitles}\n")
+            given = av.open(str(path.with_suffix(".srt")))
+            text = made.add_stream_from_template(given.streams.subtitles[0])
+        for number, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            frame.pts = number
+            made.mux(video.encode(frame))
+        made.mux(video.encode(None))
+        for packet in given.demux() if text else ():
+            if packet.dts is not None:
+                packet.stream = text
+                made.mux(packet)
+    return path
+
+
+def damaged(source, path, packets):
+    """A copy of a clip, in which the data of some packets of video is zeros."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as made:
+        video = made.add_stream_from_template(given.streams.video[0])
+        number = 0
+        for packet in given.demux(video=0):
+            if packet.dts is None:
+                continue
+            copy = av.Packet(bytes(packet.size) if number in packets else bytes(packet))
+            copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+            copy.is_keyframe, copy.stream = packet.is_keyframe, video
+            made.mux(copy)
+            number += 1
     return path
 
 
@@ -92,6 +137,135 @@ class TestVideo:
         plain = restore_video(restorer, clip, tmp_path / "0", PhotoSettings(scale=1, strength=0))
         change = np.abs(decoded(restored.path)[1] - decoded(plain.path)[1]).mean((0, 3))
         assert change[60:90, 50:80].mean() > 5 * max(change[:20].mean(), 0.1)
+
+    def test_what_the_file_carries_is_kept(self, restorer, tmp_path):
+        source = write_clip(
+            tmp_path / "a.mkv",
+            [noise(48, 40, 3)] * 3,
+            metadata={"title": "A title", "creation_time": "2001-02-03T04:05:06.000000Z"},
+            subtitles="Hello",
+        )
+        done = restore_video(restorer, source, tmp_path / "out", PhotoSettings(strength=0))
+        with av.open(str(done.path)) as made, av.open(str(source)) as given:
+            assert made.metadata["title"] == "A title"
+            assert made.metadata["creation_time"] == given.metadata["creation_time"]
+            assert made.metadata.get("encoder") != "of the source"
+            texts = [bytes(packet) for packet in made.demux(subtitles=0) if packet.size]
+        assert texts == [b"Hello"]
+
+    @pytest.mark.parametrize("aspect", [Fraction(16, 11), Fraction(3, 4)])
+    def test_pixels_keep_their_shape_and_faces_are_found_in_theirs(self, tmp_path, aspect):
+        square = cv2.GaussianBlur(render_portrait(3, size=256).image, (0, 0), 5)
+        height, width = (256, 176) if aspect > 1 else (192, 256)
+        squeezed = cv2.resize(square, (width, height), interpolation=cv2.INTER_AREA)
+        source = write_clip(tmp_path / "a.mp4", [squeezed] * 6, aspect=aspect)
+        seen = []
+
+        class Spy(Known):
+            def detect(self, image):
+                seen.append(image.shape)
+                return super().detect(image)
+
+        restorer = Restorer(Nearest(), precision="fp32", detector=Spy((128, 125, 120)))
+        results = [
+            restore_video(restorer, source, tmp_path / str(x), PhotoSettings(scale=1, strength=x))
+            for x in (0, 1)
+        ]
+        assert {shape[:2] for shape in seen} == {(256, 256)}
+        with av.open(str(results[1].path)) as made:
+            video = made.streams.video[0]
+            assert video.sample_aspect_ratio == aspect
+            assert (video.width, video.height) == (width, height)
+        plain, restored = (decoded(result.path)[1] for result in results)
+        change = np.abs(restored - plain).mean((0, 3))
+        rows, columns = np.nonzero(change > 0.25 * change.max())
+        middle = (columns.mean() * 256 / width, rows.mean() * 256 / height)
+        np.testing.assert_allclose(middle, (128, 125), atol=12)
+
+    def test_turned_frames_come_out_upright(self, restorer, tmp_path):
+        upright = cv2.GaussianBlur(noise(60, 40, 3), (0, 0), 4)
+        source = write_clip(tmp_path / "a.mp4", [np.rot90(upright)] * 3, rotation=90)
+        with av.open(str(source)) as given:
+            turns = round(next(given.decode(video=0)).rotation / 90)
+        assert turns
+        done = restore_video(restorer, source, tmp_path / "out", PhotoSettings(1, strength=0))
+        expected = np.rot90(np.rot90(upright), turns).astype(float)
+        result = decoded(done.path)[1]
+        assert result.shape[1:3] == (60, 40)
+        assert np.abs(result[0] - expected).mean() < 4
+
+    def test_a_cut_starts_a_new_track(self, tmp_path, picture):
+        other = np.ascontiguousarray(255 - picture[::-1])
+        shots = [picture[5:155, :130]] * 8 + [other[5:155, :130]] * 8
+        source = write_clip(tmp_path / "a.mp4", shots)
+        assert [n for n, frame in enumerate(read_frames(source)) if frame.cut] == [8]
+        restorer = Restorer(Nearest(), precision="fp32", detector=Known((65, 75, 70)))
+        done = restore_video(restorer, source, tmp_path / "out", PhotoSettings(scale=1))
+        assert done.tracks == 2
+
+    def test_the_soft_shot_after_a_sharp_one_is_restored_as_if_it_were_alone(self, tmp_path):
+        sharp = render_portrait(3, size=256).image
+        soft = cv2.GaussianBlur(render_portrait(8, size=256).image, (0, 0), 5)
+        sources = [
+            write_clip(tmp_path / "cut.mp4", [sharp] * 20 + [soft] * 10),
+            write_clip(tmp_path / "soft.mp4", [soft] * 10),
+        ]
+        restorer = Restorer(Nearest(), precision="fp32", detector=Known((128, 125, 120)))
+        added = [
+            (decoded(done.path)[1][-10:] - decoded(source)[1][-10:]).mean(0)[90:160, 90:160]
+            for source in sources
+            for done in [restore_video(restorer, source, tmp_path / "out", PhotoSettings(1))]
+        ]
+        after_cut, alone = added
+        assert np.abs(alone).mean() > 1
+        assert 0.8 < (after_cut * alone).sum() / (alone**2).sum() < 1.2
+
+    def test_frames_that_cannot_be_decoded_are_counted_and_the_others_restored(
+        self, clip, tmp_path, capsys
+    ):
+        source = damaged(clip, tmp_path / "damaged.mkv", packets=(5, 6, 9))
+        weights = write_nearest(tmp_path)
+        restorer = Restorer(weights, detector=Known((65, 75, 70)))
+        done = restore_video(restorer, source, tmp_path / "out", PhotoSettings(scale=1))
+        losses = done.losses
+        assert 0 < losses.lost + losses.damaged <= FRAMES
+        assert done.frames == FRAMES - losses.lost == len(decoded(done.path)[0])
+        assert str(losses) in str(done)
+        times, source_times = decoded(done.path)[0], decoded(clip)[0]
+        np.testing.assert_allclose([t for t in times if t not in source_times], [], atol=1e-3)
+        options = ["-i", str(source), "-o", str(tmp_path / "shell"), "-w", str(weights)]
+        assert main([*options, "--min-face", "40"]) == 1
+        assert str(losses) in capsys.readouterr().err
+
+    def test_a_file_that_breaks_off_is_restored_as_far_as_it_goes(self, restorer, tmp_path):
+        whole = write_clip(tmp_path / "whole.mkv", [noise(48, 40, 3, seed=n) for n in range(50)])
+        source = tmp_path / "half.mkv"
+        source.write_bytes(whole.read_bytes()[: int(0.6 * whole.stat().st_size)])
+        done = restore_video(restorer, source, tmp_path / "out", PhotoSettings(scale=1))
+        assert 1 < done.frames < 50 and "of 2.0 s" in str(done)
+        assert len(decoded(done.path)[0]) == done.frames
+
+    def test_stopped_it_leaves_no_half_file(self, restorer, clip, tmp_path):
+        ticks = []
+
+        def stop():
+            ticks.append(1)
+            if len(ticks) == FRAMES + 4:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            restore_video(restorer, clip, tmp_path / "out", PhotoSettings(), on_frame=stop)
+        assert [*(tmp_path / "out").iterdir()] == []
+
+    @pytest.mark.parametrize(("choice", "left"), [("force", 0), ("skip", 1)])
+    def test_faces_are_forced_or_skipped(self, clip, tmp_path, choice, left):
+        restorer = Restorer(Nearest(), precision="fp32", detector=Known((65, 75, 70)))
+        settings = PhotoSettings(scale=1, faces=choice)
+        assert restore_video(restorer, clip, tmp_path, settings).left == left
+
+    def test_someone_who_turns_aside_is_left(self, clip, tmp_path):
+        restorer = Restorer(Nearest(), precision="fp32", detector=Known((65, 75, 70, 0.2)))
+        assert restore_video(restorer, clip, tmp_path, PhotoSettings(scale=1)).left == 1
 
     def test_odd_sides_lose_a_row(self, restorer, clip, tmp_path):
         done = restore_video(restorer, clip, tmp_path, PhotoSettings(scale=1.51))

@@ -1,0 +1,37 @@
+"""Arguments of `faceskd restore` outside their range end it with one sentence and status 2."""
+
+import pytest
+from helpers.fakes import noise, write_nearest
+
+from faceskd.commands.restore import main
+from faceskd.common.images import write_image
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--min-face", ("0", "-3", "nan", "inf")),
+        ("--scale", ("0", "9", "nan")),
+        ("--strength", ("-1", "2", "nan")),
+        ("--batch-size", ("0", "-1", "1.5")),
+        ("--workers", ("0", "-1", "many")),
+    ],
+)
+def test_numbers_outside_their_range(option, values, tmp_path, capsys):
+    write_image(tmp_path / "in/a.png", noise(40, 40, 3))
+    given = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    given += ["-w", str(write_nearest(tmp_path))]
+    for value in values:
+        with pytest.raises(SystemExit) as exit_:
+            main([*given, f"{option}={value}"])
+        assert exit_.value.code == 2
+        *_, sentence = capsys.readouterr().err.strip().splitlines()
+        assert "error: " in sentence and "expected " in sentence and ", got " in sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_skipped_faces_have_their_row(tmp_path):
+    write_image(tmp_path / "in/a.png", noise(32, 32, 3))
+    given = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    assert main([*given, "-w", str(write_nearest(tmp_path)), "--faces", "skip"]) == 0
+    assert ",skipped," in (tmp_path / "out/results.csv").read_text()
