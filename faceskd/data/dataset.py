@@ -29,7 +29,7 @@ Item = dict[str, torch.Tensor | str]
 class FaceDataset(Dataset[Item]):
     """The faces of one split of a folder of prepared faces.
 
-    An item holds `lr` (3, 32, 32) and `hr` (3, 256, 256), float32 in [0, 1]; `boxes` (4, 4) and
+    An item holds `hr` (3, size, size) and its degraded `lr`, float32 in [0, 1]; `boxes` (4, 4) and
     `landmarks` (5, 2), in pixels of the HR face; and `name`.
 
     Args:
@@ -40,11 +40,12 @@ class FaceDataset(Dataset[Item]):
         seed: with epoch and index it seeds augmentation and degradation.
         limit: use so many faces only, drawn at random; those of a smaller limit are among them.
         draw: seeds which ones.
-        cache: most decoded faces to keep in memory, 0.2 MB each.
+        cache: most decoded faces to keep in memory, 0.2 MB each at 256 px.
+        size: side of the prepared faces, px.
 
     Raises:
         FacesError: no manifest, no face in the split, or a face's file is missing or of another
-            size than 256x256.
+            size.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class FaceDataset(Dataset[Item]):
         limit: int | None = None,
         draw: int = 0,
         cache: int = CACHED_FACES,
+        size: int = HR_SIZE,
     ) -> None:
+        self.size = size
         self.folder = Path(faces)
         self.records = draw_records(read_manifest(faces, split), limit, seed=draw)
         self._check_files()
@@ -107,10 +110,10 @@ class FaceDataset(Dataset[Item]):
             return self.cache[index]
         name = self.records[index].face
         hr = read_image(self.folder / name)
-        if hr.shape[:2] != (HR_SIZE, HR_SIZE):
+        if hr.shape[:2] != (self.size, self.size):
             raise FacesError(
-                f"expected faces of {HR_SIZE}x{HR_SIZE} pixels, got {hr.shape[1]}x{hr.shape[0]} "
-                f"({name})"
+                f"expected faces of {self.size}x{self.size} pixels, got {hr.shape[1]}x{hr.shape[0]} "
+                f"({name}); prepare them with size={self.size}"
             )
         if len(self.cache) < self.most_cached:
             self.cache[index] = hr
@@ -129,6 +132,7 @@ class FaceData(StreamData):
         val_limit: faces to validate on, drawn at random; the same for every seed.
         batch_size, steps_per_epoch, workers, seed: see `StreamData`.
         cache: see `FaceDataset`; each worker has its own.
+        size: side of the prepared faces, px.
 
     Raises:
         ConfigError: no folder is given, or an option is no whole number, or too small.
@@ -148,6 +152,7 @@ class FaceData(StreamData):
         workers: int = 0,
         seed: int = 0,
         cache: int = CACHED_FACES,
+        size: int = HR_SIZE,
     ) -> None:
         super().__init__(
             batch_size=batch_size, steps_per_epoch=steps_per_epoch, workers=workers, seed=seed
@@ -158,6 +163,9 @@ class FaceData(StreamData):
             )
         check_whole(1, **{"data.train_limit": train_limit, "data.val_limit": val_limit})
         check_whole(0, **{"data.cache": cache})
-        dataset = partial(FaceDataset, faces, degradation=degradation, seed=seed, cache=cache)
+        check_whole(1, **{"data.size": size})
+        dataset = partial(
+            FaceDataset, faces, degradation=degradation, seed=seed, cache=cache, size=size
+        )
         self.train = dataset("train", augment=augment, limit=train_limit, draw=seed)
         self.val = dataset("val", limit=val_limit)

@@ -52,7 +52,7 @@ def _odd(size: float) -> int:
     return 2 * math.ceil((size - 1) / 2) + 1
 
 
-def _is_range(came: Any, lowest: float, highest: float) -> bool:
+def is_range(came: Any, lowest: float, highest: float) -> bool:
     try:
         low, high = came
         return bool(lowest <= low <= high <= highest)
@@ -92,7 +92,7 @@ class Eq8:
         bounds = {"blur": (1, 64), "resize": (0.05, 1), "noise": (0, 255), "jpeg": (1, 100)}
         for name, (lowest, highest) in bounds.items():
             came = getattr(self, name)
-            if not _is_range(came, lowest, highest):
+            if not is_range(came, lowest, highest):
                 raise ConfigError(
                     f"expected {name} as [low, high] within [{lowest}, {highest}], got {came}"
                 )

@@ -57,16 +57,16 @@ class ParallelKernels(nn.Module):
         return weight - self(torch.zeros_like(weight))
 
 
-def _conv(channels: int, out: int, *, reparameterised: bool) -> nn.Conv2d:
+def plain_conv(channels: int, out: int, *, reparameterised: bool) -> nn.Conv2d:
     conv = nn.Conv2d(channels, out, 3, padding=1)
     if reparameterised:
         parametrize.register_parametrization(conv, "weight", ParallelKernels(channels, out))
     return conv
 
 
-def _enlarging(channels: int, out: int, upsampling: str, *, reparameterised: bool) -> nn.Module:
+def enlarging_conv(channels: int, out: int, upsampling: str, *, reparameterised: bool) -> nn.Module:
     if upsampling == "shuffle":
-        conv = _conv(channels, 4 * out, reparameterised=reparameterised)
+        conv = plain_conv(channels, 4 * out, reparameterised=reparameterised)
         return nn.Sequential(conv, nn.PixelShuffle(2))
     inner = ParallelKernels(channels, out) if reparameterised else None
     return upsampled_conv(channels, out, inner=inner, detail=upsampling == "detailed")
@@ -79,7 +79,7 @@ class LiteBlock(nn.Module):
         super().__init__()
         if kind == "residual":
             self.convs = nn.ModuleList(
-                _conv(channels, channels, reparameterised=reparameterised) for _ in range(2)
+                plain_conv(channels, channels, reparameterised=reparameterised) for _ in range(2)
             )
         else:
             wide = 2 * channels
@@ -107,8 +107,8 @@ class LiteStage(nn.Module):
         self, channels: int, out: int, *, upsampling: str, activation: str, reparameterised: bool
     ) -> None:
         super().__init__()
-        self.narrow = _conv(channels, out, reparameterised=reparameterised)
-        self.enlarge = _enlarging(out, out, upsampling, reparameterised=reparameterised)
+        self.narrow = plain_conv(channels, out, reparameterised=reparameterised)
+        self.enlarge = enlarging_conv(out, out, upsampling, reparameterised=reparameterised)
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -161,16 +161,16 @@ class Lite(SuperResolver):
             raise ConfigError(f"expected a back_projection of 0 or more, got {back_projection}")
         self.back_projection = back_projection
         options: dict[str, Any] = {"activation": activation, "reparameterised": reparameterised}
-        self.entry = _conv(3, width, reparameterised=False)
+        self.entry = plain_conv(3, width, reparameterised=False)
         self.body = nn.Sequential(*[LiteBlock(width, kind=kind, **options) for _ in range(blocks)])
         *wider, last = channels = (width, *stage_widths)
         self.stages = nn.ModuleList(
             LiteStage(narrow, out, upsampling=upsampling, **options)
             for narrow, out in pairwise(wider)
         )
-        self.last = _conv(wider[-1], last, reparameterised=reparameterised)
+        self.last = plain_conv(wider[-1], last, reparameterised=reparameterised)
         self.activation = ACTIVATIONS[activation]
-        self.head = _enlarging(last, 3, upsampling, reparameterised=False)
+        self.head = enlarging_conv(last, 3, upsampling, reparameterised=False)
         shrink(self.head)
         self.feature_info = [
             FeatureInfo(count, stride) for count, stride in zip(channels, (8, 4, 2, 1), strict=True)

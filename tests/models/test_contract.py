@@ -53,12 +53,13 @@ def check_shapes(network: SuperResolver, batch: int, size: int, device: str = "c
     lr, boxes = faces(batch, size)
     with torch.no_grad():
         sr, features = network.eval().forward_features(lr.to(device), boxes.to(device))
-    assert network.scale == 8
-    assert sr.shape == (batch, 3, 8 * size, 8 * size)
+    side = network.scale * size
+    assert network.scale in (1, 8) and network.size % network.scale == 0
+    assert sr.shape == (batch, 3, side, side)
     assert len(features) == len(network.feature_info)
     for feature, info in zip(features, network.feature_info, strict=True):
-        side = math.ceil(8 * size / info.stride)
-        assert feature.shape == (batch, info.channels, side, side)
+        cells = math.ceil(side / info.stride)
+        assert feature.shape == (batch, info.channels, cells, cells)
     if device != "meta":
         assert sr.isfinite().all()
         assert all(feature.isfinite().all() for feature in features)

@@ -174,6 +174,32 @@ class Warp:
         return between[cell // 2 :, cell // 2 :][:side, :side].astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Window:
+    """A random square of the face: a network that is convolutional can train on parts of faces.
+
+    Attributes:
+        side: of the square, px; a face that is no larger stays whole.
+    """
+
+    side: int = 256
+
+    def __call__(
+        self,
+        hr: np.ndarray,
+        boxes: np.ndarray,
+        rng: np.random.Generator,
+        another: Another | None = None,
+    ) -> BoxedFace:
+        """See `Augmentation`; boxes keep their place in the face, and may lie outside."""
+        if self.side >= hr.shape[0]:
+            return hr, boxes
+        top, left = rng.integers(hr.shape[0] - self.side + 1, size=2)
+        window = hr[top : top + self.side, left : left + self.side]
+        corner = np.array([left, top, left, top], np.float32)
+        return np.ascontiguousarray(window), boxes - corner
+
+
 class Compose:
     """Several augmentations in sequence.
 

@@ -1,0 +1,201 @@
+"""From sharp faces to faces as bad photos show them, for blind restoration at 512 px.
+
+One or two rounds of blur, resize, noise and JPEG with random settings, after BSRGAN (Zhang et al.,
+"Designing a Practical Degradation Model for Deep Blind Image Super-Resolution", ICCV 2021) and
+GFPGAN (Wang et al., CVPR 2021). Blur kernels and noise may also come from pools that were estimated
+on real photos, as in RealSR (Ji et al., CVPRW 2020; `faceskd.data.pools`). The result has the size
+of the input, enlarged as `faceskd restore` enlarges a face.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from faceskd.common.errors import ConfigError
+from faceskd.data.degradation import Range, is_range, motion_kernel
+from faceskd.data.pools import Pools
+
+FRAME = 512
+"""Side of the frame that `side` refers to, px; windows of a frame are degraded as parts of it."""
+
+LARGEST_SIGMA = 4.0
+"""Where a blur is wider than this, px, the image is reduced first: nothing finer is left anyway."""
+
+FILTERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+
+
+@dataclass(frozen=True)
+class PhotoDegradation:
+    """Sharp faces, uint8 RGB (N, N, 3) -> degraded ones of the same size.
+
+    Attributes:
+        side: range of the side to which a frame of 512 px is reduced, px; drawn log-uniformly.
+        blur: range of the blur's standard deviation, px of the reduced image; drawn log-uniformly.
+        noise: standard deviation of the distribution of the noise's own standard deviation, 8-bit
+            levels: small values are frequent, twice this is rare.
+        jpeg: range of the JPEG quality, 1 to 100.
+        twice: probability of a second round.
+        untouched: probability that nothing is done, so that sharp faces stay sharp.
+        halo: probability of sharpening with halos before the last JPEG.
+        grain: probability of film grain.
+        pooled: probability that a blur kernel, or noise, comes from the pools.
+        pools: a file that `faceskd pools` wrote; None for none.
+
+    Raises:
+        ConfigError: a range is reversed or outside what is possible, or a probability is none.
+    """
+
+    side: Range = (20, 600)
+    blur: Range = (0.1, 1.5)
+    noise: float = 6.0
+    jpeg: Range = (30, 95)
+    twice: float = 0.5
+    untouched: float = 0.07
+    halo: float = 0.1
+    grain: float = 0.1
+    pooled: float = 0.3
+    pools: Path | str | None = None
+
+    def __post_init__(self) -> None:
+        bounds = {"side": (2, 4 * FRAME), "blur": (0.01, 20), "jpeg": (1, 100)}
+        for name, (lowest, highest) in bounds.items():
+            if not is_range(getattr(self, name), lowest, highest):
+                raise ConfigError(
+                    f"expected {name} as [low, high] within [{lowest}, {highest}], got "
+                    f"{getattr(self, name)}"
+                )
+        for name in ("twice", "untouched", "halo", "grain", "pooled"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"expected {name} as a probability, got {getattr(self, name)}")
+        if self.noise < 0:
+            raise ConfigError(f"expected noise of at least 0 levels, got {self.noise}")
+
+    @cached_property
+    def _pools(self) -> Pools:
+        return Pools.empty() if self.pools is None else Pools.load(self.pools)
+
+    def __call__(self, hr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if rng.random() < self.untouched:
+            return hr.copy()
+        size = hr.shape[0]
+        side = _log_uniform(self.side, rng) * size / FRAME
+        image = hr.astype(np.float32)
+        rounds = 1 + int(rng.random() < self.twice)
+        for number in range(rounds):
+            last = number == rounds - 1
+            image = self._round(image, side, rng, last=last)
+            side *= rng.uniform(0.6, 1.5)  # of the next round
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+        return _to_levels(image)
+
+    def _round(
+        self, image: np.ndarray, side: float, rng: np.random.Generator, *, last: bool
+    ) -> np.ndarray:
+        side = max(round(side), 4)
+        reduction = max(image.shape[0] / side, 1.0)
+        image = self._blurred(image, reduction, rng)
+        image = cv2.resize(image, (side, side), interpolation=FILTERS[rng.integers(len(FILTERS))])
+        if last and rng.random() < self.halo:
+            soft = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.7, 1.5))
+            image = image + rng.uniform(0.5, 1.5) * (image - soft)
+        image = self._noisy(image, rng)
+        return _compressed(image, round(rng.uniform(*self.jpeg)))
+
+    def _blurred(self, image: np.ndarray, reduction: float, rng: np.random.Generator) -> np.ndarray:
+        """Blurred with a kernel whose width is given in px of the image once it is reduced."""
+        if len(self._pools.kernels) and rng.random() < self.pooled:
+            kernel = self._pools.kernels[rng.integers(len(self._pools.kernels))]
+            return _filtered(image, kernel, reduction)
+        sigma = _log_uniform(self.blur, rng) * reduction
+        kind = rng.choice(4, p=(0.4, 0.3, 0.15, 0.15))
+        factor = max(sigma / LARGEST_SIGMA, 1.0)
+        if factor > 1:
+            image, sigma = _reduced(image, factor), sigma / factor
+        if kind == 0:
+            return cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+        if kind == 1:
+            kernel = anisotropic_kernel(sigma, sigma * rng.uniform(0.3, 1), rng.uniform(0, math.pi))
+        elif kind == 2:
+            kernel = motion_kernel(max(math.sqrt(12) * sigma, 1), rng.uniform(0, math.pi))
+        else:
+            kernel = disk_kernel(2 * sigma)
+        return cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+
+    def _noisy(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        sigma = abs(rng.normal(0, self.noise))
+        shape = image.shape
+        if len(self._pools.noise) and rng.random() < self.pooled:
+            patch = self._pools.noise[rng.integers(len(self._pools.noise))]
+            noise = _tiled(patch.astype(np.float32), shape[0], rng)
+        elif rng.random() < 0.25:  # Poisson: its variance grows with the light
+            grey = rng.standard_normal(shape, np.float32)
+            noise = sigma * grey * np.sqrt(np.clip(image, 0, 255) / 128)
+        elif rng.random() < 0.4:
+            noise = sigma * rng.standard_normal((*shape[:2], 1), np.float32)
+        else:
+            noise = sigma * rng.standard_normal(shape, np.float32)
+        if rng.random() < self.grain:
+            grain = rng.standard_normal(shape[:2], np.float32)
+            grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 1.2))
+            noise = noise + (rng.uniform(3, 12) / max(grain.std(), 1e-6) * grain)[..., None]
+        return image + noise
+
+
+def anisotropic_kernel(wide: float, narrow: float, angle: float) -> np.ndarray:
+    """A Gaussian of two standard deviations, px, the wide one at `angle` (radians); sum 1."""
+    half = math.ceil(3 * max(wide, narrow))
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
+    along = x * math.cos(angle) + y * math.sin(angle)
+    across = -x * math.sin(angle) + y * math.cos(angle)
+    kernel = np.exp(-((along / wide) ** 2 + (across / max(narrow, 0.05)) ** 2) / 2)
+    return kernel / kernel.sum()
+
+
+def disk_kernel(radius: float) -> np.ndarray:
+    """A disk of `radius` px with an antialiased edge, the blur of a lens out of focus; sum 1."""
+    half = math.ceil(radius)
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
+    kernel = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
+    return kernel / kernel.sum()
+
+
+def _log_uniform(limits: Range, rng: np.random.Generator) -> float:
+    low, high = limits
+    return float(low * (high / low) ** rng.random())
+
+
+def _reduced(image: np.ndarray, factor: float) -> np.ndarray:
+    side = max(round(image.shape[0] / factor), 4)
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _filtered(image: np.ndarray, kernel: np.ndarray, reduction: float) -> np.ndarray:
+    """Blurred with a kernel of the reduced image, at an image that is not yet reduced."""
+    side = image.shape[0]
+    if reduction > 1:
+        image = _reduced(image, reduction)
+    image = cv2.filter2D(image, -1, kernel.astype(np.float64), borderType=cv2.BORDER_REFLECT_101)
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC) if reduction > 1 else image
+
+
+def _tiled(patch: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise (side, side, C): a patch repeated, mirrored at its borders, from a random place on."""
+    pad = max(side + patch.shape[0], 0)
+    tiled = np.pad(patch, ((0, pad), (0, pad), (0, 0)), mode="symmetric")
+    top, left = rng.integers(patch.shape[0], size=2)
+    return tiled[top : top + side, left : left + side]
+
+
+def _to_levels(image: np.ndarray) -> np.ndarray:
+    return np.clip(image, 0, 255).round().astype(np.uint8)
+
+
+def _compressed(image: np.ndarray, quality: int) -> np.ndarray:
+    levels = np.ascontiguousarray(_to_levels(image)[..., ::-1])
+    _, encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    return decoded[..., ::-1].astype(np.float32)

@@ -1,0 +1,108 @@
+"""Networks that restore a face in a frame of 512 px: the input is as large as the output.
+
+Ours, for the task of DFDNet (Li et al., ECCV 2020). Three stages halve the size by pixel-unshuffle
+and a 3x3 convolution; most of the work is done at an eighth of the size; three stages enlarge it
+again, bilinearly and without a grid (`faceskd.models.blocks.UpsampledKernel`), and add the maps of
+the way down. What comes out is added to the input, so that a sharp face can stay as it is. The maps
+at 1/8, 1/4, 1/2 and the full size are what is distilled.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from faceskd.common.errors import ConfigError
+from faceskd.models.base import FeatureInfo, SuperResolver
+from faceskd.models.blocks import shrink, upsample
+from faceskd.models.lite import LiteBlock, enlarging_conv, plain_conv
+
+STRIDE = 8
+"""Sides are padded to multiples of it."""
+
+
+class PhotoNet(SuperResolver):
+    """A network of scale 1: RGB float in [0, 1], (B, 3, H, W) -> (B, 3, H, W), of any size.
+
+    Args:
+        widths: channels at 1/2, 1/4 and 1/8 of the size.
+        blocks: residual blocks at 1/8 of the size.
+        mixing: residual blocks at 1/4 and at 1/2 of the size, on the way up.
+        reparameterised: over-parametrise the 3x3 convolutions in training (see
+            `faceskd.models.lite`).
+
+    Raises:
+        ConfigError: not three widths, or not two numbers of mixing blocks.
+
+    Example:
+        >>> net = PhotoNet(widths=(8, 16, 16), blocks=1, mixing=(0, 0))
+        >>> sr, features = net.forward_features(torch.rand(1, 3, 64, 64))
+        >>> tuple(sr.shape), [tuple(f.shape[1:]) for f in features]
+        ((1, 3, 64, 64), [(16, 8, 8), (16, 16, 16), (8, 32, 32), (8, 64, 64)])
+    """
+
+    scale = 1
+    size = 512
+
+    def __init__(
+        self,
+        *,
+        widths: Sequence[int] = (24, 48, 96),
+        blocks: int = 8,
+        mixing: Sequence[int] = (1, 1),
+        reparameterised: bool = True,
+    ) -> None:
+        super().__init__()
+        if len(widths) != 3 or len(mixing) != 2:
+            raise ConfigError(
+                "expected three widths and two numbers of mixing blocks, got "
+                f"{list(widths)} and {list(mixing)}"
+            )
+        options: dict[str, Any] = {"reparameterised": reparameterised}
+        block = {"kind": "residual", "activation": "relu", **options}
+        self.down = nn.ModuleList(
+            plain_conv(4 * channels, out, **options) for channels, out in pairwise((3, *widths))
+        )
+        self.body = nn.Sequential(*(LiteBlock(widths[2], **block) for _ in range(blocks)))
+        self.up = nn.ModuleList(
+            enlarging_conv(channels, out, "detailed", **options)
+            for channels, out in pairwise(reversed(widths))
+        )
+        self.mix = nn.ModuleList(
+            nn.Sequential(*(LiteBlock(width, **block) for _ in range(count)))
+            for width, count in zip((widths[1], widths[0]), mixing, strict=True)
+        )
+        self.head = enlarging_conv(widths[0], 3, "detailed", reparameterised=False)
+        shrink(self.head)
+        channels = (widths[2], widths[1], widths[0], widths[0])
+        self.feature_info = [
+            FeatureInfo(count, stride) for count, stride in zip(channels, (8, 4, 2, 1), strict=True)
+        ]
+
+    def forward(self, lr: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """The restored faces; the map of the full size is not made."""
+        return self._maps(lr)[0]
+
+    def forward_features(
+        self, lr: Tensor, boxes: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        sr, maps = self._maps(lr)
+        return sr, [*maps, upsample(maps[-1])]
+
+    def _maps(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Restored faces, and maps at 1/8, 1/4 and 1/2 of the size."""
+        height, width = lr.shape[-2:]
+        x = F.pad(lr, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate") - 0.5
+        skips = []
+        for conv in self.down:
+            x = torch.relu(conv(F.pixel_unshuffle(x, 2)))
+            skips.append(x)
+        maps = [x + self.body(x)]
+        for enlarge, mix, skip in zip(self.up, self.mix, reversed(skips[:-1]), strict=True):
+            maps.append(mix(torch.relu(enlarge(maps[-1])) + skip))
+        residual = self.head(maps[-1])[..., :height, :width]
+        residual = residual.to(lr.dtype, memory_format=torch.contiguous_format)
+        return lr.contiguous() + residual, maps
