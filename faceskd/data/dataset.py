@@ -112,8 +112,8 @@ class FaceDataset(Dataset[Item]):
         hr = read_image(self.folder / name)
         if hr.shape[:2] != (self.size, self.size):
             raise FacesError(
-                f"expected faces of {self.size}x{self.size} pixels, got {hr.shape[1]}x{hr.shape[0]} "
-                f"({name}); prepare them with size={self.size}"
+                f"expected faces of {self.size}x{self.size} pixels, got "
+                f"{hr.shape[1]}x{hr.shape[0]} ({name}); prepare them with size={self.size}"
             )
         if len(self.cache) < self.most_cached:
             self.cache[index] = hr

@@ -179,7 +179,9 @@ def _filtered(image: np.ndarray, kernel: np.ndarray, reduction: float) -> np.nda
     if reduction > 1:
         image = _reduced(image, reduction)
     image = cv2.filter2D(image, -1, kernel.astype(np.float64), borderType=cv2.BORDER_REFLECT_101)
-    return cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC) if reduction > 1 else image
+    return (
+        cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC) if reduction > 1 else image
+    )
 
 
 def _tiled(patch: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:

@@ -24,10 +24,10 @@ FORMAT = "faceskd-pools-1"
 KERNEL_SIDE = 21
 PATCH_SIDE = 32
 FLAT_MEANS = 4.0
-"""In a flat region the means of its sixteenths differ by a standard deviation below this, levels."""
+"""Largest standard deviation of the means of a flat region's sixteenths, 8-bit levels."""
 
 FLAT_SPREAD = 2.5
-"""... and the standard deviations of its sixteenths by less than this factor from each other."""
+"""Largest ratio of the standard deviations of a flat region's sixteenths."""
 
 WINDOW = 64
 """Side of the windows whose spectra are averaged, px."""
@@ -88,9 +88,7 @@ class Pools:
         return Pools(**tensors, provenance=json.loads(metadata["provenance"]))
 
 
-def estimate_pools(
-    photos: Sequence[np.ndarray], *, most_noise: int = 512, seed: int = 0
-) -> Pools:
+def estimate_pools(photos: Sequence[np.ndarray], *, most_noise: int = 512, seed: int = 0) -> Pools:
     """Kernels and noise of real photos, each RGB uint8 (H, W, 3).
 
     A photo gives one kernel, and noise from each of its flat regions.
@@ -187,4 +185,6 @@ def _spectrum(grey: np.ndarray) -> np.ndarray | None:
         return None
     found.sort(key=lambda part: -float(part.std()))
     shown = found[: max(len(found) // 4, 1)]
-    return np.mean([np.abs(np.fft.fft2((p - p.mean()) * window)) ** 2 for p in shown], axis=0) + 1e-9
+    return (
+        np.mean([np.abs(np.fft.fft2((p - p.mean()) * window)) ** 2 for p in shown], axis=0) + 1e-9
+    )

@@ -1,0 +1,249 @@
+"""Whole photos measured: how much nearer a restored face is to the original than its photo is.
+
+A portrait is scaled so that its face has a known height: the HR photo. It is blurred, reduced,
+given noise and compressed as a phone would, restored as a whole photo, and compared with the HR
+photo in a square of one and a half face boxes around the face. Plain Lanczos enlargement is
+measured beside every method, and figures are read relative to it.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from faceskd.common.errors import ConfigError
+from faceskd.common.images import to_tensor
+from faceskd.evaluation.evaluate import bootstrap_interval
+from faceskd.evaluation.skin_tones import group_by_skin_tone
+from faceskd.faces.detection import Face
+from faceskd.metrics import MetricSuite
+from faceskd.metrics.colour import TYPOLOGY_ANGLE
+from faceskd.metrics.suite import Scores
+
+SIZES = (16, 24, 40, 64, 100, 160, 250, 400)
+"""Heights of faces in the photos, px."""
+
+HR_FACE = 256
+"""Height of the face in the HR photo, px; larger faces keep their own."""
+
+LARGEST_SCALE = 8.0
+SQUARE = 1.5
+"""Side of the square that is compared, in heights of the face box."""
+
+LANCZOS, HR = "lanczos", "hr"
+PhotoMethod = Callable[[np.ndarray, float], np.ndarray]
+"""From a photo, RGB uint8 (H, W, 3), and a scale to the restored photo, `scale` times as large."""
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoCase:
+    """A portrait as a bad photo shows it.
+
+    Attributes:
+        name: of the portrait.
+        size: height of the face in `photo`, px.
+        photo: RGB uint8, as it was decoded from a JPEG.
+        hr: the HR photo, RGB uint8.
+        face: where the face is in `hr`.
+    """
+
+    name: str
+    size: int
+    photo: np.ndarray
+    hr: np.ndarray
+    face: Face
+
+    @property
+    def scale(self) -> float:
+        """By which a method is asked to enlarge the photo; 1 to 8."""
+        return float(np.clip(self.face.height / self.size, 1, LARGEST_SCALE))
+
+    def square(self, photo: np.ndarray) -> np.ndarray:
+        """The compared square of a photo of any size, brought to the size of `hr` first."""
+        photo = resized(photo, self.hr.shape[1::-1])
+        left, top, side = self._square()
+        return photo[top : top + side, left : left + side]
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """The five points, (5, 2) float32, px of the square."""
+        left, top, _ = self._square()
+        return (self.face.landmarks - (left, top)).astype(np.float32)
+
+    def _square(self) -> tuple[int, int, int]:
+        """Left, top and side, px of `hr`; smaller than `SQUARE` says where the photo ends."""
+        height, width = self.hr.shape[:2]
+        side = min(round(SQUARE * self.face.height), height, width)
+        centre = (self.face.box[:2] + self.face.box[2:]) / 2
+        left, top = (round(float(c) - side / 2) for c in centre)
+        return int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side)), side
+
+
+def photo_case(
+    name: str, portrait: np.ndarray, face: Face, size: int, rng: np.random.Generator
+) -> PhotoCase:
+    """A portrait made a bad photo of itself.
+
+    Blur of 0.35 px of the photo, reduction by area averaging, Gaussian noise of 1 to 5 levels and
+    JPEG quality 55 to 90.
+
+    Args:
+        portrait: RGB uint8 (H, W, 3).
+        face: found in it.
+        size: height that the face is to have, px.
+
+    Raises:
+        ConfigError: the portrait's own face is smaller than `size`.
+    """
+    height = max(HR_FACE, size)
+    if size < 1 or face.height < size:
+        raise ConfigError(
+            f"expected a portrait with a face of at least {size} px, got {face.height:.0f} ({name})"
+        )
+    factor = height / face.height
+    hr = resized(portrait, [round(side * factor) for side in portrait.shape[1::-1]])
+    scaled = Face(face.box * factor, face.landmarks * factor, face.score)
+    image = cv2.GaussianBlur(hr.astype(np.float32), (0, 0), 0.35 * height / size)
+    sides = [max(round(side * size / height), 1) for side in hr.shape[1::-1]]
+    image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
+    image = image + rng.uniform(1, 5) * rng.standard_normal(image.shape, np.float32)
+    levels = np.clip(image, 0, 255).round().astype(np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 91))]
+    _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(levels[..., ::-1]), quality)
+    photo = np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1])
+    return PhotoCase(name, size, photo, hr, scaled)
+
+
+def resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """An RGB uint8 image at another (width, height), by antialiased Lanczos."""
+    if tuple(size) == image.shape[1::-1]:
+        return image
+    width, height = size
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+
+
+@dataclass(frozen=True)
+class PhotoEvaluation:
+    """What came of it.
+
+    Attributes:
+        scores: by size, then by method: Lanczos first, then the methods as given, then "hr", which
+            has only what the HR photo alone has.
+        unavailable: for each metric that could not be measured, why.
+    """
+
+    scores: dict[int, dict[str, Scores]]
+    unavailable: dict[str, str]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each size and method: means, and LPIPS and PSNR against Lanczos.
+
+        `lpips_*_ratio` is the mean of a method over that of Lanczos; `psnr_gain` is in dB;
+        `identity_below` is the share of faces whose identity falls below that of Lanczos.
+        """
+        return [
+            {"face": size, "method": method, "faces": len(scores.faces), **scores.summary()}
+            | self._against_lanczos(size, scores)
+            for size, methods in self.scores.items()
+            for method, scores in methods.items()
+        ]
+
+    def _against_lanczos(self, size: int, scores: Scores) -> dict[str, float]:
+        plain = self.scores[size][LANCZOS]
+        figures: dict[str, float] = {}
+        for name, values in scores.per_image.items():
+            if name not in plain.per_image:
+                continue
+            came, base = np.array(values), np.array(plain.per_image[name])
+            if name.startswith("lpips"):
+                figures[f"{name}_ratio"] = float(came.mean() / max(base.mean(), 1e-9))
+            elif name == "psnr":
+                figures["psnr_gain"] = float((came - base).mean())
+            elif name.startswith("identity"):
+                figures["identity_gain"] = float((came - base).mean())
+                figures["identity_below"] = float((came < base).mean())
+        return figures
+
+    def intervals(self) -> dict[int, dict[str, dict[str, tuple[float, float]]]]:
+        """95 % bootstrap intervals of the differences to Lanczos, by size, method and metric."""
+        found: dict[int, dict[str, dict[str, tuple[float, float]]]] = {}
+        for size, methods in self.scores.items():
+            plain = methods[LANCZOS].per_image
+            found[size] = {
+                method: {
+                    name: bootstrap_interval(np.subtract(values, plain[name]).tolist())
+                    for name, values in scores.per_image.items()
+                    if name in plain and len(values) > 1
+                }
+                for method, scores in methods.items()
+                if method not in (LANCZOS, HR)
+            }
+        return found
+
+    def by_skin_tone(self) -> list[dict[str, Any]]:
+        """One row for each size, method and third of the faces by skin tone; needs `ita`."""
+        rows = []
+        for size, methods in self.scores.items():
+            angles = methods[HR].per_image.get(TYPOLOGY_ANGLE, [])
+            for group in group_by_skin_tone(angles) if len(angles) >= 3 else []:
+                for method, scores in methods.items():
+                    means = {
+                        name: float(np.mean([values[index] for index in group.faces]))
+                        for name, values in scores.per_image.items()
+                    }
+                    rows.append({"face": size, "skin tone": group.name, "method": method} | means)
+        return rows
+
+
+def evaluate_photos(
+    methods: Mapping[str, PhotoMethod],
+    cases: Iterable[PhotoCase],
+    metrics: MetricSuite,
+    *,
+    on_case: Callable[[PhotoCase, dict[str, np.ndarray]], None] = lambda case, squares: None,
+) -> PhotoEvaluation:
+    """Measure methods, and Lanczos enlargement beside them, on whole photos.
+
+    Args:
+        methods: by the name they get in tables.
+        cases: photos; each is measured on its own.
+        metrics: names and settings; it is left empty.
+        on_case: called with the compared squares of each case, RGB uint8, for pictures.
+
+    Raises:
+        ConfigError: a method's name is taken, or there is no case.
+    """
+    if taken := sorted({LANCZOS, HR} & set(methods)):
+        raise ConfigError(f"a method cannot be named {taken[0]!r}: that name is taken")
+    plain: PhotoMethod = _enlarged
+    named = {LANCZOS: plain, **methods}
+    suites: dict[int, dict[str, MetricSuite]] = {}
+    metrics.load()
+    for case in cases:
+        of_size = suites.setdefault(case.size, {n: metrics.fresh() for n in (*named, HR)})
+        squares = {
+            name: case.square(method(case.photo, case.scale)) for name, method in named.items()
+        }
+        squares[HR] = case.square(case.hr)
+        hr, points = to_tensor(squares[HR])[None], _points(case)
+        for name, square in squares.items():
+            of_size[name].update(to_tensor(square)[None], hr, points, [case.name])
+        on_case(case, squares)
+    if not suites:
+        raise ConfigError("expected at least one photo to evaluate, got none")
+    scores = {size: {n: s.compute() for n, s in of.items()} for size, of in sorted(suites.items())}
+    return PhotoEvaluation(scores, dict(metrics.unavailable))
+
+
+def _enlarged(photo: np.ndarray, scale: float) -> np.ndarray:
+    return resized(photo, [math.ceil(side * scale) for side in photo.shape[1::-1]])
+
+
+def _points(case: PhotoCase) -> Any:
+    import torch
+
+    return torch.from_numpy(case.landmarks)[None]
