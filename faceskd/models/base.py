@@ -19,7 +19,8 @@ class SuperResolver(nn.Module):
     is not clamped: losses need its gradient outside [0, 1], and writers clamp.
 
     Attributes:
-        scale: SR pixels for one LR pixel, along each side.
+        scale: SR pixels for one LR pixel, along each side: 8, or 1 for photos.
+        size: side of the SR faces it is trained for, px; that of LR faces is size / scale.
         feature_info: one entry for each feature map of `forward_features`, in its order.
         needs_boxes: whether `boxes`, the component boxes (B, 4, 4), xyxy in SR pixels, in the
             order of `faceskd.faces.components.COMPONENTS`, must be given.
@@ -29,13 +30,14 @@ class SuperResolver(nn.Module):
     """
 
     scale: int = 8
+    size: int = 256
     feature_info: list[FeatureInfo]
     needs_boxes: bool = False
     uses_dictionary: bool = False
     dictionary_sha256: str = ""
 
     def forward(self, lr: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """The SR images (B, 3, 8H, 8W) of the LR images (B, 3, H, W)."""
+        """The SR images (B, 3, scale H, scale W) of the LR images (B, 3, H, W)."""
         return self.forward_features(lr, boxes)[0]
 
     @abstractmethod

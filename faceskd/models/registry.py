@@ -13,6 +13,7 @@ NETWORKS = {
     "teacher": "faceskd.models.teacher.Teacher",
     "student": "faceskd.models.student.Student",
     "lite": "faceskd.models.lite.Lite",
+    "photo": "faceskd.models.photo.PhotoNet",
     "interpolation": "faceskd.models.baselines.interpolation.Interpolation",
     "srresnet": "faceskd.models.baselines.srresnet.SRResNet",
     "srfeat": "faceskd.models.baselines.srfeat.SRFeat",
