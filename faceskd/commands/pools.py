@@ -7,7 +7,8 @@ from rich.console import Console
 
 from faceskd.common.config import hydra_main
 from faceskd.common.errors import FaceskdError, ImageError
-from faceskd.common.images import list_images, read_image
+from faceskd.common.images import read_image
+from faceskd.common.listing import list_images
 
 EXIT_SOME_FAILED = 1
 
