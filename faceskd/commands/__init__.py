@@ -13,6 +13,7 @@ HYDRA_COMMANDS = {
     "portraits": "draw synthetic portraits with known landmarks",
     "prepare": "find, align and crop the faces of a folder of photos",
     "dictionary": "build the dictionaries of facial components from prepared faces",
+    "pools": "collect blur kernels and noise from real low-quality photos",
     "train": "train a network: a teacher, a student, a baseline or an encoder",
     "evaluate": "measure the quality of networks on prepared faces",
     "profile": "measure the speed and memory of networks, side by side",
