@@ -83,7 +83,7 @@ class PhotoDegradation:
             return hr.copy()
         size = hr.shape[0]
         side = _log_uniform(self.side, rng) * size / FRAME
-        image = hr.astype(np.float32)
+        image: np.ndarray = hr.astype(np.float32)
         rounds = 1 + int(rng.random() < self.twice)
         for number in range(rounds):
             last = number == rounds - 1
@@ -128,6 +128,7 @@ class PhotoDegradation:
     def _noisy(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         sigma = abs(rng.normal(0, self.noise))
         shape = image.shape
+        noise: np.ndarray
         if len(self._pools.noise) and rng.random() < self.pooled:
             patch = self._pools.noise[rng.integers(len(self._pools.noise))]
             noise = _tiled(patch.astype(np.float32), shape[0], rng)
