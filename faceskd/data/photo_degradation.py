@@ -140,7 +140,7 @@ class PhotoDegradation:
         else:
             noise = sigma * rng.standard_normal(shape, np.float32)
         if rng.random() < self.grain:
-            grain = rng.standard_normal(shape[:2], np.float32)
+            grain: np.ndarray = rng.standard_normal(shape[:2], np.float32)
             grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 1.2))
             noise = noise + (rng.uniform(3, 12) / max(grain.std(), 1e-6) * grain)[..., None]
         return image + noise
