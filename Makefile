@@ -28,10 +28,11 @@ run: $(READY)  ## the quick start: the whole method in minutes; FACESKD_FACES=FO
 test: $(READY)  ## all tests, with branch coverage
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## ruff, mypy, and the contracts on who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 docs: $(READY)  ## the documentation site, in site/; a broken link or reference is an error
 	$(BIN)/zensical build --clean --strict
