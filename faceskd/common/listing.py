@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from faceskd.common.decoding import is_image
 from faceskd.common.errors import FaceskdError
 from faceskd.common.files import printable
-from faceskd.common.images import is_image
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".webp", ".gif"}

@@ -15,8 +15,9 @@ from rich.console import Console
 from torch.utils.data import Dataset
 
 from faceskd.common.checks import check_whole
+from faceskd.common.decoding import MAX_PIXELS
 from faceskd.common.errors import ConfigError, FacesError
-from faceskd.common.images import MAX_PIXELS, read_image, to_tensor
+from faceskd.common.images import read_image, to_tensor
 from faceskd.common.listing import list_images
 from faceskd.data.degradation import Degradation
 from faceskd.data.stream import StreamData

@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from faceskd.common.decoding import notes, open_image, page_count
 from faceskd.common.errors import ConfigError, ImageError, reason
-from faceskd.common.images import from_pil, notes, open_image, page_count, write_image
+from faceskd.common.images import from_pil, write_image
 from faceskd.data.manifest import OK, Record
 from faceskd.data.splits import Place
 from faceskd.faces.align import AlignedCrop, Crop, SimilarityCrop, template, transform_points

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from faceskd.common.decoding import MAX_PIXELS
 from faceskd.common.errors import ConfigError, ImageError
-from faceskd.common.images import MAX_PIXELS
 from faceskd.data.manifest import OK
 from faceskd.faces.detection import Detector, MTCNNDetector
 from faceskd.faces.lr_faces import LR_SIZE

@@ -10,19 +10,11 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import IFD, TAGS, Base
 
+from faceskd.common.decoding import exif_of, has_alpha, notes, open_image, to_rgba, upright
 from faceskd.common.depth import is_deep
 from faceskd.common.errors import ImageError
 from faceskd.common.files import atomic_path
-from faceskd.common.images import (
-    WHITE,
-    exif_of,
-    has_alpha,
-    notes,
-    open_image,
-    rgb,
-    to_rgba,
-    upright,
-)
+from faceskd.common.images import WHITE, rgb
 
 EXTENSIONS = ("auto", "png", "jpg", "webp")
 _SAME = {".jpg": "jpg", ".jpeg": "jpg", ".jpe": "jpg", ".jfif": "jpg", ".webp": "webp"}

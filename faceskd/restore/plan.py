@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from faceskd.common.decoding import page_count
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import fitting, printable
-from faceskd.common.images import page_count
 from faceskd.common.listing import ListedFile, is_video, list_file, list_files
 from faceskd.data.picture import DUPLICATE, UNREADABLE, UNSUPPORTED
 from faceskd.restore.results import (

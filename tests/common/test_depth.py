@@ -7,8 +7,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from faceskd.common.decoding import notes, open_image, page_count
 from faceskd.common.errors import ImageError
-from faceskd.common.images import notes, open_image, page_count, read_image
+from faceskd.common.images import read_image
 
 RAMP = np.linspace(0, 1, 64, dtype=np.float64).reshape(8, 8)
 EXPECTED = np.rint(RAMP * 255)
@@ -135,7 +136,7 @@ def test_of_8_bits_nothing_is_said(tmp_path, name):
 
 
 def test_too_many_pixels_are_refused_before_they_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("faceskd.common.images.MAX_PIXELS", 50)
+    monkeypatch.setattr("faceskd.common.decoding.MAX_PIXELS", 50)
     with pytest.raises(ImageError, match="8x8 pixels, expected at most 50"):
         of_tiff(tmp_path, RAMP.astype(np.float16))
 

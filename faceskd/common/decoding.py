@@ -1,0 +1,221 @@
+"""Image files as Pillow has them: opened, decoded, and what reading them loses.
+
+`faceskd.common.images` makes arrays of them.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
+
+from faceskd.common.depth import (
+    bits_of,
+    full_scale,
+    is_deep,
+    is_misread,
+    read_tiff,
+    tiff_page_count,
+)
+from faceskd.common.errors import ImageError, reason
+
+MAX_PIXELS = 150_000_000  # 100-megapixel photographs pass; decompression bombs do not
+
+FORMATS = (
+    *("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIF", "JPEG2000", "PSD", "QOI"),
+    *("PPM", "DIB", "ICO", "ICNS", "CUR", "DDS", "SGI", "SUN", "PCX", "DCX", "XBM", "XPM"),
+    *("FLI", "BLP", "FITS", "TGA"),
+)
+"""What Pillow may decode, those with a clear mark first.
+
+Left out is what runs other programs (EPS) or holds no pixels (HDF5).
+"""
+
+MARKED = 11
+"""So many of them begin with bytes that nothing else begins with."""
+
+ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "HEIF", "MPO", "TIFF", "DCX", "FLI"})
+"""Formats in which Pillow's frames are further pictures; in others they are layers or sizes."""
+
+PAGED_SUFFIXES = frozenset({".tif", ".tiff", ".dcx"})
+"""Documents, of which every page is a picture of its own (`page_count`)."""
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by the EXIF orientation that it has."""
+
+
+@contextmanager
+def open_image(path: Path | str, page: int = 0) -> Iterator[Image.Image]:
+    """An image file as Pillow has it, decoded, for use in a `with` block.
+
+    Whatever a decoder or the block raises, out of memory included, becomes an `ImageError`.
+
+    Args:
+        path: the file.
+        page: the number of the page or frame, from 0.
+
+    Raises:
+        ImageError: the file is missing, empty, not an image, truncated, or over 150 megapixels.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise ImageError(f"{path.name}: no such file")
+        if path.stat().st_size == 0:
+            raise ImageError(f"{path.name}: the file is empty")
+        with _quietly(), _identified(path, page) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(
+                    f"{path.name}: {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all"
+                )
+            if "bits" not in image.info:
+                image.seek(page)
+                image.info["bits"] = bits_of(image, path)
+            image.load()
+            yield image
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path.name}: not an image that can be read") from error
+    except MemoryError as error:
+        raise ImageError(f"{path.name}: not enough memory to read it") from error
+    except Exception as error:  # decoders raise all kinds: struct.error, AttributeError, ...
+        raise ImageError(f"{path.name}: damaged or truncated image ({reason(error)})") from error
+
+
+def _identified(path: Path, page: int) -> Image.Image:
+    """A file opened by Pillow, not yet decoded; TIFFs that Pillow does not know by tifffile."""
+    try:
+        image = Image.open(path, formats=_formats())
+    except UnidentifiedImageError:
+        read = read_tiff(path, page, MAX_PIXELS)
+        if read is None:
+            raise
+        return read
+    return (is_misread(image) and read_tiff(path, page, MAX_PIXELS)) or image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    import pi_heif  # the photos of phones; takes as long to import as Pillow
+
+    pi_heif.register_heif_opener()
+    return FORMATS
+
+
+def page_count(path: Path | str) -> int:
+    """How many pages a document (TIFF, DCX) has; 1 for all other files, and for broken ones.
+
+    The frames of an animation and the views of a stereo photo are no pages: see `notes`.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() not in PAGED_SUFFIXES:
+            return 1
+        try:
+            with _quietly(), Image.open(path, formats=("TIFF", "DCX")) as image:
+                return int(getattr(image, "n_frames", 1))
+        except UnidentifiedImageError:
+            return tiff_page_count(path)
+    except Exception:  # reading the file will say what is wrong with it
+        return 1
+
+
+def notes(image: Image.Image) -> list[str]:
+    """What reading an image from `open_image` as 8-bit RGB loses, as clauses for the user.
+
+    Further pages of a document are not mentioned: they are read on their own (`page_count`).
+    """
+    return [*_frames_note(image), *_depth_note(image), *_colour_note(image)]
+
+
+def _frames_note(image: Image.Image) -> list[str]:
+    if image.format not in ANIMATED - {"TIFF", "DCX"}:
+        return []
+    try:
+        count = int(getattr(image, "n_frames", 1))
+    except Exception as error:  # frames are counted by reading the whole file
+        return [f"frames after the first are damaged ({reason(error)})"]
+    return [f"only the first of the {count} pictures in the file was read"] if count > 1 else []
+
+
+def _depth_note(image: Image.Image) -> list[str]:
+    bits = image.info.get("bits", 8)
+    if bits <= 8:
+        return []
+    white = image.info.get("full_scale") or (full_scale(image) if is_deep(image) else 0)
+    scale = f", {white:g} as white" if white not in (0, 65_535) else ""
+    return [f"{bits} bits a channel were reduced to 8{scale}"]
+
+
+def _colour_note(image: Image.Image) -> list[str]:
+    if image.mode in ("CMYK", "LAB"):
+        return [f"{image.mode} colours were converted to RGB"]
+    return []
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file begins as an image of a common format does, whatever its name."""
+    try:
+        with _quietly(), Image.open(path, formats=_formats()[:MARKED]):
+            return True
+    except Exception:
+        return False
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image as it is to be looked at: turned and mirrored as its EXIF orientation says.
+
+    Unlike Pillow's `exif_transpose` it does not write EXIF anew, which fails where any entry is
+    damaged.
+    """
+    method = UPRIGHT.get(orientation(image))
+    return image if method is None else image.transpose(method)
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an image, 1 to 8; 1 where there is none or the EXIF is damaged."""
+    exif = exif_of(image)
+    try:
+        value = exif.get(Base.Orientation, 1)
+    except Exception:
+        return 1
+    return value if isinstance(value, int) and value in UPRIGHT else 1
+
+
+def exif_of(image: Image.Image) -> Image.Exif:
+    """The EXIF of an image as far as it can be read; empty where there is none."""
+    try:
+        return image.getexif()
+    except Exception:
+        return image.getexif()  # the second call gives what was read before the first one failed
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an image has transparency, as a channel or as a colour."""
+    return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
+
+
+def to_rgba(image: Image.Image) -> Image.Image:
+    """An image that has alpha as RGBA; Pillow has no direct way from premultiplied grey."""
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without Pillow's warnings: of large pictures, as `MAX_PIXELS` is the limit, and of EXIF."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
