@@ -1,1 +1,1 @@
-"""The paper's experiment and the quick start: tables, figures and pages."""
+"""The plans of `reproduce`, `release` and the quick start: their tables, figures and reports."""

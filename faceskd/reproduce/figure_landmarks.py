@@ -1,7 +1,7 @@
-"""Landmarks found on HR faces and on the same faces at low resolution: the paper's figure 1.
+"""Figure 1 of Jo et al. 2021: landmarks found on HR faces and on the same faces at low resolution.
 
-It is why a student without landmarks is wanted: what the teacher looks its dictionary up with is
-found badly, or not at all, on what there is to restore.
+The figure shows why a student without landmarks is useful. The teacher needs landmarks to look up
+its dictionary, but on LR faces a detector finds them with large errors, or not at all.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from faceskd.reporting.pictures import image_grid
 from faceskd.reporting.tables import write_csv
 
 LEAST_FACE = 0.35
-"""The smallest face searched for, in sides of the picture: crops show one face that fills them."""
+"""Smallest face that the detector looks for, as a share of the side of the crop."""
 ON_HR = (60, 220, 60)
 ON_LR = (255, 60, 60)
 RADIUS = 4  # pixels, of a dot in a 256 px face
@@ -32,11 +32,11 @@ RADIUS = 4  # pixels, of a dot in a 256 px face
 
 @dataclass(frozen=True)
 class LandmarkPair:
-    """The five points of one face, in pixels of its HR image; None where no face was found.
+    """The five landmarks of one face, in pixels of its HR image; None where no face was found.
 
     Attributes:
-        name: of the face.
-        on_hr, on_lr: found on the HR and on the LR image, (5, 2).
+        name: name of the face.
+        on_hr, on_lr: landmarks found on the HR and on the LR image, (5, 2).
     """
 
     name: str
@@ -45,14 +45,14 @@ class LandmarkPair:
 
     @property
     def error(self) -> float | None:
-        """Mean distance between the two, in distances between the eyes; None if one is missing."""
+        """Mean distance between the two over that of the eyes; None if one is missing."""
         if self.on_hr is None or self.on_lr is None:
             return None
         return inter_ocular_error(self.on_lr, self.on_hr)
 
 
 def inter_ocular_error(points: np.ndarray, truth: np.ndarray) -> float:
-    """Mean distance of five points (5, 2) to the true ones, in true distances between the eyes.
+    """Mean distance of five points (5, 2) to the true ones, over the true distance of the eyes.
 
     Examples:
         >>> truth = np.array([[0, 0], [10, 0], [5, 5], [2, 10], [8, 10]])
@@ -64,7 +64,7 @@ def inter_ocular_error(points: np.ndarray, truth: np.ndarray) -> float:
 
 
 def find_pairs(dataset: FacePairs, *, on_hr: Detector, on_lr: Detector) -> list[LandmarkPair]:
-    """Look for landmarks on the HR and on the LR image of every face."""
+    """Detect landmarks on the HR and on the LR image of every face."""
     pairs = []
     for index in track(range(len(dataset)), "landmarks", transient=True):
         item = dataset[index]
@@ -80,7 +80,7 @@ def _find(detector: Detector, image: np.ndarray, scale: float) -> np.ndarray | N
 
 
 def summarise(pairs: Sequence[LandmarkPair]) -> dict[str, Any]:
-    """How often each image has landmarks, and how far those on LR are off (mean, median, 95 %)."""
+    """How often landmarks were found, and the error of those on LR: mean, median, 95 % interval."""
     errors = [error for pair in pairs if (error := pair.error) is not None]
     summary: dict[str, Any] = {
         "faces": len(pairs),
@@ -97,10 +97,15 @@ def summarise(pairs: Sequence[LandmarkPair]) -> dict[str, Any]:
 def write_landmark_figure(dataset: FacePairs, out: Path | str, *, show: int = 6) -> dict[str, Any]:
     """Write landmarks.png (points on HR in green, on LR in red) and landmarks.csv into `out`.
 
-    MTCNN looks for them; of an image as small as LR it makes a larger one first.
+    MTCNN detects the landmarks; it enlarges images as small as LR first.
+
+    Args:
+        dataset: the faces.
+        out: folder for the two files.
+        show: number of faces in the picture; the table has all.
 
     Returns:
-        What `summarise` says of all faces.
+        The result of `summarise` for all faces.
     """
     out = make_folder(out)
     on_hr, on_lr = (MTCNNDetector(min_face=LEAST_FACE * side) for side in (HR_SIZE, LR_SIZE))

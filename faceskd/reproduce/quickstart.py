@@ -14,8 +14,8 @@ from faceskd.reporting.tables import markdown_table, rich_table
 
 SHOWN = ("psnr", "ssim", "ms_ssim", "lpips_squeeze", "frechet_squeezenet", "grid_index")
 SYNTHETIC = (
-    "The faces are synthetic portraits, drawn by faceskd; set FACESKD_FACES to a folder of photos "
-    "to run on real ones. Figures on drawings say nothing of figures on people."
+    "The faces are synthetic portraits, drawn by faceskd. Set FACESKD_FACES to a folder of photos "
+    "to run on real ones. Figures on drawings say nothing about faces of people."
 )
 REAL = "The faces are the photos of the folder that FACESKD_FACES named."
 

@@ -1,4 +1,4 @@
-"""The experiment's results as a folder: results.md, results.json and a CSV file a table."""
+"""The results of `faceskd reproduce`: results.md, results.json and a CSV file for each table."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,17 @@ from faceskd.reproduce.tables import (
 )
 
 PAPER_LIMITS = {"psnr": 0.1, "lpips": 0.02}
-"""How near the paper's student is to its teacher: dB of PSNR, and LPIPS as a share."""
-COST_TITLE = "Table 3. What networks cost"
+"""Largest gap between the paper's student and its teacher: dB of PSNR, and share of LPIPS."""
+COST_TITLE = "Table 3. Time, memory and work"
 COST_NOTE = (
     "One face at a time. `+mtcnn` includes the detection of the landmarks that the teacher needs. "
-    "Memory: of the network while it runs, weights included. More in [profile](profile/profile.md)."
+    "Memory is that of the running network with its weights. More: [profile](profile/profile.md)."
 )
 COMPARISON_NOTE = (
-    "Differences of two methods on the same faces, with 95 % bootstrap intervals over faces; p by "
-    "Wilcoxon's signed-rank test, and adjusted for the number of tests (Benjamini and Hochberg). "
-    "The better of the two is named where the interval does not hold zero. One training each: the "
-    "intervals are those of other faces, not of other seeds."
+    "Differences of two methods on the same faces, with 95 % bootstrap intervals over faces. p is "
+    "from Wilcoxon's signed-rank test, the adjusted p corrects it for the number of tests "
+    "(Benjamini and Hochberg). The better method is named unless the interval contains zero. Each method was "
+    "trained once: the intervals show the spread over faces, not over seeds."
 )
 
 
@@ -41,7 +41,7 @@ def write_results(
     evaluations: Sequence[Evaluated],
     landmarks: Mapping[str, Any] | None,
 ) -> Path:
-    """Write results.md, results.json and table_*.csv into the experiment's folder.
+    """Write results.md, results.json and table_*.csv into the plan's folder.
 
     Returns:
         The path of results.md.
@@ -80,7 +80,7 @@ def write_results(
 
 
 def agreement(comparisons: Sequence[Comparison], student: str, teacher: str) -> list[str]:
-    """Whether a student is as near to its teacher as the paper's: a sentence a metric."""
+    """Whether a student is as close to its teacher as the paper's: a sentence for each metric."""
     lines = []
     for found in comparisons:
         if (found.first, found.second) != (student, teacher):
@@ -101,17 +101,17 @@ def agreement(comparisons: Sequence[Comparison], student: str, teacher: str) -> 
 def _head(options: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
     budget = options["budget"]
     parts = [
-        f"# The paper's experiment, budget={budget['name']}",
-        f"Every network here was trained by this run, for {budget['steps']} steps of "
+        f"# Reproduction of the paper, budget={budget['name']}",
+        f"This run trained every network, for {budget['steps']} steps of "
         f"{budget['batch_size']} faces, at a learning rate of {budget['lr']:g} and with one seed; "
         "SRGAN and SRFeat for half of them with a pixel loss and for half as their papers do, at "
         f"{budget['gan_lr']:g}; the controls (`plain`, "
         f"`lite_plain`) for {budget['double']}, as long as a teacher and its student together. "
-        "Means over faces; best in bold; the grid index is best where it is nearest to that of "
-        "the HR faces.",
+        "Figures are means over faces; the best are in bold. The best grid index is the one closest "
+        "to that of the HR faces.",
     ]
     if not (options["photos"] or options["faces"]):
-        parts.append("The faces are drawings: figures on them say nothing of figures on people.")
+        parts.append("The faces are drawings: the figures say nothing about faces of people.")
     if record["failures"]:
         lines = [f"- `{name}`: {why}" for name, why in record["failures"].items()]
         parts.append("Failed:\n\n" + "\n".join(lines))
@@ -132,7 +132,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> list[str]:
     rows = [comparison.row() for comparison in comparisons]
     lines = agreement(comparisons, "student_mskd", "teacher")
     return [
-        "## Two by two",
+        "## Comparisons",
         COMPARISON_NOTE,
         markdown_table(rows),
         *(["\n".join(lines)] * bool(lines)),
@@ -149,9 +149,8 @@ def _landmarks(summary: Mapping[str, Any] | None) -> list[str]:
     if "interval_95" in summary:
         low, high = (format_cell("", value) for value in summary["interval_95"])
         sentence += (
-            f" Those on LR are {summary['mean_error']:.4f} distances between the eyes from those "
-            f"on HR in the mean (95 % interval {low} to {high}), {summary['median_error']:.4f} in "
-            "the median."
+            f" The mean distance between the two is {summary['mean_error']:.4f} of the distance of "
+            f"the eyes (95 % interval {low} to {high}), the median {summary['median_error']:.4f}."
         )
     return [
         "## Figure 1. Landmarks on HR (green) and on LR (red)",

@@ -1,4 +1,4 @@
-"""What an experiment found: its evaluations read back, compared face by face, as tables."""
+"""Tables of the results: evaluations read from their folders and compared face by face."""
 
 import csv
 import json
@@ -17,9 +17,9 @@ from faceskd.metrics.identity import IDENTITY
 from faceskd.reporting.tables import format_cell, markdown_table
 
 SHOWN = ("psnr", "ssim", "ms_ssim", "lpips", "fid", "frechet", "identity", "grid_index")
-"""Beginnings of the metrics in the tables; whatever else was measured is in the files beside."""
+"""Metrics in the tables, by the beginning of their names. The CSV files have all metrics."""
 COMPARED = ("psnr", "lpips")
-"""Beginnings of the metrics that methods are compared in."""
+"""Metrics in which methods are compared, by the beginning of their names."""
 COSTS = {
     "name": "model",
     "parameters": "parameters, M",
@@ -35,7 +35,7 @@ UNITS = {"parameters": 1e6, "macs": 1e9, "peak_bytes": 1e6, "dictionary_bytes": 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A folder that `faceskd evaluate` wrote, its table's title, and the order of its methods."""
+    """A folder that `faceskd evaluate` wrote, with the title and the order of its table."""
 
     name: str
     title: str
@@ -44,15 +44,15 @@ class Evaluated:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """metrics.json."""
+        """The content of metrics.json."""
         return _read_json(self.folder / "metrics.json")
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a method: means over faces, and figures of the set."""
+        """A row for each method: means over faces, and figures of the whole set."""
         return [{"method": method} | content["values"] for method, content in self._methods()]
 
     def interval_rows(self) -> list[dict[str, str]]:
-        """A row a method: 95 % bootstrap intervals of the means."""
+        """A row for each method: 95 % bootstrap intervals of the means."""
         return [
             {"method": method}
             | {name: f"{format_cell(name, low)} to {format_cell(name, high)}"
@@ -72,7 +72,7 @@ class Evaluated:
             return list(csv.DictReader(file))
 
     def figures(self, method: str, metric: str) -> dict[str, float]:
-        """One figure a face; empty where this was not measured."""
+        """The figure of each face by its name; empty if the metric was not measured."""
         return {
             row["name"]: float(row[metric])
             for row in self._per_image
@@ -80,11 +80,11 @@ class Evaluated:
         }
 
     def metrics(self) -> list[str]:
-        """The metrics of single faces."""
+        """Names of the metrics that each face has."""
         return list(self._per_image[0])[2:] if self._per_image else []
 
     def markdown(self) -> str:
-        """The table, the intervals, what was not measured, and the pictures."""
+        """Markdown: the table, the intervals, what was not measured, and the pictures."""
         rows = _shown(self.rows())
         names = dict.fromkeys(name for row in rows for name in row if name != "method")
         reference = next((row for row in rows if row["method"] == HR), None)
@@ -109,7 +109,7 @@ class Evaluated:
 
 
 def direction(metric: str) -> Direction:
-    """Which way a column is better.
+    """Whether higher or lower values of a metric are better, or those near the HR faces' value.
 
     Examples:
         >>> direction("identity_mobilefacenet"), direction("lpips_squeeze")
@@ -120,7 +120,7 @@ def direction(metric: str) -> Direction:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two methods of an evaluation in one metric; `adjusted_p` minds how many there are."""
+    """Two methods compared in one metric; `adjusted_p` is corrected for the number of tests."""
 
     evaluation: str
     first: str
@@ -131,14 +131,14 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Which method is better, where the interval does not hold zero."""
+        """The better method, or "undecided" if the interval contains zero."""
         if self.paired.low <= 0 <= self.paired.high:
             return "undecided"
         higher = self.paired.difference > 0
         return self.first if higher == (direction(self.metric) == "higher") else self.second
 
     def row(self) -> dict[str, Any]:
-        """For a table."""
+        """A row of the table of comparisons."""
         paired = self.paired
         low, high = (format_cell("", value) for value in (paired.low, paired.high))
         return {
@@ -158,7 +158,7 @@ class Comparison:
 def compare_methods(
     evaluations: Sequence[Evaluated], wanted: Sequence[Sequence[str]]
 ) -> list[Comparison]:
-    """Paired comparisons `(evaluation, first, second)` in PSNR and LPIPS; those not measured go."""
+    """Paired comparisons `(evaluation, first, second)` in PSNR and LPIPS, if both were measured."""
     by_name = {evaluated.name: evaluated for evaluated in evaluations}
     found: list[tuple[str, str, str, str, Paired]] = []
     for evaluation, first, second in wanted:
@@ -173,7 +173,7 @@ def compare_methods(
 
 
 def cost_rows(profile: Path) -> list[dict[str, Any]]:
-    """Table 3 from a profile.json: what was measured of each network."""
+    """Table 3, from a profile.json: a row for each network."""
     rows = []
     for record in _read_json(profile)["rows"]:
         row = {}
@@ -185,7 +185,7 @@ def cost_rows(profile: Path) -> list[dict[str, Any]]:
 
 
 def _shown(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with the columns of the tables alone; a row without any is left out."""
+    """Rows with only the columns of the tables; a row that has none of them is left out."""
     wanted = ("method", *SHOWN)
     kept = [{k: v for k, v in row.items() if k.startswith(wanted)} for row in rows]
     return [row for row in kept if len(row) > 1]
