@@ -30,8 +30,8 @@ COST_NOTE = (
 COMPARISON_NOTE = (
     "Differences of two methods on the same faces, with 95 % bootstrap intervals over faces. p is "
     "from Wilcoxon's signed-rank test, the adjusted p corrects it for the number of tests "
-    "(Benjamini and Hochberg). The better method is named unless the interval contains zero. Each method was "
-    "trained once: the intervals show the spread over faces, not over seeds."
+    "(Benjamini and Hochberg). The better method is named unless the interval contains zero. Each "
+    "method was trained once: the intervals show the spread over faces, not over seeds."
 )
 
 
@@ -107,8 +107,8 @@ def _head(options: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
         "SRGAN and SRFeat for half of them with a pixel loss and for half as their papers do, at "
         f"{budget['gan_lr']:g}; the controls (`plain`, "
         f"`lite_plain`) for {budget['double']}, as long as a teacher and its student together. "
-        "Figures are means over faces; the best are in bold. The best grid index is the one closest "
-        "to that of the HR faces.",
+        "Figures are means over faces; the best are in bold. The best grid index is the one that "
+        "is closest to that of the HR faces.",
     ]
     if not (options["photos"] or options["faces"]):
         parts.append("The faces are drawings: the figures say nothing about faces of people.")
