@@ -43,21 +43,16 @@ class Losses:
     """What of a video could not be read.
 
     Attributes:
-        packets: with picture data, that were read.
-        frames: that came of them.
+        lost: frames that could not be decoded.
+        frames: that could.
         damaged: of these, how many FFmpeg had to mend.
         broken_off: what ended the reading before the end of the file; empty if nothing did.
     """
 
-    packets: int = 0
+    lost: int = 0
     frames: int = 0
     damaged: int = 0
     broken_off: str = ""
-
-    @property
-    def lost(self) -> int:
-        """Frames that are missing because their packets could not be decoded."""
-        return max(self.packets - self.frames, 0)
 
     def __bool__(self) -> bool:
         return bool(self.lost or self.damaged or self.broken_off)
@@ -65,9 +60,10 @@ class Losses:
     def __str__(self) -> str:
         parts = []
         if self.lost:
-            parts.append(f"{self.lost} frames could not be decoded and are missing")
+            total = self.lost + self.frames
+            parts.append(f"{self.lost} of {total} frames could not be decoded and are missing")
         if self.damaged:
-            parts.append(f"{self.damaged} came damaged")
+            parts.append(f"{self.damaged} of {self.frames} frames came damaged")
         if self.broken_off:
             parts.append(f"the file cannot be read to its end ({self.broken_off})")
         return "; ".join(parts)
@@ -113,10 +109,10 @@ def _decoded(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream != stream:
             continue
-        losses.packets += bool(packet.size)
         try:
             frames = packet.decode()
         except unreadable:
+            losses.lost += 1
             continue
         for frame in frames:
             losses.frames += 1
