@@ -2,7 +2,7 @@
 
 What is added is not a face but what restoring adds to it (`faceskd.restore.octaves`). The pixels
 of the photo are never resampled, and where nothing is added nothing changes. No edge shows, because
-the addition fades to zero towards its border and holds neither light nor colour. Coordinates are
+the addition fades to zero towards its border and holds neither light nor colour.
 """
 
 from collections.abc import Sequence
