@@ -3,6 +3,8 @@
 What is added is not a face but what restoring adds to it (`faceskd.restore.octaves`). The pixels
 of the photo are never resampled, and where nothing is added nothing changes. No edge shows, because
 the addition fades to zero towards its border and holds neither light nor colour.
+
+Coordinates are continuous pixels, as in `faceskd.faces.align`.
 """
 
 from collections.abc import Sequence
