@@ -1,0 +1,86 @@
+"""What README and the pages print is run as it is printed, in a folder with its names."""
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.printed_commands import ROOT, blocks, run_block
+from PIL import Image
+
+from faceskd.common.config import compose, instantiate
+from faceskd.models.dictionary import Dictionary
+from faceskd.portraits import write_portraits
+
+SHIPPED = ROOT / "faceskd" / "pretrained"
+ELSEWHERE = {
+    "faceskd train -m ": "tests/engine/test_train_command.py runs the sweep",
+    "torchrun ": "tests/engine/test_train_command.py trains in two processes",
+    "until ": "tests/engine/test_resuming.py runs out of time and goes on",
+}
+"""Blocks of docs/train.md that other tests run, for each takes long."""
+QUARTER = "model=teacher_quarter"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """14 portraits, those that `faceskd portraits` draws first."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_portraits(folder, count=14, processes=1)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photos: Path, quarter_weights: None) -> Path:
+    """A folder in which photos have the names that pages write in capitals."""
+    shutil.copytree(photos, tmp_path / "PHOTOS")
+    Image.open(photos / "train" / "portrait-00000.png").save(tmp_path / "PHOTO", "PNG")
+    return tmp_path
+
+
+def run_page(name: str, folder: Path, *, without: Collection[str] = ()) -> None:
+    for block in blocks(ROOT / name):
+        if not any(words in block.text for words in without):
+            run_block(block, folder)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/models.md"])
+def test_the_first_pages(page: str, folder: Path) -> None:
+    run_page(page, folder)
+
+
+def write_clip(path: Path, picture: Image.Image) -> None:
+    """Two frames of a picture."""
+    with av.open(str(path), "w") as made:
+        video = made.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = *picture.size, "yuv420p"
+        for _ in range(2):
+            made.mux(video.encode(av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")))
+        made.mux(video.encode(None))
+
+
+def test_restoring(folder: Path) -> None:
+    (folder / "STUDENT.safetensors").symlink_to(SHIPPED / "lite-s.safetensors")
+    write_clip(folder / "VIDEO.mp4", Image.open(folder / "PHOTO").resize((128, 128)))
+    (folder / "FACES").mkdir()
+    Image.open(folder / "PHOTO").resize((32, 32)).save(folder / "FACES" / "face.png")
+    run_page("docs/restore.md", folder)
+
+
+def test_training(folder: Path) -> None:
+    (folder / "TEACHER.safetensors").symlink_to("runs/teacher/weights.safetensors")
+    (folder / "STUDENT.safetensors").symlink_to("runs/student_lite/weights.safetensors")
+    run_page("docs/train.md", folder, without=[*ELSEWHERE, QUARTER])
+
+
+def test_training_with_the_pretrained_encoder(folder: Path, prepared_faces: Path) -> None:
+    (folder / "FACES").symlink_to(prepared_faces)
+    encoder = instantiate(compose("dictionary", ["encoder=quarter", "faces=FACES"]).encoder)
+    random = Dictionary.random(encoder.taps, encoder.feature_info, atoms=3)
+    Dictionary(random.atoms, encoder.fingerprint()).save(folder / "DICTIONARY.safetensors")
+    (block,) = (block for block in blocks(ROOT / "docs/train.md") if QUARTER in block.text)
+    run_block(block, folder)
