@@ -21,6 +21,8 @@ ELSEWHERE = {
     "until ": "tests/engine/test_resuming.py runs out of time and goes on",
 }
 """Blocks of docs/train.md that other tests run, for each takes long."""
+FULL_SIZE = "teacher_literal"
+"""A block of docs/speed.md that measures networks of full size for minutes."""
 QUARTER = "model=teacher_quarter"
 
 pytestmark = pytest.mark.slow
@@ -48,7 +50,9 @@ def run_page(name: str, folder: Path, *, without: Collection[str] = ()) -> None:
             run_block(block, folder)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/models.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/index.md", "docs/models.md", "docs/reproduce.md"]
+)
 def test_the_first_pages(page: str, folder: Path) -> None:
     run_page(page, folder)
 
@@ -84,3 +88,10 @@ def test_training_with_the_pretrained_encoder(folder: Path, prepared_faces: Path
     Dictionary(random.atoms, encoder.fingerprint()).save(folder / "DICTIONARY.safetensors")
     (block,) = (block for block in blocks(ROOT / "docs/train.md") if QUARTER in block.text)
     run_block(block, folder)
+
+
+def test_speed(folder: Path, prepared_faces: Path, materials: Path) -> None:
+    (folder / "FACES").symlink_to(prepared_faces)
+    (folder / "TEACHER.safetensors").symlink_to(materials / "teacher.safetensors")
+    (folder / "faceskd").symlink_to(ROOT / "faceskd")
+    run_page("docs/speed.md", folder, without=[FULL_SIZE])

@@ -23,8 +23,8 @@ TRAIN = (
     "data.workers=0",
     "trainer.accelerator=cpu",
     "trainer.precision=32-true",
-    "callbacks.pictures=null",
-    "callbacks.progress=null",
+    "++callbacks.pictures=null",
+    "++callbacks.progress=null",
     "logger=none",
     "threads=1",
 )
@@ -36,7 +36,6 @@ SMALLER: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("metrics=[psnr]", "groups=null"),
     "export": (),
     "profile": ("repeats=1", "warmup=0", "batch_sizes=[1]", "forms=[fp32]", "threads=1"),
-    "reproduce": ("--cfg", "job"),
     "restore": (),
 }
 """What is put behind the words of each command."""
@@ -111,9 +110,19 @@ def _programs(folder: Path) -> Path:
 
 
 def faceskd(words: list[str]) -> None:
-    """The command, made smaller."""
+    """The command, made smaller; of `reproduce` it is said what it would do."""
+    if words[0] == "reproduce":
+        words = ["reproduce", "--cfg", "job", *_first_of_sweep(words[1:])]
     smaller = () if "--cfg" in words else SMALLER[words[0]]
     os.execv(sys.executable, [sys.executable, "-m", "faceskd", *words, *smaller])
+
+
+def _first_of_sweep(words: list[str]) -> list[str]:
+    """The overrides as Hydra reads them; of a sweep those of its first job."""
+    from hydra._internal.utils import get_args_parser
+
+    read = get_args_parser().parse_args(words)
+    return [word.split(",")[0] if read.multirun else word for word in read.overrides]
 
 
 def torchrun(words: list[str]) -> None:
