@@ -178,6 +178,8 @@ EXPERIMENTS = {
     "hifacegan": Adversarial,
     "texture": Adversarial,
     "identity": Adversarial,
+    "photo": Supervised,
+    "photo_texture": Adversarial,
 }
 
 
