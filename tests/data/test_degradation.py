@@ -243,6 +243,11 @@ class TestRandomChoice:
         choice = RandomChoice(probability, Constant(1), Constant(0))
         assert {choice(face, np.random.default_rng(seed)).max() for seed in range(20)} == {level}
 
+    def test_a_draw_of_the_probability_itself_chooses_the_second(self, face):
+        """`random()` is in [0, 1), so that 0 never chooses the first and 1 always does."""
+        choice = RandomChoice(Highest().random(), Constant(1), Constant(0))
+        assert choice(face, Highest()).max() == 0
+
     def test_wide_is_eq8_and_sometimes_clean(self, face):
         wide = instantiate(compose("degradation/wide")["degradation"])
         clean = Clean()(face, np.random.default_rng(0))

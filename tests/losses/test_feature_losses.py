@@ -131,6 +131,14 @@ def test_a_standardised_teacher_counts_each_channel_alike():
     assert loss(zero, loss.choose(teacher)).item() == pytest.approx(4, rel=1e-3)
 
 
+def test_maps_of_another_number_of_levels_are_a_mistake():
+    student, teacher = maps((8, 4, 2, 1), 6), maps((8, 4, 2, 1), 7)
+    loss = FeatureDistillation(student=INFO, teacher=INFO)
+    for few, many in ((student[:3], teacher), (student, teacher[:3])):
+        with pytest.raises(ValueError, match="zip"):
+            loss(few, many)
+
+
 @pytest.mark.parametrize("levels", [(4,), (-1,), (0, 7)])
 def test_scales_that_do_not_exist_are_refused(levels):
     with pytest.raises(ConfigError, match="expected levels from 0 to 3"):

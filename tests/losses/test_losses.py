@@ -263,9 +263,12 @@ def test_a_box_that_is_none_is_refused(box):
         InBox(box=box, loss=L1Loss())
 
 
-def test_an_image_that_does_not_hold_the_box_is_refused(images):
-    with pytest.raises(ConfigError, match=r"the box \[0, 0, 32, 16\], got 16x16 pixels"):
-        InBox(box=[0, 0, 32, 16], loss=L1Loss())(*images)
+@pytest.mark.parametrize(("height", "width"), [(16, 11), (7, 32), (7, 11)])
+def test_an_image_that_does_not_hold_the_box_is_refused(height, width):
+    boxed, image = InBox(box=[4, 2, 12, 8], loss=L1Loss()), torch.rand(1, 3, 16, 32)
+    boxed(image[..., :8, :12], image[..., :8, :12])
+    with pytest.raises(ConfigError, match=rf"box \[4, 2, 12, 8\], got {width}x{height} pixels"):
+        boxed(image[..., :height, :width], image[..., :height, :width])
 
 
 # Their sum.

@@ -45,6 +45,41 @@ def test_around_the_box_and_in_the_spared_one_nothing_changes(faces):
     assert changed[27:37, 22:26].all()
 
 
+def test_what_is_not_said_is_as_documented(faces):
+    said = {"change": -0.4, "fine": 1.0, "coarse": 3.0, "feather": 20.0}
+    plain = LocalContrast(box=BOX, side=SIDE)
+    torch.testing.assert_close(plain(faces), soften(faces, **said), rtol=0, atol=0)
+    darker = Darkening(boxes=[BOX], levels=0.1, side=SIDE)
+    expected = Darkening(boxes=[BOX], levels=0.1, side=SIDE, feather=6.0)(faces)
+    torch.testing.assert_close(darker(faces), expected, rtol=0, atol=0)
+    assert LocalContrast(box=BOX).window.shape == Darkening(boxes=[BOX], levels=0).shift.shape[1:]
+    assert LocalContrast(box=BOX).window.shape == (256, 256)
+
+
+def test_windows_are_no_part_of_the_state():
+    """Checkpoints hold what is learnt."""
+    assert not LocalContrast(box=BOX).state_dict()
+    assert not Darkening(boxes=[BOX], levels=0.1).state_dict()
+
+
+@pytest.mark.parametrize("change", [-1.0, 1.0])
+def test_the_whole_band_may_be_taken_away_or_added(change):
+    assert LocalContrast(box=BOX, change=change).change == change
+
+
+def test_a_border_is_half_a_cosine():
+    """As far outside the box as inside it, and half as wide about the box that is spared."""
+    window = LocalContrast(box=BOX, side=SIDE, feather=8.0, spared=SPARED).window
+    across = window[25]  # a row above the spared box
+    inside = np.minimum(np.arange(SIDE) + 0.5 - BOX[0], BOX[2] - np.arange(SIDE) - 0.5)
+    literal = 0.5 - 0.5 * np.cos(np.pi * np.clip(inside / 8 + 0.5, 0, 1))
+    np.testing.assert_allclose(across / across.max(), literal / literal.max(), atol=1e-6)
+    down = window[:, 32] / LocalContrast(box=BOX, side=SIDE, feather=8.0).window[:, 32]
+    spared = np.minimum(np.arange(SIDE) + 0.5 - SPARED[1], SPARED[3] - np.arange(SIDE) - 0.5)
+    literal = 0.5 + 0.5 * np.cos(np.pi * np.clip(spared / 4 + 0.5, 0, 1))
+    np.testing.assert_allclose(down[24:40], literal[24:40], atol=1e-6)
+
+
 def test_flat_faces_stay_and_a_change_of_zero_does_nothing(faces):
     flat = torch.full((1, 3, SIDE, SIDE), 0.3)
     torch.testing.assert_close(soften(flat, box=[0, 0, SIDE, SIDE]), flat)
@@ -92,6 +127,9 @@ def test_a_sum_of_no_terms_is_zero(faces):
     ("options", "message"),
     [
         ({"change": 1.5}, r"change in \[-1, 1\], got 1.5"),
+        ({"change": -1.5}, r"change in \[-1, 1\], got -1.5"),
+        ({"fine": 0.0}, "0 < fine < coarse, got 0.0 and 3.0"),
+        ({"fine": 3.0}, "0 < fine < coarse, got 3.0 and 3.0"),
         ({"fine": 3.0, "coarse": 1.0}, "fine < coarse, got 3.0 and 1.0"),
         ({"box": [9, 9, 9, 12]}, "left, top, right, bottom"),
         ({"spared": [9, 9, 12, 9]}, "left, top, right, bottom"),
