@@ -1,5 +1,6 @@
 """What README and the pages print is run as it is printed, in a folder with its names."""
 
+import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -26,6 +27,10 @@ RUN = ("README.md", "docs/restore.md")
 """What these print is run here; docs/index.md repeats some of it."""
 
 pytestmark = pytest.mark.slow
+long_page = pytest.mark.skipif(
+    "FACESKD_LONG_PAGES" not in os.environ,
+    reason="minutes of training and profiling: set FACESKD_LONG_PAGES=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +83,14 @@ def test_restoring(folder: Path) -> None:
     run_page("docs/restore.md", folder)
 
 
+@long_page
 def test_training(folder: Path) -> None:
     (folder / "TEACHER.safetensors").symlink_to("runs/teacher/weights.safetensors")
     (folder / "STUDENT.safetensors").symlink_to("runs/student_lite/weights.safetensors")
     run_page("docs/train.md", folder, without=ELSEWHERE)
 
 
+@long_page
 def test_speed(folder: Path, prepared_faces: Path, materials: Path) -> None:
     (folder / "FACES").symlink_to(prepared_faces)
     (folder / "TEACHER.safetensors").symlink_to(materials / "teacher.safetensors")
