@@ -7,6 +7,7 @@ from torch import nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.losses import FeatureDistillation, Hinge, LeastSquares
+from faceskd.losses.cross_entropy import CrossEntropy
 from faceskd.models import FeatureDiscriminators, FeatureInfo
 
 INFO = [FeatureInfo(8, 8), FeatureInfo(4, 4), FeatureInfo(2, 2), FeatureInfo(1, 1)]
@@ -64,7 +65,7 @@ def test_a_discriminator_that_is_right_has_no_loss(loss):
     assert loss.generator(ones) < loss.generator([fooled])
 
 
-@pytest.mark.parametrize("loss", [LeastSquares(), Hinge()], ids=["lsgan", "hinge"])
+@pytest.mark.parametrize("loss", [LeastSquares(), Hinge(), CrossEntropy()])
 def test_scores_of_another_number_of_discriminators_are_a_mistake(loss, scores):
     real, fake = scores
     with pytest.raises(ValueError, match="zip"):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers.literal_transfer import changed, literal_scores, ramp
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.faces.components import COMPONENTS
@@ -93,6 +93,43 @@ def test_module_under_autocast_is_close_and_keeps_the_dtype_of_the_map() -> None
         narrow = transfer.bfloat16()(features.bfloat16(), boxes)
     assert narrow.dtype == torch.bfloat16
     assert narrow.isfinite().all()
+
+
+def test_atoms_are_chosen_in_float32_under_autocast() -> None:
+    """A product in bfloat16 would take other atoms for 7 of these 512 components."""
+    torch.manual_seed(0)
+    atoms = {name: torch.randn(512, 2, 3, 3) for name in COMPONENTS}
+    features, boxes = torch.randn(512, 2, 16, 16), torch.tensor([TYPICAL]).expand(512, 4, 4)
+    product, literal = (
+        FeatureTransfer(channels=2, stride=4, selection=selection)
+        for selection in ("product", "literal")
+    )
+    for transfer in (product, literal):
+        transfer.load_atoms(atoms)
+        for name in COMPONENTS:  # all is exact without the convolutions
+            transfer.confidence[name] = nn.Identity()
+            transfer.confidence[name].register_parameter("unused", nn.Parameter(torch.ones(1)))
+    expected = literal(features, boxes)
+    torch.testing.assert_close(product(features, boxes), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(product(features, boxes), expected)
+
+
+def test_boxes_of_any_dtype() -> None:
+    transfer, features = transfer_of(), torch.randn(1, 6, 16, 16)
+    boxes = torch.tensor([TYPICAL])
+    with torch.no_grad():
+        expected = transfer(features, boxes)
+        for dtype in (torch.float64, torch.int64):
+            torch.testing.assert_close(transfer(features, boxes.to(dtype)), expected)
+
+
+def test_the_product_is_the_rule_and_confidence_has_spectral_norm() -> None:
+    transfer = FeatureTransfer(channels=2, stride=2)
+    assert transfer.selection == "product"
+    weights = [key for key in transfer.state_dict() if "weight" in key]
+    assert {key.split(".")[1] for key in weights} == set(COMPONENTS)
+    assert sum("parametrizations.weight.original" in key for key in weights) == 2 * len(COMPONENTS)
 
 
 def test_atoms_are_no_part_of_the_state() -> None:
