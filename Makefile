@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint docs format clean
+.PHONY: help setup run test mutants lint docs format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,6 +28,11 @@ run: $(READY)  ## the quick start: the whole method in minutes; FACESKD_FACES=FO
 test: $(READY)  ## all tests, with branch coverage
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
+mutants: $(READY)  ## change the code of losses, dictionary and degradation: do tests notice? an hour
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[mutants]'
+	nice $(BIN)/mutmut run --max-children 1 $(ARGS)
+	$(BIN)/mutmut results
+
 lint: $(READY)  ## ruff, mypy, and the contracts on who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,4 +47,4 @@ format: $(READY)  ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment, the site and caches, not runs/
-	rm -rf $(VENV) site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist
+	rm -rf $(VENV) mutants site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build dist

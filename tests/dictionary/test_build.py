@@ -17,6 +17,7 @@ from faceskd.common.images import read_image, to_tensor, write_image
 from faceskd.data.manifest import Record, draw_records, read_manifest, write_manifest
 from faceskd.dictionary import build as build_dictionary
 from faceskd.dictionary.build import BuildSettings, Built, component_features
+from faceskd.dictionary.kmeans import Clusters, Rows, kmeans
 from faceskd.faces.components import COMPONENTS
 from faceskd.models import VGG19
 from faceskd.models.dictionary import atom_shape
@@ -74,6 +75,20 @@ class TestBuild:
             ratios[key] = built.dictionary.provenance["inertia"][key] / reference.inertia_
         assert max(ratios.values()) < 1.1, ratios
         assert np.mean(list(ratios.values())) < 1.03, ratios
+
+    def test_every_setting_reaches_k_means(
+        self, build: Build, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: list[dict] = []
+
+        def recorded(rows: Rows, **options: int) -> Clusters:
+            given.append(options)
+            return kmeans(rows, **options)
+
+        monkeypatch.setattr(build_dictionary, "kmeans", recorded)
+        chosen = {"seed": 3, "initialisations": 2, "passes": 1, "iterations": 4}
+        build(settings=BuildSettings(atoms=K, limit=6, **chosen))
+        assert given == [{"clusters": K} | chosen] * len(KEYS)
 
     def test_features_by_spatial_scale_are_the_same(self) -> None:
         vgg, hr = encoder(), torch.rand(2, 3, 256, 256)

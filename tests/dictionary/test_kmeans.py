@@ -1,5 +1,6 @@
 """K-means over a file: against scikit-learn's on what fits in memory."""
 
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from faceskd.common.errors import ConfigError
 from faceskd.dictionary import kmeans as clustering
+from faceskd.dictionary.build import BuildSettings
 from faceskd.dictionary.kmeans import NEAREST, Clusters, Rows, _assign, _revive, kmeans
 
 Save = Callable[..., Rows]
@@ -131,6 +133,8 @@ def test_assignment_in_chunks_is_that_of_the_whole(
     sums = np.stack([stored[labels == k].astype(np.float64).sum(0) for k in range(11)])
     np.testing.assert_allclose(found.sums, sums, atol=1e-4)
     assert found.counts.tolist() == np.bincount(labels, minlength=11).tolist()
+    assert found.sums.dtype == np.float32  # 0.8 GB for the paper's mouths, not 1.6
+    assert _assign(rows, centres[:1].astype(np.float32)).sums.dtype == np.float64
 
 
 def test_chunks_cover_every_row_once_in_any_order(save: Save) -> None:
@@ -143,6 +147,33 @@ def test_chunks_cover_every_row_once_in_any_order(save: Save) -> None:
         together = np.concatenate([chunks[start] for start in sorted(chunks)])
         np.testing.assert_array_equal(together, values)
         assert together.dtype == np.float32
+
+
+def test_mini_batches_are_chunks_in_random_order(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, read = save(np.random.default_rng(7).standard_normal((60, 3))), []
+    rows.chunk = 5
+    take = rows.read
+    monkeypatch.setattr(rows, "read", lambda start, stop: read.append(start) or take(start, stop))
+    clustering._mini_batch(rows, 4, seed=0, passes=2)
+    first, second = read[:12], read[12:]
+    assert sorted(first) == sorted(second) == list(range(0, 60, 5))
+    assert first != sorted(first) and second not in (first, sorted(second))
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3])
+def test_no_more_iterations_than_allowed(save: Save, iterations: int) -> None:
+    rows = save(np.random.default_rng(8).standard_normal((300, 6)))
+    found = kmeans(rows, clusters=20, iterations=iterations, passes=1, tolerance=0)
+    assert found.iterations == iterations
+
+
+def test_defaults_are_those_of_a_build() -> None:
+    defaults = {name: p.default for name, p in inspect.signature(kmeans).parameters.items()}
+    settings = BuildSettings()
+    for name in ("seed", "initialisations", "passes", "iterations"):
+        assert defaults[name] == getattr(settings, name), name
 
 
 def test_a_seed_repeats_and_another_starts_elsewhere(save: Save) -> None:

@@ -78,6 +78,16 @@ class TestFile:
         for component, atoms in loaded.atoms_of("relu3_4").items():
             assert torch.equal(atoms, random_dictionary.atoms[f"relu3_4/{component}"])
 
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_atoms_that_are_not_finite(
+        self, value: float, random_dictionary: Dictionary, tmp_path: Path
+    ) -> None:
+        atoms = {key: value.clone() for key, value in random_dictionary.atoms.items()}
+        atoms["relu3_4/nose"][1, 0, 0, 0] = value
+        Dictionary(atoms).save(tmp_path / "d.safetensors")
+        with pytest.raises(DictionaryError, match=r"d\.safetensors' is damaged.*relu3_4/nose"):
+            Dictionary.load(tmp_path / "d.safetensors")
+
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(DictionaryError, match=r"no dictionary at .*gone.*faceskd dictionary"):
             Dictionary.load(tmp_path / "gone.safetensors")

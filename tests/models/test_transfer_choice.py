@@ -116,6 +116,18 @@ def test_adain_literal() -> None:
             )
 
 
+@pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5), (2, 3, 4, 5), (2, 2, 3, 4, 5)])
+def test_statistics_are_of_the_last_two_axes(shape: tuple[int, ...]) -> None:
+    features = torch.randn(shape)
+    mean, std = statistics(features)
+    assert mean.shape == std.shape == (*shape[:-2], 1, 1)
+    numbers = features.double().numpy()
+    np.testing.assert_allclose(mean.numpy()[..., 0, 0], numbers.mean((-2, -1)), atol=1e-5)
+    np.testing.assert_allclose(
+        std.numpy()[..., 0, 0], np.sqrt(numbers.var((-2, -1)) + EPS), rtol=1e-5
+    )
+
+
 def test_a_single_cell_has_statistics_and_no_nan() -> None:
     one = torch.full((2, 3, 1, 1), 5.0)
     assert torch.equal(whiten(one), torch.zeros(2, 3, 1, 1))
