@@ -178,8 +178,7 @@ EXPERIMENTS = {
     "hifacegan": Adversarial,
     "texture": Adversarial,
     "identity": Adversarial,
-    "photo": Supervised,
-    "photo_texture": Adversarial,
+    "photo": Adversarial,
 }
 
 
