@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test mutants lint docs format clean
+.PHONY: help setup run test mutants lint docs format clean studio
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,11 +19,14 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
-		--editable '.[export,slurm,docs,dev]'
+		--editable '.[export,slurm,studio,docs,dev]'
 	@touch $@
 
 run: $(READY)  ## the quick start: the whole method in minutes; FACESKD_FACES=FOLDER for photos
 	$(BIN)/faceskd pipeline $(ARGS)
+
+studio: $(READY)  ## the web application, on http://127.0.0.1:8000
+	$(BIN)/faceskd studio $(ARGS)
 
 test: $(READY)  ## all tests, with branch coverage
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)

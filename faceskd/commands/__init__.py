@@ -23,7 +23,10 @@ HYDRA_COMMANDS = {
     "release": "train the networks that come with the package",
     "random_dictionary": "make a dictionary of random atoms, to compare with",
 }
-PLAIN_COMMANDS = {"restore": "restore the faces in photos or in a video"}
+PLAIN_COMMANDS = {
+    "restore": "restore the faces in photos or in a video",
+    "studio": "a web application for restoring photos",
+}
 COMMANDS = PLAIN_COMMANDS | HYDRA_COMMANDS
 
 

@@ -1,0 +1,82 @@
+"""`faceskd studio`: the web application; `faceskd studio worker`; `faceskd studio admin ...`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from faceskd.common.config import fail
+from faceskd.common.errors import FaceskdError, MissingExtraError
+
+PACKAGE = "fastapi"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve, work, or administrate.
+
+    Returns:
+        0, or 130 when it was interrupted.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        return _run(options)
+    except FaceskdError as error:
+        raise fail(error) from None
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    add = shared.add_argument
+    # fmt: off
+    add("--database", metavar="URL", default=argparse.SUPPRESS,
+        help="sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME; default: a file in --storage")
+    add("--storage", metavar="FOLDER", type=Path, default=argparse.SUPPRESS,
+        help="where photos and results are kept; default: faceskd-studio")
+    add("--model", metavar="NAME", default=argparse.SUPPRESS,
+        help="a model of the package, or a weights file")
+    add("--device", default=argparse.SUPPRESS,
+        help="auto, cpu, cuda, ...; default: auto, a GPU if there is one")
+    parser = argparse.ArgumentParser(
+        prog="faceskd studio", parents=[shared],
+        description="A web application for restoring photos. All settings can also be given as "
+        "environment variables FACESKD_STUDIO_NAME; see docs/studio.md.",
+    )
+    add = parser.add_argument
+    add("--host", default=argparse.SUPPRESS,
+        help="address to listen on; anything but loopback needs accounts; default: 127.0.0.1")
+    add("--port", type=int, default=argparse.SUPPRESS, help="default: 8000")
+    add("--workers", type=int, metavar="N", default=argparse.SUPPRESS,
+        help="worker processes to start; 0 if others run `faceskd studio worker`; default: 1")
+    # fmt: on
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    worker = commands.add_parser("worker", parents=[shared], help="run a worker only")
+    worker.add_argument("--with-parent", type=int, default=0, help=argparse.SUPPRESS)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        from pydantic import ValidationError
+
+        from faceskd.studio.logs import set_up
+        from faceskd.studio.settings import Settings
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or PACKAGE, "studio") from None
+    given = {k: v for k, v in vars(options).items() if k not in ("command", "with_parent")}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise FaceskdError(f"the setting {place}: {first['msg']}") from None
+    set_up()
+    if options.command == "worker":
+        from faceskd.studio.worker import run_worker
+
+        run_worker(settings, options.with_parent)
+        return 0
+    from faceskd.studio.serving import serve
+
+    serve(settings)
+    return 0

@@ -1,0 +1,1 @@
+"""faceskd studio: a web application for restoring photos."""

@@ -1,0 +1,105 @@
+"""What goes wrong, as an answer: JSON for programs, a page for people, in their language."""
+
+import logging
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from faceskd.studio import context, schemas
+from faceskd.studio.database import is_away
+from faceskd.studio.errors import Refusal, not_found
+from faceskd.studio.messages import translate
+from faceskd.studio.rendering import page
+from faceskd.studio.security import HEADERS
+
+logger = logging.getLogger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Answer all errors of an application."""
+    app.add_exception_handler(Refusal, refused)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, refused_by_framework)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(DBAPIError, database_failed)  # type: ignore[arg-type]
+    app.add_exception_handler(PoolTimeout, away)
+    app.add_exception_handler(Exception, failed)
+
+
+def refused(request: Request, refusal: Refusal) -> Response:
+    """The answer to a refused request."""
+    language = context.get_language(request)
+    message = translate(language, refusal.text, **refusal.values)
+    if request.url.path.startswith(schemas.API):
+        body = {"error": {"code": refusal.code, "message": message}}
+        return JSONResponse(body, refusal.status, refusal.headers)
+    if refusal.status == 401:
+        wanted = request.url.path if request.method == "GET" else "/"
+        return RedirectResponse(f"/login?next={quote(wanted)}", 303)
+    user = getattr(request.state, "user", None)
+    answer = page(
+        request,
+        "error",
+        user,
+        status=refusal.status,
+        code=refusal.code,
+        message=message,
+    )
+    answer.headers.update(refusal.headers)
+    return answer
+
+
+def refused_by_framework(request: Request, error: HTTPException) -> Response:
+    """As `refused`, for what FastAPI and Starlette refuse by themselves."""
+    if error.status_code == 404:
+        return refused(request, not_found())
+    if error.status_code == 413:
+        limit = context.get_studio(request).settings.max_bytes
+        text = "The file is larger than {limit} MB."
+        return refused(request, Refusal(413, "too_large", text, limit=f"{limit / 1e6:g}"))
+    text = {405: "This address does not take such requests."}.get(
+        error.status_code, "The request cannot be read."
+    )
+    headers = dict(error.headers or {})
+    return refused(request, Refusal(error.status_code, "invalid", text, headers=headers))
+
+
+def invalid(request: Request, error: RequestValidationError) -> Response:
+    """The answer to values of the wrong type or outside their range; an id that is none is 404."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if place[0] == "path":
+        return refused(request, not_found())
+    text = "Not accepted: {name}: {reason}."
+    name, reason = ".".join(place[1:]) or place[0], first["msg"]
+    return refused(request, Refusal(422, "invalid", text, name=name[:100], reason=reason[:200]))
+
+
+def database_failed(request: Request, error: DBAPIError) -> Response:
+    """The answer when the database cannot be reached."""
+    if not is_away(error):
+        raise error
+    return away(request, error)
+
+
+def away(request: Request, error: Exception) -> Response:
+    """The answer when the database cannot be reached."""
+    logger.warning("database away", extra={"path": request.url.path})
+    text = (
+        "The database cannot be reached. Nothing is lost: what was sent before is kept. Try again "
+        "in a moment."
+    )
+    refusal = Refusal(503, "unavailable", text, headers={"Retry-After": "5"})
+    return refused(request, refusal)
+
+
+def failed(request: Request, error: Exception) -> Response:
+    """The answer to a bug; Starlette logs it."""
+    text = "Something went wrong here. It was written down for the operator."
+    answer = refused(request, Refusal(500, "internal", text))
+    answer.headers.update(HEADERS)
+    return answer

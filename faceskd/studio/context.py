@@ -1,0 +1,100 @@
+"""What routes are given: the studio, and who makes the request."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from faceskd.studio import accounts
+from faceskd.studio.database import Database
+from faceskd.studio.errors import Refusal
+from faceskd.studio.events import Hub
+from faceskd.studio.limits import RateLimit
+from faceskd.studio.messages import LANGUAGES
+from faceskd.studio.settings import Settings
+from faceskd.studio.storage import Storage
+from faceskd.studio.tables import User
+
+SESSION_COOKIE = "faceskd_session"
+BEARER = "bearer "
+
+
+@dataclass
+class Studio:
+    """The parts of a running server."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    hub: Hub
+    rate: RateLimit
+
+
+def get_studio(request: Request) -> Studio:
+    """The studio of a request's application."""
+    return request.app.state.studio
+
+
+def bearer(request: Request) -> str | None:
+    """The personal access token of a request."""
+    header = request.headers.get("authorization", "")
+    return header[len(BEARER) :].strip() if header.lower().startswith(BEARER) else None
+
+
+def address(request: Request) -> str:
+    """Where a request comes from."""
+    return request.client.host if request.client else "?"
+
+
+def find_user(request: Request) -> User | None:
+    """Who makes a request: by token, by login, or the local user; None for nobody."""
+    studio = get_studio(request)
+    if (token := bearer(request)) is not None:
+        user = accounts.user_of_token(studio.database, token)
+        if user is None:
+            raise Refusal(401, "unauthorized", "The access token is not valid.")
+        return user
+    if not studio.settings.with_accounts:
+        return accounts.local_user(studio.database)
+    token = request.cookies.get(SESSION_COOKIE)
+    return accounts.user_of_login(studio.database, studio.settings, token) if token else None
+
+
+def limited_user(request: Request) -> User | None:
+    """As `find_user`; counts the request.
+
+    Raises:
+        Refusal: too many requests.
+    """
+    user = find_user(request)
+    get_studio(request).rate.count(user.id if user else address(request))
+    request.state.user = user
+    return user
+
+
+def get_user(user: Annotated[User | None, Depends(limited_user)]) -> User:
+    """Who makes a request.
+
+    Raises:
+        Refusal: nobody is logged in.
+    """
+    if user is None:
+        raise Refusal(401, "unauthorized", "Log in first, or send an access token.")
+    return user
+
+
+def get_language(request: Request) -> str:
+    """The language of a request: of the cookie, else the first the browser asks for."""
+    if (chosen := request.cookies.get("language")) in LANGUAGES:
+        return str(chosen)
+    for part in request.headers.get("accept-language", "").split(","):
+        language = part.split(";")[0].split("-")[0].strip().lower()
+        if language in LANGUAGES:
+            return language
+    return LANGUAGES[0]
+
+
+WithStudio = Annotated[Studio, Depends(get_studio)]
+WithUser = Annotated[User, Depends(get_user)]
+MaybeUser = Annotated[User | None, Depends(limited_user)]
+WithLanguage = Annotated[str, Depends(get_language)]

@@ -1,0 +1,124 @@
+"""Photos as workers decode and write them; the server never imports this module."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from faceskd.common.errors import ImageError
+from faceskd.restore.photo_files import Photo as PhotoFile
+from faceskd.restore.photo_files import read_photo, write_photo
+
+THUMBNAIL = 320
+PREVIEW = 2048
+WEBP = {"format": "WEBP", "method": 2}
+
+SUFFIX = {"JPEG": "jpg", "WebP": "webp"}
+"""Of results, by the format of the photo; all others become PNG, as `faceskd restore` does."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of an upright photo, in its pixels."""
+
+    x: int
+    y: int
+    side: int
+
+
+def read(path: Path, max_pixels: int) -> PhotoFile:
+    """Decode a photo.
+
+    The size in the file's header is checked before anything is decoded.
+
+    Raises:
+        ImageError: it is no image, damaged, or has too many pixels; the message has no file name.
+    """
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+        if width * height > max_pixels:
+            raise ImageError(f"it has {width}x{height} pixels, expected at most {max_pixels:,}")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        pass  # formats that Pillow does not know are read, or refused, by `read_photo`
+    try:
+        photo = read_photo(path)
+    except ImageError as error:
+        raise ImageError(str(error).removeprefix(f"{path.name}: ")) from error
+    height, width = photo.image.shape[:2]
+    if width * height > max_pixels:
+        raise ImageError(f"it has {width}x{height} pixels, expected at most {max_pixels:,}")
+    return photo
+
+
+def cut(photo: PhotoFile, crop: Crop | None) -> PhotoFile:
+    """The crop of a photo; without metadata, which tells where and when it was taken.
+
+    Raises:
+        ImageError: the square is not inside the photo.
+    """
+    if crop is None:
+        return photo
+    height, width = photo.image.shape[:2]
+    if crop.x + crop.side > width or crop.y + crop.side > height:
+        raise ImageError(
+            f"the square from {crop.x}, {crop.y} with sides of {crop.side} is not inside the "
+            f"photo of {width}x{height} pixels"
+        )
+    rows, columns = slice(crop.y, crop.y + crop.side), slice(crop.x, crop.x + crop.side)
+    alpha = None if photo.alpha is None else photo.alpha[rows, columns]
+    return PhotoFile(np.ascontiguousarray(photo.image[rows, columns]), alpha, {}, photo.grey)
+
+
+def encode(folder: Path, image: np.ndarray, photo: PhotoFile, suffix: str) -> bytes:
+    """The file of a result, with what the photo's file carried: alpha, colour profile, EXIF.
+
+    Args:
+        folder: for a temporary file.
+        image: RGB uint8 (H, W, 3).
+        photo: where it comes from.
+        suffix: "jpg", "png" or "webp".
+    """
+    path = folder / f"result.{suffix}"
+    write_photo(path, image, photo)
+    return path.read_bytes()
+
+
+def thumbnail(image: np.ndarray) -> bytes:
+    """The central square as WebP of 320x320 pixels."""
+    picture = Image.fromarray(image)
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    box = (left, top, left + side, top + side)
+    small = picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, box)
+    return _webp(small, 80)
+
+
+def preview(image: np.ndarray) -> bytes:
+    """The picture as WebP, its longer side reduced to 2048 pixels."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
+    return _webp(picture, 90)
+
+
+def before(image: np.ndarray, result: np.ndarray) -> bytes:
+    """The original as WebP of the size that `preview` gives a result.
+
+    Of another shape, as an aligned face cut from a photo, the largest central part is taken.
+    """
+    shown = Image.fromarray(result)
+    shown.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
+    picture = Image.fromarray(image)
+    share = min(picture.width / shown.width, picture.height / shown.height)
+    width, height = shown.width * share, shown.height * share
+    left, top = (picture.width - width) / 2, (picture.height - height) / 2
+    box = (left, top, left + width, top + height)
+    return _webp(picture.resize(shown.size, Image.Resampling.BICUBIC, box), 90)
+
+
+def _webp(picture: Image.Image, quality: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, quality=quality, **WEBP)
+    return file.getvalue()

@@ -1,0 +1,102 @@
+"""ASGI middleware for all answers and requests: headers, host names, requests from other sites."""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from faceskd.studio.errors import Refusal
+
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "connect-src 'self'",
+        "font-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class Security:
+    """Sets `HEADERS`, and refuses wrong hosts and forged requests.
+
+    A request that changes something and is authenticated by the browser (cookie, or loopback) must
+    come from the studio's own pages: `Sec-Fetch-Site` says so, which all browsers send since 2023
+    and no page can set, or `Origin` is this host. Requests with an access token are exempt: no
+    other site can add one. See the OWASP cheat sheet on cross-site request forgery, "Fetch
+    Metadata".
+
+    Args:
+        app: the application.
+        hosts: names that are answered; empty for all.
+        refuse: makes the answer to a refused request.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], refuse) -> None:
+        self.app, self.hosts, self.refuse = app, hosts, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        if refusal is not None:
+            response = self.refuse(Request(scope), refusal)
+            return await response(scope, receive, with_headers)
+        return await self.app(scope, receive, with_headers)
+
+    def _refusal(self, method: str, headers: Headers) -> Refusal | None:
+        host = headers.get("host", "")
+        if self.hosts and _without_port(host) not in self.hosts:
+            return Refusal(400, "host", "This server is not called by that name.")
+        if method in SAFE or headers.get("authorization", "").lower().startswith("bearer "):
+            return None
+        site = headers.get("sec-fetch-site")
+        own = (
+            urlsplit(headers.get("origin", "")).netloc == host
+            if site is None
+            else site
+            in (
+                "same-origin",
+                "none",
+            )
+        )
+        if own:
+            return None
+        return Refusal(
+            403,
+            "cross_origin",
+            "The request does not come from a page of this server. Programs use an access token.",
+        )
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]

@@ -1,0 +1,323 @@
+"""A worker: claims jobs, decodes photos, restores faces of several photos at once, writes results.
+
+It runs until SIGTERM or SIGINT, and finishes what it has begun. While it works, a thread renews
+the leases. A batch that takes longer than `job_seconds` ends the process, which its starter
+starts anew: nothing else stops a decoder that hangs.
+"""
+
+import logging
+import os
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from sqlalchemy.orm import Session
+
+from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.pretrained import DEFAULT_STUDENT, model_path
+from faceskd.restore.photo_files import Photo as PhotoFile
+from faceskd.restore.restorer import Restorer
+from faceskd.studio import pictures
+from faceskd.studio.database import Database, is_away
+from faceskd.studio.errors import Refusal
+from faceskd.studio.kinds import kind_named
+from faceskd.studio.kinds.base import Kind, Outcome, Tools
+from faceskd.studio.queue import Queue
+from faceskd.studio.settings import Settings
+from faceskd.studio.storage import Storage
+from faceskd.studio.tables import BROKEN, IMPORT, READY, Job, Photo, Result, new_id
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.5
+AWAY_SECONDS = 2
+MEGAPIXELS_AT_ONCE = 24_000_000
+"""Pixels of the photos that are restored together; more would need too much memory."""
+
+EXIT_HUNG = 70
+
+
+@dataclass(eq=False)
+class Work:
+    """A claimed job and what of it is in memory."""
+
+    job: Job
+    photo: PhotoFile
+
+    @property
+    def pixels(self) -> int:
+        return self.photo.image.shape[0] * self.photo.image.shape[1]
+
+
+class Worker:
+    """A worker; see the module.
+
+    Args:
+        settings: those of the studio.
+        database, storage: shared with the server.
+    """
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
+        self.settings, self.database, self.storage = settings, database, storage
+        self.name = f"{socket.gethostname()[:60]}-{os.getpid()}-{new_id()[:8]}"
+        self.queue = Queue(database, settings.lease_seconds, settings.attempts)
+        self.stopping = threading.Event()
+        self._unfinished: list[str] = []
+        self.tools = Tools(lambda: self.restorer, settings.max_result_pixels)
+
+    @cached_property
+    def device(self) -> str:
+        """Where networks run: a GPU if there is one."""
+        if self.settings.device != "auto":
+            return self.settings.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @cached_property
+    def batch(self) -> int:
+        """Jobs claimed at once."""
+        return self.settings.batch or (4 if self.device == "cpu" else 16)
+
+    @cached_property
+    def restorer(self) -> Restorer:
+        """The network, loaded when it is first needed.
+
+        Raises:
+            WeightsError: there are no weights, or they are damaged.
+        """
+        model = self.settings.model or DEFAULT_STUDENT
+        weights = Path(model) if Path(model).suffix else model_path(model, role="student")
+        return Restorer(weights, device=self.device)
+
+    def run(self) -> None:
+        """Work until `stopping` is set."""
+        logger.info("worker started", extra={"worker": self.name, "device": self.device})
+        while not self.stopping.is_set():
+            try:
+                if self._unfinished:  # the database went away meanwhile
+                    self.queue.release(self.name, self._unfinished)
+                    self._unfinished = []
+                if not self.step():
+                    self.stopping.wait(IDLE_SECONDS)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                logger.warning("database away", extra={"worker": self.name})
+                self.stopping.wait(AWAY_SECONDS)
+        logger.info("worker stopped", extra={"worker": self.name})
+
+    def step(self) -> int:
+        """Claim a batch and do it.
+
+        Returns:
+            How many jobs it had.
+        """
+        jobs = self.queue.claim(self.name, self.batch)
+        if jobs:
+            self._unfinished = [job.id for job in jobs]
+            with self._renewing(self._unfinished):
+                self._do(jobs)
+            self._unfinished = []
+        return len(jobs)
+
+    def _do(self, jobs: Sequence[Job]) -> None:
+        groups: dict[tuple[str, str], list[Work]] = {}
+        for job in jobs:
+            with self._failing([job]):
+                if job.kind == IMPORT:
+                    self._import(job)
+                elif (work := self._read(job)) is not None:
+                    groups.setdefault((job.kind, repr(sorted(job.options.items()))), []).append(
+                        work
+                    )
+        for group in groups.values():
+            for part in _parts(group):
+                self._restore(part)
+
+    def _import(self, job: Job) -> None:
+        photo = job.photo
+        if photo is None:
+            return self.queue.fail(self.name, job.id, "the photo was deleted", again=False)
+        try:
+            image = pictures.read(self.storage.path(photo.file), self.settings.max_pixels).image
+        except FaceskdError as error:
+            message = str(error)[:1000]
+
+            def mark(session: Session, job: Job) -> None:
+                if job.photo:
+                    job.photo.state, job.photo.error = BROKEN, message
+
+            self.queue.finish(self.name, job.id, mark)
+            return None
+        small = self.storage.receive(pictures.thumbnail(image))
+        large = self.storage.receive(pictures.preview(image))
+        height, width = image.shape[:2]
+
+        def keep(session: Session, job: Job) -> None:
+            if job.photo:
+                job.photo.thumbnail = self.storage.keep(session, small)
+                job.photo.preview = self.storage.keep(session, large)
+                job.photo.width, job.photo.height, job.photo.state = width, height, READY
+
+        self.queue.finish(self.name, job.id, keep)
+        return None
+
+    def _read(self, job: Job) -> Work | None:
+        photo: Photo | None = job.photo
+        if photo is None:
+            self.queue.fail(self.name, job.id, "the photo was deleted", again=False)
+            return None
+        limit = self.settings.direct_pixels if photo.direct else self.settings.max_pixels
+        whole = pictures.read(self.storage.path(photo.file), limit)
+        crop = pictures.Crop(**job.crop) if job.crop else None
+        return Work(job, pictures.cut(whole, crop))
+
+    def _restore(self, works: Sequence[Work]) -> None:
+        jobs = [work.job for work in works]
+        kind = kind_named(jobs[0].kind)
+        began = time.perf_counter()
+        with self._failing(jobs):
+            if kind is None:
+                raise ConfigError(f"this worker does not know the kind {jobs[0].kind!r}")
+            self.queue.report(self.name, [job.id for job in jobs], "restoring", 0.3)
+            try:
+                images = [work.photo.image for work in works]
+                outcomes = kind.restore(self.tools, images, jobs[0].options)
+            except Exception:
+                if len(works) == 1:
+                    raise
+                for work in works:  # one of them spoils the batch
+                    self._restore([work])
+                return
+            seconds = (time.perf_counter() - began) / len(works)
+            self.queue.report(self.name, [job.id for job in jobs], "writing", 0.8)
+            for work, outcome in zip(works, outcomes, strict=True):
+                with self._failing([work.job]):
+                    self._finish(work, kind, outcome, seconds)
+
+    def _finish(self, work: Work, kind: Kind, outcome: Outcome, seconds: float) -> None:
+        began = time.perf_counter()
+        job, photo = work.job, work.job.photo
+        if photo is None:
+            return
+        original = self.storage.path(photo.file)
+        if kind.keeps_file and job.crop is None:
+            data, format_ = original.read_bytes(), photo.format
+        else:
+            suffix = pictures.SUFFIX.get(photo.format, "png")
+            format_ = {"jpg": "JPEG", "webp": "WebP"}.get(suffix, "PNG")
+            with tempfile.TemporaryDirectory() as folder:
+                data = pictures.encode(Path(folder), outcome.image, work.photo, suffix)
+        files = {
+            "file": self.storage.receive(data),
+            "preview": self.storage.receive(pictures.preview(outcome.image)),
+            "before": self.storage.receive(pictures.before(work.photo.image, outcome.image)),
+        }
+        height, width = outcome.image.shape[:2]
+        total = seconds + time.perf_counter() - began
+
+        def make(session: Session, job: Job) -> Result:
+            names = {name: self.storage.keep(session, file) for name, file in files.items()}
+            faces: list[dict[str, Any]] = [asdict(face) for face in outcome.faces]
+            return Result(
+                **names,
+                bytes=len(data),
+                format=format_,
+                width=width,
+                height=height,
+                faces=faces,
+                seconds=total,
+            )
+
+        if not self.queue.finish(self.name, job.id, make):
+            for file in files.values():
+                file.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _failing(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Jobs fail by what the block raises; the database's absence is raised on."""
+        try:
+            yield
+        except Exception as error:
+            if is_away(error):
+                raise
+            known = isinstance(error, FaceskdError)
+            again = not known or isinstance(error, Refusal)  # a full disk
+            message = str(error) if known else f"unexpected error: {type(error).__name__}"
+            if isinstance(error, FileNotFoundError):
+                message, again = "the photo's file is missing in the storage folder", False
+            logger.log(
+                logging.INFO if known else logging.ERROR,
+                "job failed",
+                extra={"worker": self.name, "jobs": [job.id for job in jobs]},
+                exc_info=not known,
+            )
+            for job in jobs:
+                self.queue.fail(self.name, job.id, message, again=again)
+
+    @contextmanager
+    def _renewing(self, jobs: Sequence[str]) -> Iterator[None]:
+        """Renew the leases of jobs in a thread, for `job_seconds` at most."""
+        over = threading.Event()
+        end = time.monotonic() + self.settings.job_seconds
+
+        def renew() -> None:
+            while not over.wait(self.settings.lease_seconds / 3):
+                if time.monotonic() > end:
+                    logger.error("job hangs", extra={"worker": self.name, "jobs": list(jobs)})
+                    os._exit(EXIT_HUNG)
+                try:
+                    self.queue.renew(self.name, jobs)
+                except Exception as error:
+                    if not is_away(error):
+                        logger.exception("leases not renewed")
+
+        thread = threading.Thread(target=renew, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def _parts(works: Sequence[Work]) -> Iterator[list[Work]]:
+    """Works in parts of at most `MEGAPIXELS_AT_ONCE`, or of one."""
+    part: list[Work] = []
+    for work in works:
+        if part and sum(one.pixels for one in [*part, work]) > MEGAPIXELS_AT_ONCE:
+            yield part
+            part = []
+        part.append(work)
+    if part:
+        yield part
+
+
+def run_worker(settings: Settings, parent: int = 0) -> None:
+    """A worker in this process, until SIGTERM or SIGINT.
+
+    Args:
+        settings: of the studio.
+        parent: id of the process that started it; the worker stops when that is gone.
+    """
+    database = Database(settings.database_url)
+    worker = Worker(settings, database, Storage(settings.storage, database))
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: worker.stopping.set())
+    if parent:
+        threading.Thread(target=_stop_without, args=(parent, worker), daemon=True).start()
+    worker.run()
+
+
+def _stop_without(parent: int, worker: Worker) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    worker.stopping.set()
