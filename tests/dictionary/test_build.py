@@ -1,11 +1,13 @@
 """A dictionary's atoms are means over faces, with their provenance; what cannot be built."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.aligned_faces import BOXES
 from helpers.tiny_dictionary import KEYS, SETTINGS, Build, K, content, encoder
 from sklearn.cluster import KMeans
 from torchvision.ops import roi_align
@@ -19,7 +21,7 @@ from faceskd.dictionary import build as build_dictionary
 from faceskd.dictionary.build import BuildSettings, Built, component_features
 from faceskd.dictionary.kmeans import Clusters, Rows, kmeans
 from faceskd.faces.components import COMPONENTS
-from faceskd.models import VGG19
+from faceskd.models import VGG19, Teacher
 from faceskd.models.dictionary import atom_shape
 from faceskd.models.vgg import DICTIONARY_TAPS
 
@@ -178,4 +180,42 @@ class TestRefusals:
         with pytest.raises(FacesError, match=r"256x256 px, but a\.png is 160x128"):
             build_dictionary.build_dictionary(
                 tmp_path, encoder(), tmp_path / "d.safetensors", BuildSettings(atoms=1)
+            )
+
+
+class TestExtend:
+    """Atoms of new faces beside those of a dictionary: the teacher need not be trained again."""
+
+    def test_old_atoms_come_first_and_new_ones_are_those_of_a_build_of_their_own(
+        self, built: tuple[Built, Path], build: Build
+    ) -> None:
+        other = replace(SETTINGS, atoms=2, seed=7)
+        alone = build("alone", other).dictionary
+        both = build("both", other, extend=built[1]).dictionary
+        for key in KEYS:
+            assert torch.equal(both.atoms[key][:K], built[0].dictionary.atoms[key])
+            assert torch.equal(both.atoms[key][K:], alone.atoms[key])
+        assert both.provenance["atoms"] == K + 2
+        assert both.provenance["first"]["sha256"] == built[0].dictionary.sha256
+        assert both.provenance["added"]["seed"] == 7
+
+    def test_a_teacher_takes_it_and_what_it_chose_before_it_can_choose_still(
+        self, built: tuple[Built, Path], build: Build
+    ) -> None:
+        teacher = Teacher(encoder=encoder(), dictionary=built[1])
+        both = build("both", replace(SETTINGS, atoms=2, seed=7), extend=built[1]).dictionary
+        before = teacher.dictionary_bytes
+        teacher.load_dictionary(both)
+        assert teacher.dictionary_bytes == before * (K + 2) // K
+        lr, boxes = torch.rand(1, 3, 32, 32), torch.tensor(BOXES).float()[None]
+        assert torch.isfinite(teacher(lr, boxes)).all()
+
+    def test_another_encoder_is_refused_before_any_face_is_read(
+        self, built: tuple[Built, Path], tmp_path: Path
+    ) -> None:
+        torch.manual_seed(9)
+        other = VGG19(width=1, weights="random")
+        with pytest.raises(DictionaryError, match="use the encoder that built it"):
+            build_dictionary.build_dictionary(
+                tmp_path / "nowhere", other, tmp_path / "d.safetensors", SETTINGS, extend=built[1]
             )

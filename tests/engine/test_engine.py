@@ -197,9 +197,9 @@ def test_the_teacher_stays_as_it_is_and_in_eval_mode(kind, batch):
         lambda teacher, _: modes.update(module.training for module in teacher.modules())
     )
     original = engine.teacher.forward_features
-    engine.teacher.forward_features = lambda *given: (
+    engine.teacher.forward_features = lambda *given, **named: (
         modes.update(module.training for module in engine.teacher.modules()),
-        original(*given),
+        original(*given, **named),
     )[1]
     fit(engine, batch, 2, epochs=2, validate=True)
     assert modes == {False}
@@ -235,6 +235,44 @@ def test_the_discriminator_starts_when_it_should(kind, batch):
 
 
 # Steps.
+
+
+@pytest.mark.parametrize("kind", WITH_DISCRIMINATOR)
+def test_the_discriminator_has_a_learning_rate_of_its_own(kind, batch):
+    schedule = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1)
+    engine = make_engine(kind, discriminator_rate=4.0, scheduler=schedule)
+    (network, discriminator), schedulers = engine.configure_optimizers()
+    assert network.param_groups[0]["lr"] == pytest.approx(2e-3)
+    assert discriminator.param_groups[0]["lr"] == pytest.approx(8e-3)
+    for optimizer, scheduler in zip((network, discriminator), schedulers, strict=True):
+        optimizer.step()
+        scheduler.step()
+    assert network.param_groups[0]["lr"] == pytest.approx(2e-4)
+    assert discriminator.param_groups[0]["lr"] == pytest.approx(8e-4)
+
+
+@pytest.mark.parametrize("kind", ["adversarial", *WITH_TEACHER])
+def test_a_privileged_teacher_sees_the_hr_faces_in_training(kind, batch, monkeypatch):
+    """As the network that is trained, and as the one that teaches."""
+    seen = []
+    teacher = make_teacher(3, privileged=True)
+    choose = teacher.forward_features
+    monkeypatch.setattr(
+        teacher,
+        "forward_features",
+        lambda lr, boxes=None, hr=None: (seen.append(hr), choose(lr, boxes, hr))[1],
+    )
+    role = {"teacher": teacher} if kind in WITH_TEACHER else {"network": teacher}
+    options = {"mirrored": True} if kind == "soft_targets" else {}
+    engine = make_engine(kind, **role, **options)
+    engine.generator_loss(batch)
+    assert all(hr is not None for hr in seen)
+    assert torch.equal(seen[0], batch["hr"])
+    if kind == "soft_targets":
+        assert torch.equal(seen[1], batch["hr"].flip(-1))
+    seen.clear()
+    engine.validation_step(batch, 0)
+    assert all(hr is None for hr in seen)
 
 
 def test_gradients_are_clipped(batch):

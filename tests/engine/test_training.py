@@ -179,6 +179,10 @@ EXPERIMENTS = {
     "texture": Adversarial,
     "identity": Adversarial,
     "photo": Adversarial,
+    "paper_teacher": Adversarial,
+    "paper_student_mskd": Distillation,
+    "paper_student_sskd": Distillation,
+    "paper_student_no_kd": Supervised,
 }
 
 
@@ -191,12 +195,12 @@ def test_every_experiment_is_known_here():
 @pytest.mark.usefixtures("quarter_weights")
 def test_every_experiment_builds(experiment, engine, materials):
     overrides = [f"experiment={experiment}", "name=test", "out=out"]
-    if experiment.startswith("student") and experiment != "student_no_kd":
+    if EXPERIMENTS[experiment] is Distillation:
         overrides.append(f"engine.teacher={materials}/teacher.safetensors")
     built = build_engine(compose("train", overrides))
     assert type(built) is engine
     if isinstance(built, Distillation):
-        assert built.distillation.levels == ((3,) if experiment == "student_sskd" else (0, 1, 2, 3))
+        assert built.distillation.levels == ((3,) if "sskd" in experiment else (0, 1, 2, 3))
 
 
 WITHOUT_WEIGHTS = {"encoder", "pixel"}

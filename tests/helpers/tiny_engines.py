@@ -61,7 +61,7 @@ def make_engine(kind, *, network=None, loss=None, **options):
         return SoftTargets(
             **{"teacher": make_teacher(3), "teacher_losses": teacher_losses} | common
         )
-    return Distillation(teacher=make_teacher(3), discriminator_width=2, **common)
+    return Distillation(**{"teacher": make_teacher(3), "discriminator_width": 2} | common)
 
 
 def fit(engine, batch, steps=1, *, epochs=1, validate=False, **options):

@@ -80,6 +80,31 @@ class TestTeacher:
             )
             assert not torch.equal(teacher(lr, boxes), sr)
 
+    def test_a_privileged_teacher_chooses_with_the_hr_face(self, teacher: Teacher) -> None:
+        """Where the HR face has other atoms than the LR face, other faces come out."""
+        lr, boxes = faces(2)
+        hr = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
+        blind = teacher(lr, boxes)
+        with pytest.raises(ValueError, match="not privileged"):
+            teacher(lr, boxes, hr)
+        teacher.privileged = True
+        assert torch.equal(teacher(lr, boxes), blind)
+        assert torch.equal(teacher(lr, boxes, bicubic(lr, 8)), blind)
+        chosen = teacher(lr, boxes, hr)
+        assert not torch.allclose(chosen, blind)
+        assert torch.isfinite(chosen).all()
+
+    def test_only_the_choice_is_privileged(self, teacher: Teacher) -> None:
+        """With a single atom there is nothing to choose, and the HR face changes nothing."""
+        lr, boxes = faces(2)
+        encoder = teacher.encoder
+        teacher.load_dictionary(
+            Dictionary.random(encoder.taps, encoder.feature_info, atoms=1, seed=0)
+        )
+        teacher.privileged = True
+        hr = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
+        assert torch.equal(teacher(lr, boxes, hr), teacher(lr, boxes))
+
     def test_a_share_of_the_mirrored_face(self, teacher: Teacher) -> None:
         lr, boxes = faces(2)
         width = 8 * SIZE
