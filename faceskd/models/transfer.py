@@ -214,8 +214,9 @@ class FeatureTransfer(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             cut = cut_out(features, box, size)
             mean, std = statistics(cut)
-            same = guide is None or guide is features
-            query = cut.detach() if same else cut_out(guide, box, size)
+            query = cut.detach()
+            if guide is not None and guide is not features:
+                query = cut_out(guide, box, size)
             if self.selection == "product":
                 best = atoms[select(query, atoms)].float().view(shape)
             else:
