@@ -1,11 +1,12 @@
 """`faceskd studio`: the web application; `faceskd studio worker`; `faceskd studio admin ...`."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from faceskd.common.config import fail
 from faceskd.common.errors import FaceskdError, MissingExtraError
+from faceskd.common.stopping import EXIT_STOPPED
 
 PACKAGE = "fastapi"
 
@@ -20,9 +21,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except FaceskdError as error:
+        from faceskd.common.config import fail  # imports Hydra
+
         raise fail(error) from None
     except KeyboardInterrupt:
-        return 130
+        return EXIT_STOPPED
+
+
+def print_line(line: str) -> None:
+    """Write a line to standard output."""
+    sys.stdout.write(line + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     worker = commands.add_parser("worker", parents=[shared], help="run a worker only")
     worker.add_argument("--with-parent", type=int, default=0, help=argparse.SUPPRESS)
+    commands.add_parser(
+        "admin", parents=[shared], add_help=False, help="users, jobs, files, backup and restore"
+    ).add_argument("arguments", nargs=argparse.REMAINDER)
     return parser
 
 
@@ -63,13 +74,20 @@ def _run(options: argparse.Namespace) -> int:
         from faceskd.studio.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or PACKAGE, "studio") from None
-    given = {k: v for k, v in vars(options).items() if k not in ("command", "with_parent")}
+    given = {name: value for name, value in vars(options).items() if name in Settings.model_fields}
     try:
         settings = Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise FaceskdError(f"the setting {place}: {first['msg']}") from None
+    if options.command == "admin":
+        from faceskd.studio import admin
+
+        parser = argparse.ArgumentParser(prog="faceskd studio admin")
+        admin.add_commands(parser)
+        admin.run(parser.parse_args(options.arguments), settings, print_line)
+        return 0
     set_up()
     if options.command == "worker":
         from faceskd.studio.worker import run_worker

@@ -87,8 +87,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     )
     app.state.metrics = Metrics(database)
     for part in (account, albums, photos, jobs, stream, direct):
-        app.include_router(part.router, prefix=schemas.API, responses=ANSWERS)
-    app.include_router(operation.api, prefix=schemas.API, responses=ANSWERS)
+        app.include_router(part.router, responses=ANSWERS)
+    app.include_router(operation.api, responses=ANSWERS)
     app.include_router(operation.router)
     app.include_router(pages.router)
     app.include_router(forms.router)

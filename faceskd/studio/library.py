@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, BinaryIO, TypeVar
 
 from sqlalchemy import and_, delete, func, or_, select, update
@@ -24,6 +24,7 @@ from faceskd.studio.tables import (
     Result,
     User,
     new_id,
+    utcnow,
 )
 
 Owned = TypeVar("Owned", Album, Photo, Job)
@@ -217,6 +218,27 @@ def delete_photos(database: Database, storage: Storage, user: User, photos: Iter
             files += forget_photo(session, photo)
             session.delete(photo)
     storage.discard(files)
+
+
+def delete_old(database: Database, storage: Storage, days: float, *, direct: bool = False) -> int:
+    """Delete all photos, with their results, that were uploaded more than `days` ago.
+
+    Args:
+        database, storage: of the studio.
+        days: of 24 hours.
+        direct: only those of `POST /api/v1/restore`, whose server died before the answer.
+
+    Returns:
+        How many.
+    """
+    before = utcnow() - timedelta(days=days)
+    where = [Photo.direct.is_(True)] if direct else []
+    with database.read() as session:
+        query = select(Photo.id, User).join(User, User.id == Photo.user_id)
+        old = session.execute(query.where(*where, Photo.created < before)).tuples().all()
+    for photo, user in old:
+        delete_photos(database, storage, user, [photo])
+    return len(old)
 
 
 def delete_job(database: Database, storage: Storage, user: User, key: str) -> None:

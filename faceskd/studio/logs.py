@@ -5,6 +5,7 @@ Names of photos, passwords, tokens and cookies are not logged.
 
 import json
 import logging
+import sys
 from datetime import UTC, datetime
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
@@ -27,12 +28,14 @@ class JsonLines(logging.Formatter):
 
 
 def set_up(level: str = "INFO") -> None:
-    """Log to standard error as lines of JSON."""
+    """Log to standard error as lines of JSON, or as plain lines to a terminal."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
+    plain = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(plain if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+        logging.getLogger(name).setLevel("WARNING")
     logging.getLogger("uvicorn.access").disabled = True  # addresses of pages hold names
     logging.getLogger("alembic").setLevel("WARNING")

@@ -13,7 +13,6 @@ from faceskd.restore.photo_files import read_photo, write_photo
 
 THUMBNAIL = 320
 PREVIEW = 2048
-WEBP = {"format": "WEBP", "method": 2}
 
 SUFFIX = {"JPEG": "jpg", "WebP": "webp"}
 """Of results, by the format of the photo; all others become PNG, as `faceskd restore` does."""
@@ -120,5 +119,5 @@ def before(image: np.ndarray, result: np.ndarray) -> bytes:
 
 def _webp(picture: Image.Image, quality: int) -> bytes:
     file = io.BytesIO()
-    picture.save(file, quality=quality, **WEBP)
+    picture.save(file, "WEBP", quality=quality, method=2)
     return file.getvalue()

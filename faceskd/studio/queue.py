@@ -9,7 +9,7 @@ however often a job is tried.
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from faceskd.studio.database import Database
@@ -155,14 +155,14 @@ class Queue:
                 )
             )
 
-    def _mine(self, worker: str, jobs: Sequence[str]):
+    def _mine(self, worker: str, jobs: Sequence[str]) -> ColumnElement[bool]:
         return and_(Job.id.in_(jobs), Job.state == RUNNING, Job.worker == worker)
 
     def _own(self, session: Session, worker: str, job_id: str) -> Job | None:
         query = select(Job).where(self._mine(worker, [job_id])).with_for_update(of=Job)
         return session.scalars(query).one_or_none()
 
-    def _give_up(self, session: Session, expired, now: datetime) -> None:
+    def _give_up(self, session: Session, expired: ColumnElement[bool], now: datetime) -> None:
         query = (
             select(Job)
             .where(expired, Job.attempts >= self.attempts)

@@ -34,15 +34,15 @@ def environment() -> Environment:
 
 
 def page(
-    request: Request, name: str, user: User | None, *, status: int = 200, **values: Any
+    request: Request, template: str, user: User | None, /, *, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """A page: the template `name`.html with what every page has, and `values`."""
+    """A page: the template `template`.html with what every page has, and `values`."""
     language = context.get_language(request)
     settings = context.get_studio(request).settings
     theme = request.cookies.get("theme")
     text = (
         environment()
-        .get_template(f"{name}.html")
+        .get_template(f"{template}.html")
         .render(
             user=user,
             language=language,
@@ -55,7 +55,7 @@ def page(
                 "accept": ",".join(SUFFIXES),
             },
             kinds=[kind.model_dump() for kind in views.kinds(language)],
-            page=name,
+            page=template,
             path=request.url.path,
             accounts=settings.with_accounts,
             status=status,

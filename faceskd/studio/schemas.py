@@ -131,14 +131,18 @@ class Job(BaseModel):
         values = {name: getattr(job, name) for name in names}
         url = f"{API}/jobs/{job.id}"
         kept = job.result
-        result = kept and Result(
-            **{
-                name: getattr(kept, name)
-                for name in ("width", "height", "bytes", "format", "seconds", "faces")
-            },
-            file=f"{url}/file",
-            preview=f"{url}/preview",
-            before=f"{url}/before",
+        result = (
+            None
+            if kept is None
+            else Result(
+                **{
+                    name: getattr(kept, name)
+                    for name in ("width", "height", "bytes", "format", "seconds", "faces")
+                },
+                file=f"{url}/file",
+                preview=f"{url}/preview",
+                before=f"{url}/before",
+            )
         )
         return cls(**values, result=result)
 
@@ -172,7 +176,7 @@ class Photo(BaseModel):
             file=f"{url}/file",
             thumbnail=f"{url}/thumbnail" if photo.thumbnail else None,
             preview=f"{url}/preview" if photo.preview else None,
-            job=job and Job.of(job),
+            job=None if job is None else Job.of(job),
             job_count=job_count,
         )
 

@@ -1,9 +1,11 @@
 """ASGI middleware for all answers and requests: headers, host names, requests from other sites."""
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from faceskd.studio.errors import Refusal
@@ -32,6 +34,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+Refuse = Callable[[Request, Refusal], Response]
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -50,7 +53,7 @@ class Security:
         refuse: makes the answer to a refused request.
     """
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], refuse) -> None:
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], refuse: Refuse) -> None:
         self.app, self.hosts, self.refuse = app, hosts, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -39,6 +39,8 @@ def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    logger.info("faceskd studio: http://%s:%s (Ctrl-C stops it)", host, settings.port)
     with running_workers(settings):
         Server(config).run()
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
@@ -59,7 +59,7 @@ class Storage:
             raise ValueError(f"expected a SHA-256 in hexadecimal, got {sha256!r}")
         return self.folder / sha256[:2] / sha256
 
-    def receive(self, source: BinaryIO | bytes, limit: int | None = None) -> Incoming:
+    def receive(self, source: IO[bytes] | bytes, limit: int | None = None) -> Incoming:
         """Write bytes to the folder of incoming files.
 
         Raises:

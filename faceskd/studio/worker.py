@@ -26,7 +26,7 @@ from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
 from faceskd.restore.photo_files import Photo as PhotoFile
 from faceskd.restore.restorer import Restorer
-from faceskd.studio import pictures
+from faceskd.studio import library, pictures
 from faceskd.studio.database import Database, is_away
 from faceskd.studio.errors import Refusal
 from faceskd.studio.kinds import kind_named
@@ -39,6 +39,7 @@ from faceskd.studio.tables import BROKEN, IMPORT, READY, Job, Photo, Result, new
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
+TIDY_SECONDS = 3600
 AWAY_SECONDS = 2
 MEGAPIXELS_AT_ONCE = 24_000_000
 """Pixels of the photos that are restored together; more would need too much memory."""
@@ -72,6 +73,7 @@ class Worker:
         self.queue = Queue(database, settings.lease_seconds, settings.attempts)
         self.stopping = threading.Event()
         self._unfinished: list[str] = []
+        self._tidy_at = 0.0
         self.tools = Tools(lambda: self.restorer, settings.max_result_pixels)
 
     @cached_property
@@ -105,6 +107,7 @@ class Worker:
                 if self._unfinished:  # the database went away meanwhile
                     self.queue.release(self.name, self._unfinished)
                     self._unfinished = []
+                self._tidy()
                 if not self.step():
                     self.stopping.wait(IDLE_SECONDS)
             except Exception as error:
@@ -127,6 +130,16 @@ class Worker:
                 self._do(jobs)
             self._unfinished = []
         return len(jobs)
+
+    def _tidy(self) -> None:
+        """Once an hour: delete what is too old, and files that nothing names."""
+        if time.monotonic() < self._tidy_at:
+            return
+        self._tidy_at = time.monotonic() + TIDY_SECONDS
+        if self.settings.keep_days:
+            library.delete_old(self.database, self.storage, self.settings.keep_days)
+        library.delete_old(self.database, self.storage, 1, direct=True)
+        self.storage.delete_orphans()
 
     def _do(self, jobs: Sequence[Job]) -> None:
         groups: dict[tuple[str, str], list[Work]] = {}

@@ -1,14 +1,20 @@
-"""What a kind of restoration is."""
+"""What a kind of restoration is.
+
+The server imports all kinds to show their options, but never PyTorch, which takes half a gigabyte
+and seconds to import: what needs it is imported where it is used.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faceskd.restore.restorer import Restorer
 from faceskd.studio.errors import Refusal
+
+if TYPE_CHECKING:
+    from faceskd.restore.restorer import Restorer
 
 Value = float | str | bool
 
@@ -100,7 +106,7 @@ class Tools:
         max_pixels: of a result.
     """
 
-    restorer: Callable[[], Restorer]
+    restorer: "Callable[[], Restorer]"
     max_pixels: int
 
 

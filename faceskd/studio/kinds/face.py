@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from faceskd.faces.lr_faces import to_lr
 from faceskd.studio.kinds.base import Kind, Outcome, RestoredFace, Tools
 
 
@@ -23,6 +22,8 @@ class AlignedFace(Kind):
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
     ) -> list[Outcome]:
+        from faceskd.faces.lr_faces import to_lr
+
         restored = tools.restorer().restore_lr([to_lr(picture) for picture in pictures])
         outcomes = []
         for picture, face in zip(pictures, restored, strict=True):

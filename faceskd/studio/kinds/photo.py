@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from faceskd.common.errors import ImageError
-from faceskd.restore.photo import PhotoSettings
 from faceskd.studio.kinds.base import Kind, Option, Outcome, RestoredFace, Tools
 
 
@@ -42,6 +41,8 @@ class WholePhoto(Kind):
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
     ) -> list[Outcome]:
+        from faceskd.restore.photo import PhotoSettings
+
         settings = PhotoSettings(**options)
         for picture in pictures:
             width, height = settings.size(picture)

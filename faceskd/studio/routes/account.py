@@ -17,7 +17,7 @@ from faceskd.studio.context import (
 from faceskd.studio.errors import Refusal, not_found
 from faceskd.studio.tables import Token, User
 
-router = APIRouter(tags=["account"])
+router = APIRouter(prefix=schemas.API, tags=["account"])
 TokenId = Annotated[schemas.Id, Path(examples=[schemas.EXAMPLE_ID])]
 
 

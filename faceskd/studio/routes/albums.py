@@ -10,7 +10,7 @@ from faceskd.studio.context import Studio, WithStudio, WithUser
 from faceskd.studio.routes.archive import album_files, zip_stream
 from faceskd.studio.tables import Album, User
 
-router = APIRouter(tags=["albums"])
+router = APIRouter(prefix=schemas.API, tags=["albums"])
 AlbumId = Annotated[schemas.Id, Path(examples=[schemas.EXAMPLE_ID])]
 Content = Annotated[
     Literal["results", "originals"],

@@ -1,27 +1,32 @@
 """Restore a small photo and answer with the result."""
 
+import asyncio
+import contextlib
 import json
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.responses import Response
+from sqlalchemy.exc import DBAPIError
+from starlette.concurrency import run_in_threadpool
 
-from faceskd.studio import library, queue
-from faceskd.studio.context import WithStudio, WithUser
+from faceskd.studio import library
+from faceskd.studio.context import Studio, WithStudio, WithUser
 from faceskd.studio.errors import Refusal
 from faceskd.studio.formats import MEDIA
 from faceskd.studio.routes.jobs import find
-from faceskd.studio.tables import DONE, OPEN, Job
+from faceskd.studio.schemas import API
+from faceskd.studio.tables import DONE, OPEN, User
 
-router = APIRouter(tags=["restore"])
+router = APIRouter(prefix=API, tags=["restore"])
 
 LOOK_SECONDS = 0.1
 OPTIONS = 'Options as JSON, such as `{"scale": 2}`.'
 
 
 @router.post("/restore", response_class=Response)
-def restore(
+async def restore(
     studio: WithStudio,
     user: WithUser,
     file: Annotated[UploadFile, File(description="A photo of at most 4 megapixels.")],
@@ -35,24 +40,40 @@ def restore(
         chosen = None
     if not isinstance(chosen, dict):
         raise Refusal(422, "invalid", "The options must be a JSON object.")
+    photo, job = await run_in_threadpool(_start, studio, user, file, kind, chosen)
+    try:
+        end = time.monotonic() + studio.settings.direct_seconds
+        while (row := await run_in_threadpool(find, studio, user, job)).state in OPEN:
+            if time.monotonic() > end:
+                text = "No worker had time for the photo. Try again later, or upload it."
+                raise Refusal(504, "timeout", text)
+            await asyncio.sleep(LOOK_SECONDS)
+        if row.state != DONE or row.result is None:
+            text = "The photo cannot be restored: {reason}"
+            raise Refusal(422, "invalid", text, reason=row.error or row.state)
+        data = await run_in_threadpool(studio.storage.path(row.result.file).read_bytes)
+        return Response(data, media_type=MEDIA[row.result.format])
+    finally:
+        await run_in_threadpool(_remove, studio, user, photo)
+
+
+def _start(
+    studio: Studio, user: User, file: UploadFile, kind: str, options: dict[str, Any]
+) -> tuple[str, str]:
+    """Keep the photo and queue its job; their ids."""
     parts = studio.database, studio.storage, studio.settings
     photo = library.add_photo(*parts, user, file.file, file.filename, direct=True)
     try:
         (job,) = library.add_jobs(
-            studio.database, studio.settings, user, [photo.id], kind, chosen, priority=5
+            studio.database, studio.settings, user, [photo.id], kind, options, priority=5
         )
-        end = time.monotonic() + studio.settings.direct_seconds
-        while (row := find(studio, user, job.id)).state in OPEN:
-            if time.monotonic() > end:
-                with studio.database.write() as session:
-                    queue.cancel(session, session.get_one(Job, job.id))
-                text = "No worker had time for the photo. Try again later, or upload it."
-                raise Refusal(504, "timeout", text)
-            time.sleep(LOOK_SECONDS)
-        if row.state != DONE or row.result is None:
-            text = "The photo cannot be restored: {reason}"
-            raise Refusal(422, "invalid", text, reason=row.error or row.state)
-        data = studio.storage.path(row.result.file).read_bytes()
-        return Response(data, media_type=MEDIA[row.result.format])
-    finally:
-        library.delete_photos(studio.database, studio.storage, user, [photo.id])
+    except Refusal:
+        _remove(studio, user, photo.id)
+        raise
+    return photo.id, job.id
+
+
+def _remove(studio: Studio, user: User, photo: str) -> None:
+    """Delete photo and job; what a dying server leaves is deleted by the workers after a day."""
+    with contextlib.suppress(DBAPIError):
+        library.delete_photos(studio.database, studio.storage, user, [photo])

@@ -13,7 +13,7 @@ from faceskd.studio.routes import files
 from faceskd.studio.routes.photos import PAGE, Cursor, Limit
 from faceskd.studio.tables import IMPORT, Album, Job, Photo, User, utcnow
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(prefix=schemas.API, tags=["jobs"])
 JobId = Annotated[schemas.Id, Path(examples=[schemas.EXAMPLE_ID])]
 
 
@@ -82,14 +82,14 @@ def result_file(job_id: JobId, studio: WithStudio, user: WithUser) -> Response:
 def result_preview(job_id: JobId, studio: WithStudio, user: WithUser) -> Response:
     """The result, at most 2048 pixels along a side, WebP."""
     result = find(studio, user, job_id).result
-    return files.picture(studio.storage, result and result.preview)
+    return files.picture(studio.storage, result.preview if result else None)
 
 
 @router.get("/jobs/{job_id}/before", response_class=Response)
 def result_before(job_id: JobId, studio: WithStudio, user: WithUser) -> Response:
     """The original, or its crop, at the size of the result's preview, WebP."""
     result = find(studio, user, job_id).result
-    return files.picture(studio.storage, result and result.before)
+    return files.picture(studio.storage, result.before if result else None)
 
 
 def find(studio: Studio, user: User, job_id: str) -> Job:

@@ -15,7 +15,7 @@ from faceskd.studio.settings import is_loopback
 from faceskd.studio.storage import INCOMING
 
 router = APIRouter(tags=["operation"])
-api = APIRouter(tags=["operation"])
+api = APIRouter(prefix=schemas.API, tags=["operation"])
 
 
 @router.get("/healthz", response_class=PlainTextResponse)

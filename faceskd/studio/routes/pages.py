@@ -6,6 +6,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from faceskd.studio import library, schemas, views
 from faceskd.studio.context import MaybeUser, Studio, WithStudio, WithUser
@@ -149,7 +150,7 @@ def preferences(
     return response
 
 
-def neighbours(session, user: User, row: Photo) -> tuple[str | None, str | None]:
+def neighbours(session: Session, user: User, row: Photo) -> tuple[str | None, str | None]:
     """The photos before and after one, newest first."""
     shown = select(Photo.id).where(Photo.user_id == user.id, Photo.direct.is_(False)).limit(1)
     newer = shown.where(

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Path, Query, UploadFile
 from fastapi.responses import Response
+from sqlalchemy import ColumnElement
 
 from faceskd.studio import library, schemas, views
 from faceskd.studio.context import Studio, WithStudio, WithUser
@@ -11,7 +12,7 @@ from faceskd.studio.formats import clean_name
 from faceskd.studio.routes import files
 from faceskd.studio.tables import Album, Photo, User
 
-router = APIRouter(tags=["photos"])
+router = APIRouter(prefix=schemas.API, tags=["photos"])
 PhotoId = Annotated[schemas.Id, Path(examples=[schemas.EXAMPLE_ID])]
 Cursor = Annotated[str | None, Query(max_length=100, description="`next` of the part before.")]
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -122,7 +123,7 @@ def list_photos(
     limit: int = PAGE,
 ) -> schemas.Page[schemas.Photo]:
     """A part of a user's photos, of an album or without one ("none") or of all."""
-    where = [Photo.direct.is_(False)]
+    where: list[ColumnElement[bool]] = [Photo.direct.is_(False)]
     with studio.database.read() as session:
         if album == "none":
             where.append(Photo.album_id.is_(None))

@@ -4,8 +4,9 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from faceskd.studio.context import WithStudio, WithUser
+from faceskd.studio.schemas import API
 
-router = APIRouter(tags=["events"])
+router = APIRouter(prefix=API, tags=["events"])
 
 
 @router.get("/events", response_class=StreamingResponse)

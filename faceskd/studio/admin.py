@@ -1,0 +1,125 @@
+"""`faceskd studio admin ...`: users, jobs, orphaned files, retention, backup and restore."""
+
+import argparse
+import getpass
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from faceskd.common.errors import FaceskdError
+from faceskd.studio import accounts, backup, library, queue
+from faceskd.studio.database import Database
+from faceskd.studio.settings import Settings
+from faceskd.studio.storage import Storage
+from faceskd.studio.tables import FAILED, IMPORT, OPEN, Job, User, utcnow
+
+Say = Callable[[str], None]
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add the commands to a parser."""
+    commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    users = commands.add_parser("users", help="list, add and delete users, set passwords")
+    users.add_argument("action", choices=("list", "add", "delete", "password"))
+    users.add_argument("name", nargs="?", default="")
+    jobs = commands.add_parser("jobs", help="count jobs, retry failed ones, cancel open ones")
+    jobs.add_argument("action", choices=("list", "retry", "cancel"))
+    orphans = commands.add_parser("orphans", help="files in the storage folder that nothing names")
+    orphans.add_argument("--delete", action="store_true", help="delete them")
+    retention = commands.add_parser("retention", help="delete photos that are older")
+    retention.add_argument("--days", type=float, required=True, metavar="N")
+    for name, text in (("backup", "write all data to a file"), ("restore", "read such a file")):
+        commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")
+
+
+def run(options: argparse.Namespace, settings: Settings, say: Say) -> None:
+    """Run a command.
+
+    Args:
+        options: parsed by what `add_commands` added.
+        settings: of the studio.
+        say: is given each line of output.
+
+    Raises:
+        FaceskdError: it cannot be done.
+    """
+    database = Database(settings.database_url)
+    storage = Storage(settings.storage, database)
+    database.migrate()
+    if options.what == "users":
+        _users(options, database, storage, say)
+    elif options.what == "jobs":
+        _jobs(options, database, say)
+    elif options.what == "orphans":
+        found = storage.delete_orphans() if options.delete else list(storage.orphans())
+        for path in found:
+            say(str(path.relative_to(storage.folder)))
+        say(f"{len(found)} orphaned files {'deleted' if options.delete else 'found'}")
+    elif options.what == "retention":
+        say(f"{library.delete_old(database, storage, options.days)} photos deleted")
+    elif options.what == "backup":
+        rows, files = backup.back_up(database, storage, options.file)
+        say(f"{options.file}: {rows} rows, {files} files")
+    else:
+        rows, files = backup.restore(database, storage, options.file)
+        say(f"restored {rows} rows, {files} files")
+
+
+def _users(options: argparse.Namespace, database: Database, storage: Storage, say: Say) -> None:
+    if options.action == "list":
+        with database.read() as session:
+            for user in session.scalars(select(User).order_by(User.name)):
+                size = library.used_bytes(session, user)
+                say(f"{user.name}\t{user.created:%Y-%m-%d}\t{size} bytes")
+        return
+    if options.action == "add":
+        with database.write() as session:
+            accounts.sign_up(session, options.name, _password())
+        say(f"{options.name} added")
+        return
+    with database.read() as session:
+        user = _user(session, options.name)
+    if options.action == "delete":
+        library.delete_user(database, storage, user)
+        say(f"{user.name} deleted with all data")
+    else:
+        with database.write() as session:
+            accounts.change_password(session, user, _password(), keep=None)
+        say(f"new password for {user.name}; all logins ended")
+
+
+def _user(session: Session, name: str) -> User:
+    user = session.scalar(select(User).where(func.lower(User.name) == name.lower()))
+    if user is None:
+        raise FaceskdError(f"expected the name of a user, got {name!r}; see: users list")
+    return user
+
+
+def _password() -> str:
+    """From the terminal, without showing it, or the first line of standard input."""
+    if sys.stdin.isatty():
+        return getpass.getpass("password: ")
+    return sys.stdin.readline().rstrip("\n")
+
+
+def _jobs(options: argparse.Namespace, database: Database, say: Say) -> None:
+    if options.action == "list":
+        with database.read() as session:
+            count = select(Job.kind, Job.state, func.count(Job.id)).group_by(Job.kind, Job.state)
+            for kind, state, number in session.execute(count.order_by(Job.kind, Job.state)):
+                say(f"{kind}\t{state}\t{number}")
+        return
+    changed = 0
+    with database.write() as session:
+        if options.action == "retry":
+            failed = select(Job).where(Job.state == FAILED, Job.photo_id.is_not(None))
+            for job in session.scalars(failed).unique().all():
+                changed += queue.retry(session, job, utcnow())
+        else:
+            waiting = select(Job).where(Job.state.in_(OPEN), Job.kind != IMPORT)
+            for job in session.scalars(waiting).unique().all():
+                changed += queue.cancel(session, job)
+    say(f"{changed} jobs {'queued again' if options.action == 'retry' else 'cancelled'}")
