@@ -30,8 +30,9 @@ def main(cfg: DictConfig) -> None:
     settings = BuildSettings(**{name: options[name] for name in BuildSettings.__annotations__})
     encoder = instantiate(cfg.encoder)
     built = build_dictionary(
-        cfg.faces, encoder, cfg.out, settings, split=cfg.split, keep_work=cfg.keep_work
-    )
+        cfg.faces, encoder, cfg.out, settings,
+        split=cfg.split, keep_work=cfg.keep_work, extend=cfg.extend,
+    )  # fmt: skip
     if cfg.contact_sheets:
         write_contact_sheets(built, cfg.faces, Path(cfg.out).with_suffix(".sheets"))
     table = Table("atoms", "members: least", "median", "most", "inertia", "revived")

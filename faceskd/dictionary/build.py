@@ -80,6 +80,7 @@ def build_dictionary(
     *,
     split: str = "train",
     keep_work: bool = False,
+    extend: Path | str | None = None,
 ) -> Built:
     """Build a dictionary from the faces of one split and write it to `out`.
 
@@ -93,11 +94,16 @@ def build_dictionary(
         settings: settings of the build.
         split: split of the faces.
         keep_work: keep `<out>.work/` after the build.
+        extend: a dictionary whose atoms stay as they are, before those of the new faces.
 
     Raises:
+        DictionaryError: `extend` is no dictionary, or another encoder built it.
         FacesError: there is no face in the split, or one is not 256x256.
         ConfigError: there are fewer faces than atoms.
     """
+    first = None if extend is None else Dictionary.load(extend)
+    if first is not None:
+        first.check_encoder(encoder.taps, encoder.feature_info, encoder.fingerprint())
     records = draw_records(read_manifest(faces, split), settings.limit, seed=settings.seed)
     if len(records) < settings.atoms:
         raise ConfigError(
@@ -121,7 +127,12 @@ def build_dictionary(
             progress.update(task, description=f"clustering {key}")
             clusters[key] = _cluster(work, key, settings)
             progress.advance(task)
-    dictionary = _assemble(encoder, clusters, records, settings, out)
+    dictionary = _assemble(encoder, clusters, records, settings)
+    if first is not None:
+        dictionary = first.extended(dictionary)
+    dictionary.save(out)
+    write_text(out.with_suffix(".json"), json.dumps(dictionary.provenance, indent=2))
+    dictionary = Dictionary.load(out)
     if not keep_work:
         shutil.rmtree(work)
     return Built(dictionary, clusters, records)
@@ -240,7 +251,6 @@ def _assemble(
     clusters: dict[str, Clusters],
     records: Sequence[Record],
     settings: BuildSettings,
-    out: Path,
 ) -> Dictionary:
     atoms = {}
     for tap, info in zip(encoder.taps, encoder.feature_info, strict=True):
@@ -266,6 +276,4 @@ def _assemble(
             "numpy": np.__version__,
         },
     }
-    Dictionary(atoms, encoder.fingerprint(), provenance).save(out)
-    write_text(out.with_suffix(".json"), json.dumps(provenance, indent=2))
-    return Dictionary.load(out)
+    return Dictionary(atoms, encoder.fingerprint(), provenance)

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from faceskd.engine.base import Batch, Engine
+from faceskd.engine.base import Batch, Engine, inputs
 from faceskd.losses.adversarial import AdversarialLoss, Scores
 
 
@@ -37,7 +37,7 @@ class Adversarial(Engine):
         return self.discriminator is not None and int(self.steps) >= self.adversarial_start
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
-        sr = self.network(batch["lr"], batch["boxes"])
+        sr = self.network(**inputs(self.network, batch))
         total, parts = self.image_losses(sr, batch)
         if self.uses_discriminator():
             assert self.discriminator is not None

@@ -23,6 +23,14 @@ from faceskd.models.registry import to_stored
 from faceskd.models.weights import dictionary_record, save_network
 
 Batch = Mapping[str, Tensor]
+
+
+def inputs(network: SuperResolver, batch: Batch) -> dict[str, Tensor]:
+    """What a network is given in training; a privileged one sees the HR faces, too."""
+    names = ("lr", "boxes", "hr") if network.privileged else ("lr", "boxes")
+    return {name: batch[name] for name in names}
+
+
 OptimizerFactory = Callable[..., Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
@@ -47,6 +55,7 @@ class Engine(Resumable):
         average_decay: of the exponential average that is validated and exported; None for none.
         clip: largest norm of the gradient; None for none.
         metrics: what is validated.
+        discriminator_rate: learning rate of the discriminator, as a multiple of the network's.
     """
 
     steps: Tensor
@@ -62,6 +71,7 @@ class Engine(Resumable):
         average_decay: float | None = 0.999,
         clip: float | None = 1.0,
         metrics: tuple[str, ...] = ("psnr", "ssim", "lpips_squeeze"),
+        discriminator_rate: float = 1.0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -76,6 +86,8 @@ class Engine(Resumable):
         if clip is not None:
             check_positive(**{"engine.clip": clip})
         self.clip = clip
+        check_positive(**{"engine.discriminator_rate": discriminator_rate})
+        self.discriminator_rate = discriminator_rate
         self.discriminator: nn.Module | None = None
         self.suite = MetricSuite(list(metrics))
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
@@ -92,7 +104,7 @@ class Engine(Resumable):
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         """The network's loss, its parts, and what `discriminator_loss` needs of this batch."""
-        sr = self.network(batch["lr"], batch["boxes"])
+        sr = self.network(**inputs(self.network, batch))
         total, parts = self.image_losses(sr, batch)
         return total, parts, None
 
@@ -155,6 +167,8 @@ class Engine(Resumable):
         if self.discriminator is not None:
             parts.append(trained_parameters(self.discriminator))
         optimizers = [build_by(self.make_optimizer, part, "engine.optimizer") for part in parts]
+        for group in (group for one in optimizers[1:] for group in one.param_groups):
+            group["lr"] *= self.discriminator_rate
         if self.make_scheduler is None:
             return optimizers
         make = self.make_scheduler

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faceskd.engine.base import Batch, Engine
+from faceskd.engine.base import Batch, Engine, inputs
 from faceskd.losses.adversarial import AdversarialLoss
 from faceskd.losses.distillation import FeatureDistillation
 from faceskd.models import FeatureDiscriminators, SuperResolver
@@ -79,10 +79,10 @@ class Distillation(Engine):
         return self.discriminator is not None and int(self.steps) >= self.adversarial_start
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
-        sr, features = self.network.forward_features(batch["lr"], batch["boxes"])
+        sr, features = self.network.forward_features(**inputs(self.network, batch))
         with torch.no_grad():
             teacher_sr, teacher_features = self.teacher.forward_features(
-                batch["lr"], batch["boxes"]
+                **inputs(self.teacher, batch)
             )
         student = self.distillation.adapt(features)
         teacher = self.distillation.choose(teacher_features)

@@ -1,12 +1,13 @@
 """Training on a teacher's faces beside the real ones."""
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from faceskd.engine.adversarial import Adversarial
-from faceskd.engine.base import Batch
+from faceskd.engine.base import Batch, inputs
 from faceskd.losses import WeightedSum
 from faceskd.models import SuperResolver
 from faceskd.models.ensemble import from_mirror
@@ -51,8 +52,11 @@ class SoftTargets(Adversarial):
     @torch.no_grad()
     def target(self, batch: Batch) -> Tensor:
         """The teacher's SR faces, (B, 3, H, W)."""
-        lr, boxes = batch["lr"], batch["boxes"]
-        target = self.teacher(lr, boxes)
+        given = inputs(self.teacher, batch)
+        target = self.teacher(**given)
         if not self.mirrored:
             return target
-        return (target + from_mirror(self.teacher, lr, boxes, scale=self.teacher.scale)) / 2
+        lr, boxes = given.pop("lr"), given.pop("boxes")
+        rest = {name: faces.flip(-1) for name, faces in given.items()}
+        restore = partial(self.teacher, **rest)
+        return (target + from_mirror(restore, lr, boxes, scale=self.teacher.scale)) / 2

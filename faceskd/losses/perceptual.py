@@ -15,6 +15,14 @@ from faceskd.models.frozen import frozen
 from faceskd.models.vgg import VGG19
 
 
+def absolute_distance(feature: Tensor, target: Tensor) -> Tensor:
+    """mean |feature - target| of maps (B, C, H, W): a term of eq. 5 as printed.
+
+    It is as large as the features are, and so differs between layers and between VGG weights.
+    """
+    return (feature - target).abs().mean(dtype=torch.float32)
+
+
 def relative_distance(feature: Tensor, target: Tensor) -> Tensor:
     """mean |feature - target| / mean |target| of maps (B, C, H, W): a relative form of eq. 5.
 
@@ -49,6 +57,7 @@ FOCUS = (0.5, 0.58)
 """A point between the eyes and the mouth of an aligned face: (x, y) as shares of the sides."""
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "absolute": absolute_distance,
     "relative": relative_distance,
     "unit": unit_distance,
     "squared": squared_distance,
@@ -61,8 +70,9 @@ class PerceptualLoss(nn.Module):
     Args:
         vgg: frozen VGG whose taps are the layers to compare; the paper compares five.
         weights: one for each tap; default: 1 / taps, so that the loss is their mean.
-        distance: "relative" (the paper), "squared" (SRGAN) or "unit" (LPIPS). At the same PSNR,
-            training with "unit" gives the lowest LPIPS.
+        distance: "absolute" (the paper), "relative" (the same, divided by the size of the target's
+            features), "squared" (SRGAN) or "unit" (LPIPS). At the same PSNR, training with "unit"
+            gives the lowest LPIPS.
         crop: side in px of a random window that is compared instead of the whole image. All faces
             of a call share the window. At 128 px the loss costs a quarter. None for whole images.
         focus: share of the windows that are centred at `FOCUS`, on the inner face.

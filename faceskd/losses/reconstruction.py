@@ -13,21 +13,23 @@ class L1Loss(nn.Module):
 
 
 class MSELoss(nn.Module):
-    """mean (sr - hr)^2: the L2 loss of DFDNet's code, and our reading of eq. 4 of Jo et al. 2021.
-
-    Both papers train on images in [-1, 1], where the loss is four times as large as here.
+    """mean (r (sr - hr))^2: the L2 loss of DFDNet's code, and our reading of eq. 4 of Jo et al.
 
     Args:
+        value_range: r, the range of the values that the loss is meant for. 1 for images in [0, 1]
+            as they are here; 2 for the loss of the same images in [-1, 1], as DFDNet trains on.
         pool: compare means of pool x pool px instead of pixels. This constrains colour and shape,
             for which a squared error is unbiased, but not texture, which it would smooth.
     """
 
-    def __init__(self, *, pool: int = 1) -> None:
+    def __init__(self, *, value_range: float = 1.0, pool: int = 1) -> None:
         super().__init__()
+        self.value_range = value_range
         self.pool = pool
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        return F.avg_pool2d(sr.float() - hr.float(), self.pool).square().mean()
+        error = self.value_range * (sr.float() - hr.float())
+        return F.avg_pool2d(error, self.pool).square().mean()
 
 
 class Charbonnier(nn.Module):

@@ -24,6 +24,8 @@ class SuperResolver(nn.Module):
         feature_info: one entry for each feature map of `forward_features`, in its order.
         needs_boxes: whether `boxes`, the component boxes (B, 4, 4), xyxy in SR pixels, in the
             order of `faceskd.faces.components.COMPONENTS`, must be given.
+        privileged: whether `forward` and `forward_features` also take the HR faces, as `hr`, which
+            only training has.
         uses_dictionary: whether it looks components up in a `Dictionary`; it computes nothing
             before `load_dictionary`.
         dictionary_sha256: checksum of the dictionary's file; "" where there is none.
@@ -33,6 +35,7 @@ class SuperResolver(nn.Module):
     size: int = 256
     feature_info: list[FeatureInfo]
     needs_boxes: bool = False
+    privileged: bool = False
     uses_dictionary: bool = False
     dictionary_sha256: str = ""
 

@@ -7,8 +7,8 @@ the student, the map after dictionary transfer in the teacher. A stage computes
 
 (Li et al. 2020, DFDNet; eq. 2 of Jo et al. 2021). As in DFDNet, the shift ends in a sigmoid, and
 all convolutions but those of the head have spectral norm. One change is ours: the head's output is
-added to the bicubic enlargement, so that training starts from it. DFDNet's head makes the whole
-image.
+added to the bicubic enlargement, so that training starts from it. With `bicubic_skip=False` the
+head makes the whole image, as DFDNet's does.
 """
 
 from collections.abc import Sequence
@@ -60,13 +60,17 @@ class SFTDecoder(nn.Module):
     Args:
         encoder_info: channels and strides of the encoder's features, shallow to deep.
         width: channels of the last stage. The four stages have 8, 4, 2 and 1 times this number.
+        bicubic_skip: add the head's output to the enlarged LR face; false adds it to mid-grey.
 
     Raises:
         ConfigError: the encoder's features do not have these strides.
     """
 
-    def __init__(self, *, encoder_info: Sequence[FeatureInfo], width: int) -> None:
+    def __init__(
+        self, *, encoder_info: Sequence[FeatureInfo], width: int, bicubic_skip: bool = True
+    ) -> None:
         super().__init__()
+        self.bicubic_skip = bicubic_skip
         check_strides(encoder_info)
         deepest = encoder_info[-1].channels
         self.feature_info = [
@@ -80,7 +84,8 @@ class SFTDecoder(nn.Module):
             self.stages.append(SFTStage(channels, condition.channels, info.channels))
             channels = info.channels
         last = conv3x3(width, 3)
-        shrink(last)
+        if bicubic_skip:
+            shrink(last)
         self.head = nn.Sequential(
             conv3x3(width, width),
             nn.LeakyReLU(SLOPE, inplace=True),
@@ -104,4 +109,5 @@ class SFTDecoder(nn.Module):
         for stage, condition in zip(self.stages, reversed(encoded), strict=True):
             x = stage(x, condition)
             features.append(x)
-        return enlarged + self.head(x), features
+        base = enlarged if self.bicubic_skip else 0.5
+        return base + self.head(x), features

@@ -63,8 +63,13 @@ class Dictionary:
         """The atoms of every component at one tap."""
         return {component: self.atoms[f"{tap}/{component}"] for component in COMPONENTS}
 
-    def check_encoder(self, taps: Sequence[str], infos: Sequence[FeatureInfo]) -> None:
-        """Raise a DictionaryError unless the atoms fit an encoder's taps and channels."""
+    def check_encoder(
+        self, taps: Sequence[str], infos: Sequence[FeatureInfo], fingerprint: str | None = None
+    ) -> None:
+        """Raise a DictionaryError unless the atoms fit an encoder's taps and channels.
+
+        With a fingerprint, it must also be the encoder that built them; random atoms fit any.
+        """
         for tap, info in zip(taps, infos, strict=True):
             for component in COMPONENTS:
                 key, expected = f"{tap}/{component}", atom_shape(component, info)
@@ -78,6 +83,11 @@ class Dictionary:
                         f"expected atoms of {expected} for {key}, got {came}: the dictionary was "
                         "built with an encoder of another width"
                     )
+        if fingerprint is not None and self.encoder not in ("", fingerprint):
+            raise DictionaryError(
+                f"the dictionary was built with the encoder {self.encoder}, but this encoder is "
+                f"{fingerprint}: use the encoder that built it, or build it again with this one"
+            )
 
     @staticmethod
     def random(
@@ -101,6 +111,29 @@ class Dictionary:
         shapes = {key: tuple(value.shape) for key, value in sorted(self.atoms.items())}
         provenance = {"source": "random", "seed": seed, "like": self.sha256}
         return replace(self, atoms=_noise(shapes, seed), provenance=provenance, sha256="")
+
+    def extended(self, other: "Dictionary") -> "Dictionary":
+        """The atoms of both, this dictionary's first: K becomes the sum.
+
+        A teacher takes it as it is, because its weights do not depend on K (asked for in DFDNet's
+        issue 67).
+
+        Raises:
+            DictionaryError: they were built with different encoders, or for other components.
+        """
+        if self.encoder != other.encoder or self.atoms.keys() != other.atoms.keys():
+            raise DictionaryError(
+                f"expected atoms of the encoder {self.encoder or 'none'}, got {other.encoder}: "
+                "extend a dictionary with the encoder that built it"
+            )
+        atoms = {key: torch.cat((value, other.atoms[key])) for key, value in self.atoms.items()}
+        provenance = {
+            "source": "extended",
+            "atoms": len(next(iter(atoms.values()))),
+            "first": self.provenance | {"sha256": self.sha256},
+            "added": other.provenance,
+        }
+        return Dictionary(atoms, self.encoder, provenance)
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file atomically, with the provenance in its metadata."""

@@ -43,6 +43,9 @@ class Teacher(SuperResolver):
             (Timofte et al., "Seven ways to improve example-based single image super resolution",
             CVPR 2016). It takes twice the time. The feature maps are those of the first pass. 0.5
             has the highest PSNR; smaller values keep more texture.
+        privileged: choose the atoms with the HR face, where it is given: in training. So the
+            teacher knows something that its student does not (compare PKDN, arXiv 2409.14385). The
+            atoms are still adapted to the statistics of the LR face.
 
     Raises:
         ConfigError: mirror_share is outside [0, 1].
@@ -60,11 +63,13 @@ class Teacher(SuperResolver):
         selection: str = "product",
         decoder: Callable[..., SFTDecoder | ResidualDecoder] | None = None,
         mirror_share: float = 0.0,
+        privileged: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= mirror_share <= 1:
             raise ConfigError(f"expected mirror_share from 0 to 1, got {mirror_share}")
         self.mirror_share = mirror_share
+        self.privileged = privileged
         self.encoder = frozen(encoder)
         self.transfers = nn.ModuleList(
             FeatureTransfer(channels=info.channels, stride=info.stride, selection=selection)
@@ -84,13 +89,8 @@ class Teacher(SuperResolver):
         """
         if not isinstance(dictionary, Dictionary):
             dictionary = Dictionary.load(dictionary)
-        dictionary.check_encoder(self.encoder.taps, self.encoder.feature_info)
-        fingerprint = self.encoder.fingerprint()
-        if dictionary.encoder not in ("", fingerprint):
-            raise DictionaryError(
-                f"the dictionary was built with the encoder {dictionary.encoder}, but the teacher "
-                f"has {fingerprint}: build it again with the teacher's encoder"
-            )
+        encoder = self.encoder
+        dictionary.check_encoder(encoder.taps, encoder.feature_info, encoder.fingerprint())
         for tap, transfer in zip(self.encoder.taps, self.transfers, strict=True):
             transfer.load_atoms(dictionary.atoms_of(tap))  # type: ignore[operator]
         self.dictionary_sha256 = dictionary.sha256
@@ -113,25 +113,35 @@ class Teacher(SuperResolver):
             if ".atoms_" in name
         )
 
+    def forward(self, lr: Tensor, boxes: Tensor | None = None, hr: Tensor | None = None) -> Tensor:
+        """The SR faces; `hr` (B, 3, 8H, 8W) is for a privileged teacher."""
+        return self.forward_features(lr, boxes, hr)[0]
+
     def forward_features(
-        self, lr: Tensor, boxes: Tensor | None = None
+        self, lr: Tensor, boxes: Tensor | None = None, hr: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
+        if hr is not None and not self.privileged:
+            raise ValueError("expected no HR faces: this teacher is not privileged")
         if not self.dictionary_bytes:
             raise DictionaryError("the teacher has no dictionary: call load_dictionary first")
         if boxes is None or boxes.shape != (len(lr), len(COMPONENTS), 4):
             came = None if boxes is None else tuple(boxes.shape)
             raise ValueError(f"expected boxes ({len(lr)}, {len(COMPONENTS)}, 4), got {came}")
-        sr, features = self._look_up(lr, boxes)
+        sr, features = self._look_up(lr, boxes, hr)
         if self.mirror_share and not self.training:
             other = from_mirror(lambda *face: self._look_up(*face)[0], lr, boxes, scale=self.scale)
             sr = torch.lerp(sr, other, self.mirror_share)
         return sr, features
 
-    def _look_up(self, lr: Tensor, boxes: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _look_up(
+        self, lr: Tensor, boxes: Tensor, hr: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         enlarged = bicubic(lr, self.scale)
         encoded = self.encoder(enlarged)
+        with torch.no_grad():
+            guides = encoded if hr is None else self.encoder(hr)
         transferred = [
-            transfer(features, boxes)
-            for transfer, features in zip(self.transfers, encoded, strict=True)
+            transfer(features, boxes, guide)
+            for transfer, features, guide in zip(self.transfers, encoded, guides, strict=True)
         ]
         return self.decoder(transferred, lr, enlarged)

@@ -187,17 +187,26 @@ class FeatureTransfer(nn.Module):
             kept = kept.float() if self.selection == "literal" else whiten(kept)
             setattr(self, f"atoms_{component}", kept.to(like.dtype).flatten(1).contiguous())
 
-    def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
-        """Maps (B, C, H, W); boxes (B, 4, 4), xyxy in face pixels, in the order of COMPONENTS."""
+    def forward(self, features: Tensor, boxes: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Blend the best atoms into a feature map.
+
+        Args:
+            features: maps (B, C, H, W).
+            boxes: (B, 4, 4), xyxy in face pixels, in the order of COMPONENTS.
+            guide: maps (B, C, H, W) that choose the atoms; None: `features` themselves.
+        """
         out = features
         precise = features.float()  # once for all components: RoIAlign's CPU kernel has no bfloat16
+        guide = precise if guide is None or guide is features else guide.float()
         scaled = boxes.to(device=features.device, dtype=torch.float32) / self.stride
         for index, component in enumerate(COMPONENTS):
             box = scaled[:, index]
-            out = put_back(out, self.transfer(precise, component, box), box)
+            out = put_back(out, self.transfer(precise, component, box, guide), box)
         return out
 
-    def transfer(self, features: Tensor, component: str, box: Tensor) -> Tensor:
+    def transfer(
+        self, features: Tensor, component: str, box: Tensor, guide: Tensor | None = None
+    ) -> Tensor:
         """Cut a component out of its box (B, 4), in cells, and blend the best atom into it."""
         atoms = getattr(self, f"atoms_{component}")
         size = math.isqrt(atoms.shape[1] // self.channels)
@@ -205,10 +214,13 @@ class FeatureTransfer(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             cut = cut_out(features, box, size)
             mean, std = statistics(cut)
+            query = cut.detach()
+            if guide is not None and guide is not features:
+                query = cut_out(guide, box, size)
             if self.selection == "product":
-                best = atoms[select(cut.detach(), atoms)].float().view(shape)
+                best = atoms[select(query, atoms)].float().view(shape)
             else:
-                rows = atoms[select_literal(cut.detach(), atoms.view(shape))]
+                rows = atoms[select_literal(query, atoms.view(shape))]
                 best = whiten(rows.view(shape))
             atom = best * std + mean
         dtype = next(self.confidence.parameters()).dtype
