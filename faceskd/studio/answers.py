@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from faceskd.studio import context, schemas
 from faceskd.studio.database import is_away
 from faceskd.studio.errors import Refusal, not_found
-from faceskd.studio.messages import translate
 from faceskd.studio.rendering import page
 from faceskd.studio.security import HEADERS
+from faceskd.studio.translation import translator
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def install(app: FastAPI) -> None:
 def refused(request: Request, refusal: Refusal) -> Response:
     """The answer to a refused request."""
     language = context.get_language(request)
-    message = translate(language, refusal.text, **refusal.values)
+    message = translator(language)(refusal.text, **refusal.values)
     if request.url.path.startswith(schemas.API):
         body = {"error": {"code": refusal.code, "message": message}}
         return JSONResponse(body, refusal.status, refusal.headers)

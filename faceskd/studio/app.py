@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 
 from faceskd.common.version import __version__
 from faceskd.studio import answers, context, schemas
@@ -12,7 +11,7 @@ from faceskd.studio.database import Database
 from faceskd.studio.events import Hub
 from faceskd.studio.limits import RateLimit
 from faceskd.studio.metrics import MeasureRequests, Metrics
-from faceskd.studio.rendering import STATIC
+from faceskd.studio.rendering import STATIC, Static
 from faceskd.studio.routes import (
     account,
     albums,
@@ -92,7 +91,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(operation.router)
     app.include_router(pages.router)
     app.include_router(forms.router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", Static(directory=STATIC), name="static")
     answers.install(app)
     app.add_middleware(Security, hosts=settings.hosts, refuse=answers.refused)
     app.add_middleware(MeasureRequests, metrics=app.state.metrics)

@@ -10,10 +10,10 @@ from faceskd.studio.database import Database
 from faceskd.studio.errors import Refusal
 from faceskd.studio.events import Hub
 from faceskd.studio.limits import RateLimit
-from faceskd.studio.messages import LANGUAGES
 from faceskd.studio.settings import Settings
 from faceskd.studio.storage import Storage
 from faceskd.studio.tables import User
+from faceskd.studio.translation import LANGUAGES, negotiate
 
 SESSION_COOKIE = "faceskd_session"
 BEARER = "bearer "
@@ -87,11 +87,7 @@ def get_language(request: Request) -> str:
     """The language of a request: of the cookie, else the first the browser asks for."""
     if (chosen := request.cookies.get("language")) in LANGUAGES:
         return str(chosen)
-    for part in request.headers.get("accept-language", "").split(","):
-        language = part.split(";")[0].split("-")[0].strip().lower()
-        if language in LANGUAGES:
-            return language
-    return LANGUAGES[0]
+    return negotiate(request.headers.get("accept-language"))
 
 
 WithStudio = Annotated[Studio, Depends(get_studio)]

@@ -12,7 +12,7 @@ class Refusal(FaceskdError):
         status: of HTTP, 400 to 599.
         code: one word for programs, such as "too_large".
         text: the message in English, with {names} for `values`; it is the key of the catalogues
-            (`faceskd.studio.messages`), so that it can be translated.
+            (`faceskd.studio.translation`), so that it can be translated.
         headers: of the answer.
         values: what stands for the names in `text`.
     """

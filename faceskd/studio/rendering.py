@@ -1,18 +1,26 @@
 """Pages from templates."""
 
 import hashlib
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from faceskd.studio import context, views
 from faceskd.studio.formats import SUFFIXES
-from faceskd.studio.messages import translate
 from faceskd.studio.tables import User
+from faceskd.studio.translation import (
+    format_bytes,
+    format_date,
+    script_messages,
+    translator,
+)
 
 STATIC = Path(__file__).parent / "static"
 THEMES = ("auto", "light", "dark")
@@ -28,9 +36,15 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["bytes"] = readable_bytes
+    found.filters["bytes"] = _in_language(format_bytes)
+    found.filters["date"] = _in_language(format_date)
     found.globals["static"] = static_url
     return found
+
+
+def _in_language(function: Callable[[Any, str], str]) -> Callable[[Context, Any], str]:
+    """A filter that writes a value as the language of the page does."""
+    return pass_context(lambda found, value: function(value, found["language"]))
 
 
 def page(
@@ -47,7 +61,9 @@ def page(
             user=user,
             language=language,
             theme=theme if theme in THEMES else "auto",
-            _=partial(translate, language),
+            _=translator(language),
+            ngettext=translator(language).plural,
+            script_messages=script_messages(language),
             limits={
                 "max_bytes": settings.max_bytes,
                 "max_pixels": settings.max_pixels,
@@ -65,6 +81,19 @@ def page(
     return HTMLResponse(text, status)
 
 
+class Static(StaticFiles):
+    """Static files. A URL with a version never changes its content; others are asked for anew."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        scope = kwargs.get("scope") or args[2]
+        versioned = b"v=" in scope["query_string"]
+        response.headers["Cache-Control"] = (
+            "public, max-age=31536000, immutable" if versioned else "no-cache"
+        )
+        return response
+
+
 def static_url(path: str) -> str:
     """The URL of a static file; with its version, so that browsers may keep it for ever."""
     return f"/static/{path}?v={_version(path)}"
@@ -74,17 +103,3 @@ def static_url(path: str) -> str:
 def _version(path: str) -> str:
     file = STATIC / path
     return hashlib.sha256(file.read_bytes()).hexdigest()[:8] if file.is_file() else "0"
-
-
-def readable_bytes(count: float) -> str:
-    """Bytes in the unit that suits them.
-
-    Examples:
-        >>> readable_bytes(1_234_567), readable_bytes(512)
-        ('1.2 MB', '512 B')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.5 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

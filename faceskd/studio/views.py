@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from faceskd.studio import library, schemas
 from faceskd.studio.kinds import all_kinds
-from faceskd.studio.messages import translate
 from faceskd.studio.settings import Settings
 from faceskd.studio.tables import IMPORT, Album, Job, Photo, User
+from faceskd.studio.translation import translator
 
 
 def photos(session: Session, rows: Sequence[Photo]) -> list[schemas.Photo]:
@@ -80,9 +80,7 @@ def usage(session: Session, user: User, settings: Settings) -> schemas.Usage:
 def kinds(language: str) -> list[schemas.Kind]:
     """All kinds of restoration, in a language."""
 
-    def say(text: str) -> str:
-        return translate(language, text)
-
+    say = translator(language)
     return [
         schemas.Kind(
             name=kind.name,

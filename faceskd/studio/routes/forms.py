@@ -16,10 +16,10 @@ from faceskd.studio.context import (
     address,
 )
 from faceskd.studio.errors import Refusal
-from faceskd.studio.messages import translate
 from faceskd.studio.rendering import page
 from faceskd.studio.routes import account, albums, jobs, photos
 from faceskd.studio.routes.pages import account_page, back
+from faceskd.studio.translation import translator
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 Text = Annotated[str, Form(max_length=1000)]
@@ -27,7 +27,7 @@ Text = Annotated[str, Form(max_length=1000)]
 
 def said(language: str, refusal: Refusal) -> str:
     """What a refusal says, in a language."""
-    return translate(language, refusal.text, **refusal.values)
+    return translator(language)(refusal.text, **refusal.values)
 
 
 @router.post("/login")
@@ -96,7 +96,7 @@ def password(
     except Refusal as refusal:
         error = said(language, refusal)
         return account_page(request, studio, user, error=error, status=refusal.status)
-    done = translate(language, "The password was changed.")
+    done = translator(language)("The password was changed.")
     return account_page(request, studio, user, done=done)
 
 

@@ -1,9 +1,9 @@
 """The pages. Their forms work without scripts; scripts use the API."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from faceskd.studio import library, schemas, views
 from faceskd.studio.context import MaybeUser, Studio, WithStudio, WithUser
 from faceskd.studio.cost import cost
-from faceskd.studio.messages import LANGUAGES
 from faceskd.studio.rendering import THEMES, page
 from faceskd.studio.routes import jobs, photos
 from faceskd.studio.routes.account import list_tokens
 from faceskd.studio.tables import Album, Photo, User
+from faceskd.studio.translation import LANGUAGES
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 Text = Annotated[str, Form(max_length=1000)]
@@ -52,6 +52,35 @@ def album(album_id: schemas.Id, request: Request, studio: WithStudio, user: With
     return page(request, "album", user, albums=albums, photos=shown, album=chosen)
 
 
+@router.get("/photos")
+def more_photos(
+    request: Request,
+    studio: WithStudio,
+    user: WithUser,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    album: Annotated[schemas.Id | None, Query()] = None,
+    purpose: Annotated[Literal["", "uncover"], Query(alias="for")] = "",
+) -> Response:
+    """The next tiles of a grid, for scripts."""
+    shown = photos.list_photos(studio, user, album, cursor)
+    choose = purpose == "uncover"
+    return page(request, "_tiles", user, photos=shown, album_id=album, choose=choose)
+
+
+@router.get("/photos/{photo_id}/tile")
+def tile(
+    photo_id: schemas.Id,
+    request: Request,
+    studio: WithStudio,
+    user: WithUser,
+    purpose: Annotated[Literal["", "uncover"], Query(alias="for")] = "",
+) -> Response:
+    """One tile of a grid as it is now, for scripts."""
+    with studio.database.read() as session:
+        shown = views.photo(session, library.owned(session, Photo, photo_id, user))
+    return page(request, "_tile", user, photo=shown, choose=purpose == "uncover")
+
+
 @router.get("/photos/{photo_id}")
 def photo(photo_id: schemas.Id, request: Request, studio: WithStudio, user: WithUser) -> Response:
     with studio.database.read() as session:
@@ -80,7 +109,10 @@ def uncover(photo_id: schemas.Id, request: Request, studio: WithStudio, user: Wi
     with studio.database.read() as session:
         shown = views.photo(session, library.owned(session, Photo, photo_id, user))
     found = jobs.list_jobs(studio, user, photo=photo_id).items
-    return page(request, "uncover", user, photo=shown, jobs=[job for job in found if job.crop])
+    cut = [job for job in found if job.crop]
+    whole = [job.result for job in found if job.kind == "photo" and job.result and not job.crop]
+    faces = whole[0].faces if whole else []
+    return page(request, "uncover", user, photo=shown, jobs=cut, faces=faces)
 
 
 @router.get("/cost")
@@ -91,7 +123,8 @@ def show_cost(request: Request, studio: WithStudio, user: WithUser) -> Response:
 
 @router.get("/api")
 def api(request: Request, user: WithUser) -> Response:
-    return page(request, "api", user, openapi=request.app.openapi())
+    origin = str(request.base_url).rstrip("/")
+    return page(request, "api", user, openapi=request.app.openapi(), origin=origin)
 
 
 @router.get("/account")
