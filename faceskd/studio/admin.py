@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from faceskd.common.errors import FaceskdError
-from faceskd.studio import accounts, backup, library, queue
+from faceskd.studio import accounts, backup, library, queue, removal
 from faceskd.studio.database import Database
 from faceskd.studio.settings import Settings
 from faceskd.studio.storage import Storage
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, settings: Settings, say: Say) -> None:
             say(str(path.relative_to(storage.folder)))
         say(f"{len(found)} orphaned files {'deleted' if options.delete else 'found'}")
     elif options.what == "retention":
-        say(f"{library.delete_old(database, storage, options.days)} photos deleted")
+        say(f"{removal.delete_old(database, storage, options.days)} photos deleted")
     elif options.what == "backup":
         rows, files = backup.back_up(database, storage, options.file)
         say(f"{options.file}: {rows} rows, {files} files")
@@ -83,7 +83,7 @@ def _users(options: argparse.Namespace, database: Database, storage: Storage, sa
     with database.read() as session:
         user = _user(session, options.name)
     if options.action == "delete":
-        library.delete_user(database, storage, user)
+        removal.delete_user(database, storage, user)
         say(f"{user.name} deleted with all data")
     else:
         with database.write() as session:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -80,7 +80,10 @@ def invalid(request: Request, error: RequestValidationError) -> Response:
 
 
 def database_failed(request: Request, error: DBAPIError) -> Response:
-    """The answer when the database cannot be reached."""
+    """The answer when the database cannot be reached, or refuses a change."""
+    if isinstance(error, IntegrityError):  # two requests at once made the same thing
+        text = "Somebody else changed this at the same moment. Try again."
+        return refused(request, Refusal(409, "conflict", text))
     if not is_away(error):
         raise error
     return away(request, error)

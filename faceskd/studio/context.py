@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from faceskd.studio import accounts
 from faceskd.studio.database import Database
@@ -90,6 +90,15 @@ def get_language(request: Request) -> str:
     return negotiate(request.headers.get("accept-language"))
 
 
+RequestKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=100,
+        description="A random text. A request that is sent again with it, because the answer was "
+        "lost, does nothing twice.",
+    ),
+]
 WithStudio = Annotated[Studio, Depends(get_studio)]
 WithUser = Annotated[User, Depends(get_user)]
 MaybeUser = Annotated[User | None, Depends(limited_user)]

@@ -1,18 +1,18 @@
 """Albums and photos of a user: add, find, move, delete."""
 
+import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, BinaryIO, TypeVar
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from faceskd.studio.database import Database
 from faceskd.studio.errors import Refusal, not_found
 from faceskd.studio.formats import ACCEPTED, HEAD, clean_name, sniff
 from faceskd.studio.kinds import kind_named
-from faceskd.studio.queue import forget_photo, result_files
 from faceskd.studio.settings import Settings
 from faceskd.studio.storage import Storage, disk_full
 from faceskd.studio.tables import (
@@ -24,7 +24,6 @@ from faceskd.studio.tables import (
     Result,
     User,
     new_id,
-    utcnow,
 )
 
 Owned = TypeVar("Owned", Album, Photo, Job)
@@ -111,6 +110,7 @@ def add_photo(
     album_id: str | None = None,
     *,
     direct: bool = False,
+    key: str | None = None,
 ) -> Photo:
     """Keep an upload, and queue its import.
 
@@ -121,6 +121,7 @@ def add_photo(
         name: as the browser gives it; only its last part is kept.
         album_id: of the user's.
         direct: see `faceskd.studio.tables.Photo`; it is not imported.
+        key: of the request (`Idempotency-Key`): sent again, it gives the photo of the first time.
 
     Raises:
         Refusal: it is no photo, too large, there is no such album, or no room.
@@ -136,6 +137,8 @@ def add_photo(
     incoming = storage.receive(file, settings.max_bytes)
     try:
         with database.write() as session:
+            if key and (found := session.get(Photo, keyed_id(user, key))):
+                return found
             if album_id is not None:
                 owned(session, Album, album_id, user)
             if used_bytes(session, user) + incoming.bytes > settings.bytes_per_user:
@@ -146,7 +149,7 @@ def add_photo(
                     limit=f"{settings.bytes_per_user / 1e6:g}",
                 )
             photo = Photo(
-                id=new_id(),
+                id=keyed_id(user, key) if key else new_id(),
                 user_id=user.id,
                 album_id=album_id,
                 name=clean_name(name),
@@ -174,8 +177,12 @@ def add_jobs(
     crop: dict[str, int] | None = None,
     *,
     priority: int = 0,
+    key: str | None = None,
 ) -> list[Job]:
     """Queue a job for each photo.
+
+    With a `key` of the request, as for `add_photo`, jobs that are there already are not queued
+    again.
 
     Raises:
         Refusal: no such photo, kind or option; a crop outside the photo; too many jobs.
@@ -185,7 +192,10 @@ def add_jobs(
         raise Refusal(422, "invalid", "There is no kind of restoration with this name.")
     checked = found.check(options)
     with database.write() as session:
-        if waiting_jobs(session, user) + len(photos) > settings.jobs_per_user:
+        ids = [keyed_id(user, f"{key} {photo}") if key else new_id() for photo in photos]
+        known = {job.id: job for one in ids if key and (job := session.get(Job, one))}
+        new = len(ids) - len(known)
+        if new and waiting_jobs(session, user) + new > settings.jobs_per_user:
             raise Refusal(
                 429,
                 "queue_full",
@@ -195,100 +205,34 @@ def add_jobs(
                 headers={"Retry-After": "60"},
             )
         jobs = []
-        for key in photos:
-            photo = owned(session, Photo, key, user)
+        for job_id, photo_id in zip(ids, photos, strict=True):
+            if job_id in known:
+                jobs.append(known[job_id])
+                continue
+            photo = owned(session, Photo, photo_id, user)
             if crop and photo.width and not _inside(crop, photo):
                 raise Refusal(422, "invalid", "The square is not inside the photo.")
-            jobs.append(_job(photo, kind, dict(checked), crop, priority))
+            jobs.append(_job(photo, kind, dict(checked), crop, priority, job_id))
         session.add_all(jobs)
         session.flush()
         return jobs
 
 
-def delete_photos(database: Database, storage: Storage, user: User, photos: Iterable[str]) -> None:
-    """Delete photos with their results.
-
-    Raises:
-        Refusal: one of them is not there; then none is deleted.
-    """
-    files: list[str] = []
-    with database.write() as session:
-        for key in dict.fromkeys(photos):
-            photo = owned(session, Photo, key, user)
-            files += forget_photo(session, photo)
-            session.delete(photo)
-    storage.discard(files)
-
-
-def delete_old(database: Database, storage: Storage, days: float, *, direct: bool = False) -> int:
-    """Delete all photos, with their results, that were uploaded more than `days` ago.
-
-    Args:
-        database, storage: of the studio.
-        days: of 24 hours.
-        direct: only those of `POST /api/v1/restore`, whose server died before the answer.
-
-    Returns:
-        How many.
-    """
-    before = utcnow() - timedelta(days=days)
-    where = [Photo.direct.is_(True)] if direct else []
-    with database.read() as session:
-        query = select(Photo.id, User).join(User, User.id == Photo.user_id)
-        old = session.execute(query.where(*where, Photo.created < before)).tuples().all()
-    for photo, user in old:
-        delete_photos(database, storage, user, [photo])
-    return len(old)
-
-
-def delete_job(database: Database, storage: Storage, user: User, key: str) -> None:
-    """Delete a job with its result; a worker that is at it drops it.
-
-    Raises:
-        Refusal: there is no such job.
-    """
-    with database.write() as session:
-        job = owned(session, Job, key, user)
-        files = result_files(job.result)
-        session.delete(job)
-    storage.discard(files)
-
-
-def delete_album(
-    database: Database, storage: Storage, user: User, key: str, *, photos: bool
-) -> None:
-    """Delete an album, and its photos or only their place in it.
-
-    Raises:
-        Refusal: there is no such album.
-    """
-    with database.read() as session:
-        owned(session, Album, key, user)
-        inside = list(session.scalars(select(Photo.id).where(Photo.album_id == key)))
-    if photos:
-        delete_photos(database, storage, user, inside)
-    with database.write() as session:
-        session.execute(update(Photo).where(Photo.album_id == key).values(album_id=None))
-        session.delete(owned(session, Album, key, user))
-
-
-def delete_user(database: Database, storage: Storage, user: User) -> None:
-    """Delete a user with all data."""
-    with database.write() as session:
-        photos = session.scalars(select(Photo).where(Photo.user_id == user.id)).all()
-        results = select(Result).join(Job).where(Job.user_id == user.id)
-        files = [name for photo in photos for name in (photo.file, photo.thumbnail, photo.preview)]
-        files += [name for result in session.scalars(results) for name in result_files(result)]
-        for table in (Job, Photo, Album):
-            session.execute(delete(table).where(table.user_id == user.id))
-        session.execute(delete(User).where(User.id == user.id))
-    storage.discard(files)
+def keyed_id(user: User, key: str) -> str:
+    """The id of what a request with an `Idempotency-Key` makes: the same for the same key."""
+    return hashlib.sha256(f"{user.id} {key}".encode()).hexdigest()[:32]
 
 
 def _job(
-    photo: Photo, kind: str, options: dict[str, Any], crop: dict[str, int] | None, priority: int
+    photo: Photo,
+    kind: str,
+    options: dict[str, Any],
+    crop: dict[str, int] | None,
+    priority: int,
+    job_id: str | None = None,
 ) -> Job:
     return Job(
+        id=job_id or new_id(),
         user_id=photo.user_id,
         photo_id=photo.id,
         photo_name=photo.name,

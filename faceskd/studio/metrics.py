@@ -3,7 +3,13 @@
 import time
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +23,9 @@ TOTALS = {
     "work_seconds": ("faceskd_work_seconds", "Seconds that done jobs took", ("kind",)),
     "faces": ("faceskd_faces", "Faces found and restored", ("what",)),
 }
+
+
+disable_created_metrics()
 
 
 class Metrics:

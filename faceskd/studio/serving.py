@@ -37,6 +37,7 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=settings.proxies,
         timeout_graceful_shutdown=5,
     )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -72,12 +73,12 @@ def running_workers(settings: Settings) -> Iterator[None]:
 
 
 def _keep_running(settings: Settings, stopping: threading.Event) -> None:
-    values = {
-        f"FACESKD_STUDIO_{name.upper()}": str(value)
-        for name, value in settings.model_dump(
-            include={"database", "storage", "model", "device"}
-        ).items()
-    }
+    given = settings.model_dump(include={"database", "storage", "model", "device"})
+    values = {f"FACESKD_STUDIO_{name.upper()}": str(value) for name, value in given.items()}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    values["OMP_NUM_THREADS"] = os.environ.get(
+        "OMP_NUM_THREADS", str(max(cores // settings.workers, 1))
+    )
     line = [sys.executable, "-m", "faceskd", "studio", "worker", "--with-parent", str(os.getpid())]
     while not stopping.is_set():
         process = subprocess.Popen(line, env=os.environ | values, start_new_session=True)

@@ -23,6 +23,8 @@ class Settings(BaseSettings):
         sign_up: whether new people can sign up.
         allowed_hosts: names by which the server may be called; empty: any, or on loopback without
             accounts only loopback's names (against DNS rebinding).
+        proxies: addresses of reverse proxies, whose word on the client's address is taken: several
+            with commas between, or "*".
         secure_cookies: send cookies only over HTTPS; set it behind a reverse proxy with TLS.
         metrics_token: who sends it may read /metrics from anywhere; without it only loopback may.
         max_bytes: of one upload.
@@ -54,6 +56,7 @@ class Settings(BaseSettings):
     accounts: bool | None = None
     sign_up: bool = True
     allowed_hosts: tuple[str, ...] = ()
+    proxies: str = "127.0.0.1"
     secure_cookies: bool = False
     metrics_token: str = ""
     max_bytes: int = Field(50 * MEGABYTE, gt=0)

@@ -1,62 +1,42 @@
 """A worker: claims jobs, decodes photos, restores faces of several photos at once, writes results.
 
-It runs until SIGTERM or SIGINT, and finishes what it has begun. While it works, a thread renews
-the leases. A batch that takes longer than `job_seconds` ends the process, which its starter
-starts anew: nothing else stops a decoder that hangs.
+It runs until SIGTERM or SIGINT, and finishes what it has begun.
 """
 
 import logging
 import os
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from sqlalchemy.orm import Session
 
-from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.errors import ConfigError, FaceskdError, ImageError
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
-from faceskd.restore.photo_files import Photo as PhotoFile
 from faceskd.restore.restorer import Restorer
-from faceskd.studio import library, pictures
+from faceskd.studio import pictures, removal
 from faceskd.studio.database import Database, is_away
 from faceskd.studio.errors import Refusal
 from faceskd.studio.kinds import kind_named
 from faceskd.studio.kinds.base import Kind, Outcome, Tools
-from faceskd.studio.queue import Queue
+from faceskd.studio.leases import renewing
+from faceskd.studio.queue import PHOTO_DELETED, Queue
 from faceskd.studio.settings import Settings
 from faceskd.studio.storage import Storage
 from faceskd.studio.tables import BROKEN, IMPORT, READY, Job, Photo, Result, new_id
+from faceskd.studio.work import ResultFiles, Work, in_parts, received
 
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
 TIDY_SECONDS = 3600
 AWAY_SECONDS = 2
-MEGAPIXELS_AT_ONCE = 24_000_000
-"""Pixels of the photos that are restored together; more would need too much memory."""
-
-EXIT_HUNG = 70
-
-
-@dataclass(eq=False)
-class Work:
-    """A claimed job and what of it is in memory."""
-
-    job: Job
-    photo: PhotoFile
-
-    @property
-    def pixels(self) -> int:
-        return self.photo.image.shape[0] * self.photo.image.shape[1]
 
 
 class Worker:
@@ -126,7 +106,7 @@ class Worker:
         jobs = self.queue.claim(self.name, self.batch)
         if jobs:
             self._unfinished = [job.id for job in jobs]
-            with self._renewing(self._unfinished):
+            with renewing(self.queue, self.name, self._unfinished, self.settings.job_seconds):
                 self._do(jobs)
             self._unfinished = []
         return len(jobs)
@@ -137,28 +117,28 @@ class Worker:
             return
         self._tidy_at = time.monotonic() + TIDY_SECONDS
         if self.settings.keep_days:
-            library.delete_old(self.database, self.storage, self.settings.keep_days)
-        library.delete_old(self.database, self.storage, 1, direct=True)
+            removal.delete_old(self.database, self.storage, self.settings.keep_days)
+        removal.delete_old(self.database, self.storage, 1, direct=True)
         self.storage.delete_orphans()
 
     def _do(self, jobs: Sequence[Job]) -> None:
-        groups: dict[tuple[str, str], list[Work]] = {}
+        groups: dict[str, list[Job]] = {}
         for job in jobs:
-            with self._failing([job]):
-                if job.kind == IMPORT:
+            if job.kind == IMPORT:
+                with self._failing([job]):
                     self._import(job)
-                elif (work := self._read(job)) is not None:
-                    groups.setdefault((job.kind, repr(sorted(job.options.items()))), []).append(
-                        work
-                    )
+            else:
+                groups.setdefault(f"{job.kind} {sorted(job.options.items())}", []).append(job)
         for group in groups.values():
-            for part in _parts(group):
-                self._restore(part)
+            for part in in_parts(group):
+                works = [work for job in part if (work := self._read(job))]
+                if works:
+                    self._restore(works)
 
     def _import(self, job: Job) -> None:
         photo = job.photo
         if photo is None:
-            return self.queue.fail(self.name, job.id, "the photo was deleted", again=False)
+            return
         try:
             image = pictures.read(self.storage.path(photo.file), self.settings.max_pixels).image
         except FaceskdError as error:
@@ -169,29 +149,30 @@ class Worker:
                     job.photo.state, job.photo.error = BROKEN, message
 
             self.queue.finish(self.name, job.id, mark)
-            return None
-        small = self.storage.receive(pictures.thumbnail(image))
-        large = self.storage.receive(pictures.preview(image))
+            return
         height, width = image.shape[:2]
+        shown = {"thumbnail": pictures.thumbnail(image), "preview": pictures.preview(image)}
+        with received(self.storage, shown) as files:
 
-        def keep(session: Session, job: Job) -> None:
-            if job.photo:
-                job.photo.thumbnail = self.storage.keep(session, small)
-                job.photo.preview = self.storage.keep(session, large)
-                job.photo.width, job.photo.height, job.photo.state = width, height, READY
+            def keep(session: Session, job: Job) -> None:
+                if photo := job.photo:
+                    photo.thumbnail = self.storage.keep(session, files["thumbnail"])
+                    photo.preview = self.storage.keep(session, files["preview"])
+                    photo.width, photo.height, photo.state = width, height, READY
 
-        self.queue.finish(self.name, job.id, keep)
-        return None
+            self.queue.finish(self.name, job.id, keep)
 
     def _read(self, job: Job) -> Work | None:
-        photo: Photo | None = job.photo
-        if photo is None:
-            self.queue.fail(self.name, job.id, "the photo was deleted", again=False)
-            return None
-        limit = self.settings.direct_pixels if photo.direct else self.settings.max_pixels
-        whole = pictures.read(self.storage.path(photo.file), limit)
-        crop = pictures.Crop(**job.crop) if job.crop else None
-        return Work(job, pictures.cut(whole, crop))
+        """A job's photo, decoded; None where it failed."""
+        with self._failing([job]):
+            photo: Photo | None = job.photo
+            if photo is None:
+                raise ImageError(PHOTO_DELETED)
+            limit = self.settings.direct_pixels if photo.direct else self.settings.max_pixels
+            whole = pictures.read(self.storage.path(photo.file), limit)
+            crop = pictures.Crop(**job.crop) if job.crop else None
+            return Work(job, photo, pictures.cut(whole, crop))
+        return None
 
     def _restore(self, works: Sequence[Work]) -> None:
         jobs = [work.job for work in works]
@@ -202,7 +183,7 @@ class Worker:
                 raise ConfigError(f"this worker does not know the kind {jobs[0].kind!r}")
             self.queue.report(self.name, [job.id for job in jobs], "restoring", 0.3)
             try:
-                images = [work.photo.image for work in works]
+                images = [work.picture.image for work in works]
                 outcomes = kind.restore(self.tools, images, jobs[0].options)
             except Exception:
                 if len(works) == 1:
@@ -218,41 +199,14 @@ class Worker:
 
     def _finish(self, work: Work, kind: Kind, outcome: Outcome, seconds: float) -> None:
         began = time.perf_counter()
-        job, photo = work.job, work.job.photo
-        if photo is None:
-            return
-        original = self.storage.path(photo.file)
-        if kind.keeps_file and job.crop is None:
-            data, format_ = original.read_bytes(), photo.format
-        else:
-            suffix = pictures.SUFFIX.get(photo.format, "png")
-            format_ = {"jpg": "JPEG", "webp": "WebP"}.get(suffix, "PNG")
-            with tempfile.TemporaryDirectory() as folder:
-                data = pictures.encode(Path(folder), outcome.image, work.photo, suffix)
-        files = {
-            "file": self.storage.receive(data),
-            "preview": self.storage.receive(pictures.preview(outcome.image)),
-            "before": self.storage.receive(pictures.before(work.photo.image, outcome.image)),
-        }
-        height, width = outcome.image.shape[:2]
-        total = seconds + time.perf_counter() - began
+        made = ResultFiles(self.storage, work, kind, outcome)
+        with received(self.storage, made.files) as files:
+            total = seconds + time.perf_counter() - began
 
-        def make(session: Session, job: Job) -> Result:
-            names = {name: self.storage.keep(session, file) for name, file in files.items()}
-            faces: list[dict[str, Any]] = [asdict(face) for face in outcome.faces]
-            return Result(
-                **names,
-                bytes=len(data),
-                format=format_,
-                width=width,
-                height=height,
-                faces=faces,
-                seconds=total,
-            )
+            def make(session: Session, job: Job) -> Result:
+                return made.result(session, files, total)
 
-        if not self.queue.finish(self.name, job.id, make):
-            for file in files.values():
-                file.path.unlink(missing_ok=True)
+            self.queue.finish(self.name, work.job.id, make)
 
     @contextmanager
     def _failing(self, jobs: Sequence[Job]) -> Iterator[None]:
@@ -265,8 +219,6 @@ class Worker:
             known = isinstance(error, FaceskdError)
             again = not known or isinstance(error, Refusal)  # a full disk
             message = str(error) if known else f"unexpected error: {type(error).__name__}"
-            if isinstance(error, FileNotFoundError):
-                message, again = "the photo's file is missing in the storage folder", False
             logger.log(
                 logging.INFO if known else logging.ERROR,
                 "job failed",
@@ -275,43 +227,6 @@ class Worker:
             )
             for job in jobs:
                 self.queue.fail(self.name, job.id, message, again=again)
-
-    @contextmanager
-    def _renewing(self, jobs: Sequence[str]) -> Iterator[None]:
-        """Renew the leases of jobs in a thread, for `job_seconds` at most."""
-        over = threading.Event()
-        end = time.monotonic() + self.settings.job_seconds
-
-        def renew() -> None:
-            while not over.wait(self.settings.lease_seconds / 3):
-                if time.monotonic() > end:
-                    logger.error("job hangs", extra={"worker": self.name, "jobs": list(jobs)})
-                    os._exit(EXIT_HUNG)
-                try:
-                    self.queue.renew(self.name, jobs)
-                except Exception as error:
-                    if not is_away(error):
-                        logger.exception("leases not renewed")
-
-        thread = threading.Thread(target=renew, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-
-
-def _parts(works: Sequence[Work]) -> Iterator[list[Work]]:
-    """Works in parts of at most `MEGAPIXELS_AT_ONCE`, or of one."""
-    part: list[Work] = []
-    for work in works:
-        if part and sum(one.pixels for one in [*part, work]) > MEGAPIXELS_AT_ONCE:
-            yield part
-            part = []
-        part.append(work)
-    if part:
-        yield part
 
 
 def run_worker(settings: Settings, parent: int = 0) -> None:

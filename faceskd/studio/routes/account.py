@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy import select
 
-from faceskd.studio import accounts, library, schemas, views
+from faceskd.studio import accounts, removal, schemas, views
 from faceskd.studio.context import (
     SESSION_COOKIE,
     MaybeUser,
@@ -134,7 +134,7 @@ def delete_account(
 ) -> None:
     """Delete the account with all photos, results, albums, sessions and tokens."""
     confirm(studio, request, user, body.password)
-    library.delete_user(studio.database, studio.storage, user)
+    removal.delete_user(studio.database, studio.storage, user)
     response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
-from faceskd.studio import library, schemas, views
+from faceskd.studio import library, removal, schemas, views
 from faceskd.studio.context import Studio, WithStudio, WithUser
 from faceskd.studio.routes.archive import album_files, zip_stream
 from faceskd.studio.tables import Album, User
@@ -57,7 +57,7 @@ def delete_album(
     ] = "keep",
 ) -> None:
     """Delete an album."""
-    library.delete_album(studio.database, studio.storage, user, album_id, photos=photos == "delete")
+    removal.delete_album(studio.database, studio.storage, user, album_id, photos=photos == "delete")
 
 
 @router.get("/albums/{album_id}/zip", response_class=StreamingResponse)

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 
-from faceskd.studio import library
+from faceskd.studio import library, removal
 from faceskd.studio.context import Studio, WithStudio, WithUser
 from faceskd.studio.errors import Refusal
 from faceskd.studio.formats import MEDIA
@@ -76,4 +76,4 @@ def _start(
 def _remove(studio: Studio, user: User, photo: str) -> None:
     """Delete photo and job; what a dying server leaves is deleted by the workers after a day."""
     with contextlib.suppress(DBAPIError):
-        library.delete_photos(studio.database, studio.storage, user, [photo])
+        removal.delete_photos(studio.database, studio.storage, user, [photo])

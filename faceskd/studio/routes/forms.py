@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from faceskd.studio import accounts, library, schemas
+from faceskd.studio import accounts, removal, schemas
 from faceskd.studio.context import (
     SESSION_COOKIE,
     MaybeUser,
@@ -113,7 +113,7 @@ def delete_account(
     except Refusal as refusal:
         error = said(language, refusal)
         return account_page(request, studio, user, error=error, status=refusal.status)
-    library.delete_user(studio.database, studio.storage, user)
+    removal.delete_user(studio.database, studio.storage, user)
     response = back("/signup")
     response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
     return response
@@ -161,7 +161,7 @@ def delete_album(
     user: WithUser,
     photos: Annotated[Literal["keep", "delete"], Form()] = "keep",
 ) -> RedirectResponse:
-    library.delete_album(studio.database, studio.storage, user, album_id, photos=photos == "delete")
+    removal.delete_album(studio.database, studio.storage, user, album_id, photos=photos == "delete")
     return back("/")
 
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from sqlalchemy import select
 
-from faceskd.studio import library, queue, schemas, views
-from faceskd.studio.context import Studio, WithLanguage, WithStudio, WithUser
+from faceskd.studio import library, queue, removal, schemas, views
+from faceskd.studio.context import RequestKey, Studio, WithLanguage, WithStudio, WithUser
 from faceskd.studio.errors import Refusal, not_found
 from faceskd.studio.routes import files
 from faceskd.studio.routes.photos import PAGE, Cursor, Limit
@@ -38,10 +38,10 @@ def jobs(
 
 @router.post("/jobs", status_code=201)
 def new_jobs(
-    body: schemas.NewJobs, studio: WithStudio, user: WithUser
+    body: schemas.NewJobs, studio: WithStudio, user: WithUser, key: RequestKey = None
 ) -> schemas.Items[schemas.Job]:
     """Restore photos, or all photos of an album: a job for each."""
-    return schemas.Items(items=create(studio, user, body))
+    return schemas.Items(items=create(studio, user, body, key))
 
 
 @router.get("/jobs/{job_id}")
@@ -118,7 +118,9 @@ def list_jobs(
         return schemas.Page(items=[schemas.Job.of(row) for row in rows], next=following)
 
 
-def create(studio: Studio, user: User, body: schemas.NewJobs) -> list[schemas.Job]:
+def create(
+    studio: Studio, user: User, body: schemas.NewJobs, key: str | None = None
+) -> list[schemas.Job]:
     """Queue jobs."""
     photos = list(dict.fromkeys(body.photos))
     if body.album is not None:
@@ -130,7 +132,7 @@ def create(studio: Studio, user: User, body: schemas.NewJobs) -> list[schemas.Jo
         raise Refusal(422, "invalid", "Choose at least one photo.")
     crop = body.crop.model_dump() if body.crop else None
     rows = library.add_jobs(
-        studio.database, studio.settings, user, photos, body.kind, body.options, crop
+        studio.database, studio.settings, user, photos, body.kind, body.options, crop, key=key
     )
     return [find_view(studio, user, row.id) for row in rows]
 
@@ -171,5 +173,5 @@ def retry(studio: Studio, user: User, job_id: str) -> schemas.Job:
 
 def remove(studio: Studio, user: User, job_id: str) -> None:
     """Delete a job, and tell the browsers."""
-    library.delete_job(studio.database, studio.storage, user, job_id)
+    removal.delete_job(studio.database, studio.storage, user, job_id)
     studio.hub.tell(user.id, "job-deleted", {"id": job_id})

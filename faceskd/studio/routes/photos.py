@@ -6,8 +6,8 @@ from fastapi import APIRouter, File, Form, Path, Query, UploadFile
 from fastapi.responses import Response
 from sqlalchemy import ColumnElement
 
-from faceskd.studio import library, schemas, views
-from faceskd.studio.context import Studio, WithStudio, WithUser
+from faceskd.studio import library, removal, schemas, views
+from faceskd.studio.context import RequestKey, Studio, WithStudio, WithUser
 from faceskd.studio.formats import clean_name
 from faceskd.studio.routes import files
 from faceskd.studio.tables import Album, Photo, User
@@ -39,9 +39,10 @@ def upload(
     user: WithUser,
     file: Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF, AVIF or HEIC.")],
     album_id: Annotated[schemas.Id | None, Form()] = None,
+    key: RequestKey = None,
 ) -> schemas.Photo:
     """Upload a photo. A worker decodes it; then its state is `ready` or `broken`."""
-    return add(studio, user, file, album_id)
+    return add(studio, user, file, album_id, key)
 
 
 @router.post("/photos/move", status_code=204)
@@ -134,16 +135,17 @@ def list_photos(
         return schemas.Page(items=views.photos(session, rows), next=following)
 
 
-def add(studio: Studio, user: User, file: UploadFile, album_id: str | None) -> schemas.Photo:
+def add(
+    studio: Studio, user: User, file: UploadFile, album_id: str | None, key: str | None = None
+) -> schemas.Photo:
     """Keep an upload."""
-    row = library.add_photo(
-        studio.database, studio.storage, studio.settings, user, file.file, file.filename, album_id
-    )
+    parts = studio.database, studio.storage, studio.settings
+    row = library.add_photo(*parts, user, file.file, file.filename, album_id, key=key)
     return schemas.Photo.of(row, None, 0)
 
 
 def remove(studio: Studio, user: User, photos: list[str]) -> None:
     """Delete photos, and tell the browsers."""
-    library.delete_photos(studio.database, studio.storage, user, photos)
+    removal.delete_photos(studio.database, studio.storage, user, photos)
     for key in photos:
         studio.hub.tell(user.id, "photo-deleted", {"id": key})
