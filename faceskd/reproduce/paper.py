@@ -12,6 +12,7 @@ from faceskd.common.errors import FaceskdError
 from faceskd.data.manifest import read_manifest
 from faceskd.jobs.plan import Job, Options, read_plan, weights_of
 from faceskd.jobs.runner import RunCommand, Runner
+from faceskd.reproduce.seeds import seeded_options, training_names
 from faceskd.reproduce.tables import Evaluated
 
 LANDMARKS = "landmarks"
@@ -37,16 +38,24 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
     for folder in (options["faces"], options["second"]):
         if folder is not None:
             read_manifest(folder, MEASURED_SPLIT)
+    wanted, options = options["evaluations"], seeded_options(options)
     runner = Runner.of(options, run_command, console)
     whole = options["only"] is None
     runner.run_all(read_plan(options), later=len(options["evaluations"]) + 1 if whole else 0)
     if whole and not runner.unfinished:
-        measure(options, runner, console)
+        measure(options, wanted, runner, console)
     return runner.report()
 
 
-def measure(options: Options, runner: Runner, console: Console) -> None:
-    """Evaluate and profile what was trained; write the results."""
+def measure(options: Options, tables: Options, runner: Runner, console: Console) -> None:
+    """Evaluate and profile what was trained; write the results.
+
+    Args:
+        options: the plan, with all trainings of its methods.
+        tables: the evaluations by methods, as the config has them.
+        runner: ran the plan.
+        console: where progress is printed.
+    """
     from faceskd.reproduce.report import write_results
 
     out = runner.out
@@ -61,8 +70,11 @@ def measure(options: Options, runner: Runner, console: Console) -> None:
         job = evaluation_job(name, config, files, options, runner)
         runner.run(job)
         if job.name in runner.outcomes:
-            order = tuple(config["methods"])
-            evaluations.append(Evaluated(name, config["title"], out / job.name, order))
+            trainings = {
+                method: tuple(training_names(method, options["seeds"].get(method, 1)))
+                for method in tables[name]["methods"]
+            }
+            evaluations.append(Evaluated(name, config["title"], out / job.name, trainings))
     models = [name for name in options["profile"]["models"] if name in files]
     runner.run(profile_job(models, files, options))
     if runner.unfinished:

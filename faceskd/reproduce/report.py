@@ -30,8 +30,9 @@ COST_NOTE = (
 COMPARISON_NOTE = (
     "Differences of two methods on the same faces, with 95 % bootstrap intervals over faces. p is "
     "from Wilcoxon's signed-rank test, the adjusted p corrects it for the number of tests "
-    "(Benjamini and Hochberg). The better method is named unless the interval contains zero. Each "
-    "method was trained once: the intervals show the spread over faces, not over seeds."
+    "(Benjamini and Hochberg). The better method is named unless the interval contains zero. Where "
+    "a method was trained once, the intervals show the spread over faces, not over seeds; p is "
+    "over faces alone."
 )
 
 
@@ -103,8 +104,9 @@ def _head(options: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
     parts = [
         f"# Reproduction of the paper, budget={budget['name']}",
         f"This run trained every network, for {budget['steps']} steps of "
-        f"{budget['batch_size']} faces, at a learning rate of {budget['lr']:g} and with one seed; "
-        "SRGAN and SRFeat for half of them with a pixel loss and for half as their papers do, at "
+        f"{budget['batch_size']} faces, at a learning rate of {budget['lr']:g} and with one seed"
+        f"{_seeds(options)}; SRGAN and SRFeat for half of them with a pixel loss and for half as "
+        "their papers do, at "
         f"{budget['gan_lr']:g}; the controls (`plain`, "
         f"`lite_plain`) for {budget['double']}, as long as a teacher and its student together. "
         "Figures are means over faces; the best are in bold. The best grid index is the one that "
@@ -116,6 +118,12 @@ def _head(options: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
         lines = [f"- `{name}`: {why}" for name, why in record["failures"].items()]
         parts.append("Failed:\n\n" + "\n".join(lines))
     return parts
+
+
+def _seeds(options: Mapping[str, Any]) -> str:
+    """Of the methods that have more."""
+    several = [f"`{name}` with {count}" for name, count in options["seeds"].items() if count > 1]
+    return f" ({', '.join(several)})" if several else ""
 
 
 def _sorted(evaluations: Sequence[Evaluated]) -> list[Evaluated]:

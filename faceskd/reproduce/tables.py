@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean as mean
 from typing import Any
 
 from faceskd.common.direction import Direction
@@ -35,12 +36,19 @@ UNITS = {"parameters": 1e6, "macs": 1e9, "peak_bytes": 1e6, "dictionary_bytes": 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A folder that `faceskd evaluate` wrote, with the title and the order of its table."""
+    """A folder that `faceskd evaluate` wrote, and the table to make of it.
+
+    Attributes:
+        name: of the evaluation.
+        title: of the table.
+        folder: where the figures are.
+        methods: the methods in their order, each with its trainings by other seeds.
+    """
 
     name: str
     title: str
     folder: Path
-    order: tuple[str, ...]
+    methods: Mapping[str, Sequence[str]]
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -48,36 +56,58 @@ class Evaluated:
         return _read_json(self.folder / "metrics.json")
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each method: means over faces, and figures of the whole set."""
-        return [{"method": method} | content["values"] for method, content in self._methods()]
+        """A row for each method: means over faces and trainings, and figures of the whole set."""
+        return [
+            {"method": method} | {
+                name: mean(content["values"][name] for content in contents)
+                for name in contents[0]["values"]
+            }
+            for method, contents in self._methods()
+        ]  # fmt: skip
 
     def interval_rows(self) -> list[dict[str, str]]:
-        """A row for each method: 95 % bootstrap intervals of the means."""
+        """A row for each method with one training: 95 % bootstrap intervals of the means."""
         return [
             {"method": method}
             | {name: f"{format_cell(name, low)} to {format_cell(name, high)}"
-               for name, (low, high) in content["interval_95"].items()}
-            for method, content in self._methods()
-            if content["interval_95"]
+               for name, (low, high) in contents[0]["interval_95"].items()}
+            for method, contents in self._methods()
+            if contents[0]["interval_95"] and len(contents) == 1
         ]  # fmt: skip
 
-    def _methods(self) -> list[tuple[str, dict[str, Any]]]:
-        """Bicubic first, the methods in their order, HR last."""
-        order = (BICUBIC, *self.order, HR)
-        return sorted(self.record["metrics"].items(), key=lambda item: order.index(item[0]))
+    def seed_rows(self) -> list[dict[str, str]]:
+        """A row for each method with several trainings: the figure of each of them."""
+        return [
+            {"method": method}
+            | {
+                name: ", ".join(format_cell(name, content["values"][name]) for content in contents)
+                for name in contents[0]["values"]
+            }
+            for method, contents in self._methods()
+            if len(contents) > 1
+        ]
+
+    def _methods(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """What was measured of each method's trainings: bicubic, the methods in order, HR."""
+        measured = self.record["metrics"]
+        found = []
+        for method, names in {BICUBIC: [BICUBIC], **self.methods, HR: [HR]}.items():
+            if contents := [measured[name] for name in names if name in measured]:
+                found.append((method, contents))
+        return found
 
     @cached_property
     def _per_image(self) -> list[dict[str, str]]:
         with (self.folder / "per_image.csv").open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
-    def figures(self, method: str, metric: str) -> dict[str, float]:
-        """The figure of each face by its name; empty if the metric was not measured."""
-        return {
-            row["name"]: float(row[metric])
-            for row in self._per_image
-            if row["method"] == method and row.get(metric)
-        }
+    def figures(self, method: str, metric: str) -> list[dict[str, float]]:
+        """The figure of each face by its name, for each training; empty if it was not measured."""
+        found: dict[str, dict[str, float]] = {}
+        for row in self._per_image:
+            if row["method"] in self.methods.get(method, ()) and row.get(metric):
+                found.setdefault(row["method"], {})[row["name"]] = float(row[metric])
+        return list(found.values())
 
     def metrics(self) -> list[str]:
         """Names of the metrics that each face has."""
@@ -94,6 +124,11 @@ class Evaluated:
         parts = [f"## {self.title}", f"{self.record['faces']} faces.", table]
         if intervals := _shown(self.interval_rows()):
             parts += ["95 % intervals of the means:", markdown_table(intervals)]
+        if seeds := _shown(self.seed_rows()):
+            parts += [
+                "Each training of the methods that have several seeds:",
+                markdown_table(seeds),
+            ]
         missing = self.record["unavailable"].items()
         parts += [f"Not measured: `{name}`: {why}" for name, why in missing]
         pictures = {
@@ -145,6 +180,7 @@ class Comparison:
             "faces": self.evaluation,
             "first": self.first,
             "second": self.second,
+            "trainings": "{}, {}".format(*paired.trainings),
             "metric": self.metric,
             "first - second": round(paired.difference, 4),
             "95 % interval": f"{low} to {high}",
@@ -166,7 +202,7 @@ def compare_methods(
             continue
         for metric in evaluated.metrics():
             a, b = evaluated.figures(first, metric), evaluated.figures(second, metric)
-            if metric.startswith(COMPARED) and len(a) > 1 and b:
+            if metric.startswith(COMPARED) and a and b and len(a[0]) > 1:
                 found.append((evaluation, first, second, metric, compare_paired(a, b)))
     p_values = adjusted([item[-1].p_value for item in found])
     return [Comparison(*item, p) for item, p in zip(found, p_values, strict=True)]

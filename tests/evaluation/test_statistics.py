@@ -99,3 +99,46 @@ def test_adjustment_is_benjamini_and_hochbergs():
                              enumerate(order) if later >= place)  # fmt: skip
     assert adjusted(p.tolist()) == pytest.approx(np.minimum(literal, 1))
     assert adjusted([]) == []
+
+
+# Several trainings of a method.
+
+
+def trained(count, faces, spread, seed=2):
+    """Trainings that differ by a constant each, on faces that differ by more."""
+    rng = np.random.default_rng(seed)
+    face, training = rng.normal(25, 3, faces), rng.normal(0, spread, count)
+    return [by_face(face + shift + rng.normal(0, 0.1, faces)) for shift in training]
+
+
+def test_one_training_in_a_list_is_one_training():
+    a, b = samples(20)
+    assert compare_paired([by_face(a)], [by_face(b)]) == compare_paired(by_face(a), by_face(b))
+
+
+def test_the_interval_of_trainings_that_agree_is_that_of_the_faces():
+    """Equal trainings: nothing but faces is drawn, whatever the number of trainings."""
+    a, b = samples(60)
+    one = compare_paired(by_face(a), by_face(b))
+    three = compare_paired([by_face(a)] * 3, [by_face(b)] * 2)
+    assert three.trainings == (3, 2)
+    assert three.difference == pytest.approx(one.difference)
+    assert [three.low, three.high] == pytest.approx([one.low, one.high], abs=0.02)
+    assert three.p_value == pytest.approx(one.p_value)
+
+
+def test_trainings_that_differ_widen_the_interval():
+    """By the spread of the mean of three: here faces add next to nothing."""
+    a, b = trained(3, 200, 0.5), trained(3, 200, 0.0)
+    found = compare_paired(a, b)
+    means = np.array([np.mean(list(run.values())) for run in a])
+    drawn = np.random.default_rng(5).integers(0, 3, (20000, 3))
+    literal = means[drawn].mean(axis=1) - np.mean([list(run.values()) for run in b])
+    low, high = np.percentile(literal, [2.5, 97.5])
+    assert found.low == pytest.approx(low, abs=0.05)
+    assert found.high == pytest.approx(high, abs=0.05)
+
+
+def test_every_training_has_the_same_faces():
+    with pytest.raises(ConfigError, match="same faces"):
+        compare_paired([by_face([1, 2]), by_face([1, 2, 3])], by_face([1, 2]))

@@ -64,6 +64,7 @@ def toy(out, faces, *overrides):
     )  # fmt: skip
     cfg.profile.models = ["teacher", "student_mskd"]
     cfg.budget.update(BUDGET)
+    cfg.seeds = {"plain": 2}
     cfg.show = 1
     return cfg
 
@@ -85,6 +86,10 @@ def test_the_whole_plan(prepared_faces, tmp_path, capsys):
     values = [v for content in methods.values() for v in content["values"].values()]
     assert all(math.isfinite(value) for value in values)
     compared = {(c["first"], c["second"]) for c in record["comparisons"]}
+    trainings = {c["second"]: c["paired"]["trainings"] for c in record["comparisons"]}
+    assert trainings["plain"] == [1, 2]
+    assert trainings["teacher"] == [1, 1]
+    assert methods["plain"]["values"] != methods["plain_seed1"]["values"]
     assert {("student_mskd", "teacher"), ("student_mskd", "student_no_kd")} <= compared
     with (tmp_path / "table_second.csv").open(newline="") as file:
         assert {"teacher", "lanczos"} <= {row["method"] for row in csv.DictReader(file)}
@@ -97,13 +102,17 @@ def test_the_whole_plan(prepared_faces, tmp_path, capsys):
     assert [link for link in links if not (tmp_path / link).is_file()] == []
     assert "nan" not in report.lower().split()
     assert "student_mskd is " in report
+    assert "Each training of the methods that have several seeds" in report
+    assert "plain_seed1" in record["commands"]
+    assert "seed=1" in record["commands"]["plain_seed1"]
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/weights.safetensors")}
     reproduce_command.task(toy(tmp_path, prepared_faces))  # mended: only what is missing is run
     shown = capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in before} == before
     untouched = ["clean", "degradation", "distillation", "dictionary"]  # tables without srgan
-    assert shown.count("done before") == len(KEPT) - 1 + len([*untouched, "profile"])
+    trained = len(KEPT) - 1 + len(["plain_seed1"])  # all but the one that had failed
+    assert shown.count("done before") == trained + len([*untouched, "profile"])
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["failures"] == {}
     assert "srgan" in record["evaluations"]["methods"]["metrics"]

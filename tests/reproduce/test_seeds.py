@@ -1,0 +1,88 @@
+"""Jobs and tables of methods that are trained with several seeds."""
+
+import csv
+import json
+
+import pytest
+
+from faceskd.common.errors import ConfigError
+from faceskd.jobs.plan import read_jobs
+from faceskd.reproduce.seeds import seeded_options, with_seeds
+from faceskd.reproduce.tables import Evaluated, compare_methods
+
+JOBS = {
+    "faces": {"command": "prepare"},
+    "teacher": {"command": "train", "needs": ["faces"], "overrides": ["steps=3"]},
+    "student": {"command": "train", "needs": ["teacher"]},
+}
+
+
+def test_each_seed_is_a_training_of_its_own(tmp_path):
+    jobs = read_jobs(with_seeds(JOBS, {"student": 3}), {"train": ["a=1"]}, tmp_path)
+    assert [*jobs] == ["faces", "teacher", "student", "student_seed1", "student_seed2"]
+    second = jobs["student_seed2"]
+    assert second.needs == ("teacher",)
+    assert second.output == tmp_path / "student_seed2"
+    assert [word for word in second.overrides if word.startswith("seed=")] == ["seed=2"]
+    assert not [word for word in jobs["student"].overrides if word.startswith("seed=")]
+
+
+@pytest.mark.parametrize("seeds", [{"nobody": 2}, {"faces": 2}, {"teacher": 0}])
+def test_what_cannot_have_seeds_is_said(seeds):
+    with pytest.raises(ConfigError, match="expected seeds to name trainings"):
+        with_seeds(JOBS, seeds)
+
+
+def test_tables_measure_every_training():
+    options = {
+        "jobs": JOBS,
+        "seeds": {"student": 2},
+        "evaluations": {"t": {"methods": ["teacher", "student"]}},
+    }
+    assert seeded_options(options)["evaluations"]["t"]["methods"] == [
+        "teacher", "student", "student_seed1",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def evaluated(tmp_path):
+    """Two faces; the student was trained twice."""
+    figures = {
+        "bicubic": (20.0, 22.0), "teacher": (25.0, 27.0), "student": (24.0, 26.0),
+        "student_seed1": (26.0, 30.0),
+    }  # fmt: skip
+    record = {
+        name: {"values": {"psnr": sum(values) / 2}, "interval_95": {"psnr": list(values)}}
+        for name, values in figures.items()
+    }
+    (tmp_path / "metrics.json").write_text(
+        json.dumps({"faces": 2, "metrics": record, "unavailable": {}})
+    )
+    with (tmp_path / "per_image.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "method", "psnr"])
+        writer.writerows(
+            [f"{i}.png", n, v] for n, two in figures.items() for i, v in enumerate(two)
+        )
+    methods = {"teacher": ["teacher"], "student": ["student", "student_seed1"]}
+    return Evaluated("methods", "Table", tmp_path, methods)
+
+
+def test_a_row_is_the_mean_of_the_trainings(evaluated):
+    assert evaluated.rows() == [
+        {"method": "bicubic", "psnr": 21.0},
+        {"method": "teacher", "psnr": 26.0},
+        {"method": "student", "psnr": 26.5},
+    ]
+    assert [row["method"] for row in evaluated.interval_rows()] == ["bicubic", "teacher"]
+    assert evaluated.seed_rows() == [{"method": "student", "psnr": "25.00, 28.00"}]
+    assert "25.00, 28.00" in evaluated.markdown()
+
+
+def test_a_comparison_has_all_trainings(evaluated):
+    (found,) = compare_methods([evaluated], [("methods", "student", "teacher")])
+    assert found.paired.trainings == (2, 1)
+    assert found.paired.difference == pytest.approx(0.5)
+    assert found.paired.low == pytest.approx(-1)
+    assert found.paired.high == pytest.approx(3)
+    assert found.verdict == "undecided"
