@@ -98,6 +98,7 @@ def test_pixel_losses_are_their_equations(images):
     expected = {
         L1Loss(): np.abs(error).mean(),
         MSELoss(): np.square(error).mean(),
+        MSELoss(value_range=2.0): np.square(2 * error).mean(),
         MSELoss(pool=4): np.square(error.reshape(2, 3, 4, 4, 4, 4).mean((3, 5))).mean(),
         Charbonnier(eps=0.05): np.sqrt(np.square(error) + 0.05**2).mean(),
     }
@@ -117,6 +118,15 @@ def test_perceptual_is_its_literal_loop(images):
             made, true = made.double().numpy(), true.double().numpy()
             total += np.abs(made - true).mean() / np.abs(true).mean() / len(TAPS)
     assert loss(sr, hr).item() == pytest.approx(total, rel=1e-4)
+
+
+def test_absolute_distance_is_eq_5_as_printed(images):
+    vgg = perceptual().vgg
+    with torch.no_grad():
+        pairs = list(zip(*(vgg(image) for image in images), strict=True))
+    total = sum((made.double() - true.double()).abs().mean().item() for made, true in pairs)
+    loss = PerceptualLoss(vgg=vgg, distance="absolute", weights=[1.0] * len(TAPS))
+    assert loss(*images).item() == pytest.approx(total, rel=1e-4)
 
 
 def test_unit_distance_is_eq_1_of_lpips(images):
@@ -141,7 +151,7 @@ def test_unit_distance_has_a_gradient_where_features_are_zero():
 
 
 def test_an_unknown_distance_is_refused():
-    with pytest.raises(ConfigError, match="of relative, unit, squared, got 'lpips'"):
+    with pytest.raises(ConfigError, match="of absolute, relative, unit, squared, got 'lpips'"):
         PerceptualLoss(vgg=VGG19(width=1, taps=TAPS, weights="random"), distance="lpips")
 
 
