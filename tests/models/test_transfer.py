@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.faces.components import COMPONENTS
-from faceskd.models.transfer import FeatureTransfer, adain, cut_out, put_back
+from faceskd.models.transfer import SELECTIONS, FeatureTransfer, adain, cut_out, put_back
 
 TYPICAL = [[10.0, 14, 24, 28], [38.0, 14, 52, 28], [26.0, 26, 38, 38], [18.0, 36, 46, 60]]
 """Component boxes of a face of 64 px."""
@@ -38,19 +38,30 @@ def test_module_is_the_same_by_either_selection(seed: int) -> None:
         torch.testing.assert_close(product(features, boxes), literal(features, boxes))
 
 
-def test_module_literal() -> None:
-    """out = F + confidence(atom - F) * atom within each box, step by step."""
-    transfer = transfer_of()
+@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize("guided", [False, True])
+def test_module_literal(guided: bool, selection: str) -> None:
+    """out = F + confidence(atom - F) * atom within each box, step by step.
+
+    A guide chooses the atom; its statistics, and what it is blended into, are still those of F.
+    """
+    transfer = transfer_of(selection)
     features, boxes = torch.randn(1, 6, 16, 16), torch.tensor([TYPICAL])
-    expected = features
+    guide = torch.randn(1, 6, 16, 16) if guided else None
+    expected, choices = features, []
     for index, name in enumerate(COMPONENTS):
         cut = cut_out(features, boxes[:, index] / 4, 3)
+        query = cut if guide is None else cut_out(guide, boxes[:, index] / 4, 3)
         atoms = stored_atoms()[name]
-        atom = adain(atoms[literal_scores(cut, atoms).argmax(1)], cut)
+        best = literal_scores(query, atoms).argmax(1)
+        choices.append(best != literal_scores(cut, atoms).argmax(1))
+        atom = adain(atoms[best], cut)
         mixed = cut + transfer.confidence[name](atom - cut) * atom
         expected = put_back(expected, mixed, boxes[:, index] / 4)
+    assert torch.cat(choices).any() == guided  # the guide does choose others
     with torch.no_grad():
-        torch.testing.assert_close(transfer(features, boxes), expected, rtol=1e-3, atol=1e-4)
+        out = transfer(features, boxes, guide)
+    torch.testing.assert_close(out, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_module_leaves_what_lies_outside_all_boxes() -> None:
