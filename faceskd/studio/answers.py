@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from faceskd.studio import context, schemas
 from faceskd.studio.database import is_away
-from faceskd.studio.errors import Refusal, not_found
+from faceskd.studio.errors import Refusal, not_found, too_large
 from faceskd.studio.rendering import page
 from faceskd.studio.security import HEADERS
 from faceskd.studio.translation import translator
@@ -58,9 +58,7 @@ def refused_by_framework(request: Request, error: HTTPException) -> Response:
     if error.status_code == 404:
         return refused(request, not_found())
     if error.status_code == 413:
-        limit = context.get_studio(request).settings.max_bytes
-        text = "The file is larger than {limit} MB."
-        return refused(request, Refusal(413, "too_large", text, limit=f"{limit / 1e6:g}"))
+        return refused(request, too_large(context.get_studio(request).settings.max_bytes))
     text = {405: "This address does not take such requests."}.get(
         error.status_code, "The request cannot be read."
     )

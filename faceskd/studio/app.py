@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from faceskd.common.version import __version__
 from faceskd.studio import answers, context, schemas
@@ -23,8 +24,8 @@ from faceskd.studio.routes import (
     photos,
     stream,
 )
-from faceskd.studio.security import Security
-from faceskd.studio.settings import MEGABYTE, Settings
+from faceskd.studio.security import FORM_BYTES, Security
+from faceskd.studio.settings import Settings
 from faceskd.studio.storage import Storage
 
 ANSWERS: dict[int | str, dict] = {
@@ -74,7 +75,6 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url=f"{schemas.API}/openapi.json",
         lifespan=lifespan,
-        max_body_size=settings.max_bytes + MEGABYTE,
         form_limits={"max_files": 200, "max_fields": 50, "max_part_size": 10_000},
     )
     app.state.studio = context.Studio(
@@ -93,6 +93,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     app.include_router(forms.router)
     app.mount("/static", Static(directory=STATIC), name="static")
     answers.install(app)
-    app.add_middleware(Security, hosts=settings.hosts, refuse=answers.refused)
+    limit = settings.max_bytes
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=limit + FORM_BYTES)
+    app.add_middleware(Security, hosts=settings.hosts, max_bytes=limit, refuse=answers.refused)
     app.add_middleware(MeasureRequests, metrics=app.state.metrics)
     return app

@@ -34,3 +34,9 @@ class Refusal(FaceskdError):
 def not_found() -> Refusal:
     """Also for what belongs to somebody else: that it exists is nobody's business."""
     return Refusal(404, "not_found", "There is nothing here. It may have been deleted.")
+
+
+def too_large(limit: int) -> Refusal:
+    """The answer to a file of more than `limit` bytes."""
+    text = "The file is larger than {limit} MB."
+    return Refusal(413, "too_large", text, limit=f"{limit / 1e6:g}")

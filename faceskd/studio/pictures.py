@@ -40,7 +40,9 @@ def read(path: Path, max_pixels: int) -> PhotoFile:
             width, height = file.size
         if width * height > max_pixels:
             raise ImageError(f"it has {width}x{height} pixels, expected at most {max_pixels:,}")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        raise ImageError(f"it has far too many pixels, expected at most {max_pixels:,}") from None
+    except (OSError, ValueError, SyntaxError):
         pass  # formats that Pillow does not know are read, or refused, by `read_photo`
     try:
         photo = read_photo(path)

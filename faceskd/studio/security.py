@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from faceskd.studio.errors import Refusal
+from faceskd.studio.errors import Refusal, too_large
 
 POLICY = "; ".join(
     [
@@ -35,11 +35,14 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 Refuse = Callable[[Request, Refusal], Response]
+FORM_BYTES = 1_000_000
+"""What the parts of a form around its file may have."""
+
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class Security:
-    """Sets `HEADERS`, and refuses wrong hosts and forged requests.
+    """Sets `HEADERS`, and refuses wrong hosts, forged requests and bodies that are too large.
 
     A request that changes something and is authenticated by the browser (cookie, or loopback) must
     come from the studio's own pages: `Sec-Fetch-Site` says so, which all browsers send since 2023
@@ -50,11 +53,16 @@ class Security:
     Args:
         app: the application.
         hosts: names that are answered; empty for all.
+        max_bytes: of a file; more in one request is refused. Starlette refuses bodies that do not
+            say how long they are, once too much of them has come.
         refuse: makes the answer to a refused request.
     """
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], refuse: Refuse) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: tuple[str, ...], max_bytes: int, refuse: Refuse
+    ) -> None:
         self.app, self.hosts, self.refuse = app, hosts, refuse
+        self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,6 +86,9 @@ class Security:
         host = headers.get("host", "")
         if self.hosts and _without_port(host) not in self.hosts:
             return Refusal(400, "host", "This server is not called by that name.")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self.max_bytes + FORM_BYTES:
+            return too_large(self.max_bytes)
         if method in SAFE or headers.get("authorization", "").lower().startswith("bearer "):
             return None
         site = headers.get("sec-fetch-site")

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from faceskd.common.files import make_folder
 from faceskd.studio.database import Database
-from faceskd.studio.errors import Refusal
+from faceskd.studio.errors import Refusal, too_large
 from faceskd.studio.tables import FILE_COLUMNS, File
 
 CHUNK = 1 << 20
@@ -74,12 +74,7 @@ class Storage:
                 for chunk in chunks:
                     size += len(chunk)
                     if limit is not None and size > limit:
-                        raise Refusal(
-                            413,
-                            "too_large",
-                            "The file is larger than {limit} MB.",
-                            limit=f"{limit / 1e6:g}",
-                        )
+                        raise too_large(limit)
                     digest.update(chunk)
                     file.write(chunk)
                 file.flush()

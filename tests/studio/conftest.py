@@ -1,0 +1,108 @@
+"""Tests of the studio run on SQLite, and on PostgreSQL where it is installed.
+
+With FACESKD_STUDIO_POSTGRES set, a machine without PostgreSQL is an error, not a reason to skip.
+"""
+
+import os
+import shutil
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra studio is not installed")
+
+from helpers import postgres
+from helpers.studio import Place
+from sqlalchemy import create_engine, text
+
+from faceskd.studio import accounts
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    if not postgres.is_there():
+        if os.environ.get("FACESKD_STUDIO_POSTGRES"):
+            pytest.fail("expected PostgreSQL, found no postgres and initdb")
+        pytest.skip("PostgreSQL is not installed")
+    server = postgres.Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres_server):
+    """A database with all tables, which tests copy."""
+    from faceskd.studio.database import Database
+
+    admin = create_engine(postgres_server.url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("CREATE DATABASE empty"))
+    database = Database(postgres_server.url_of("empty"))
+    database.migrate()
+    database.dispose()
+    yield admin
+    admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_file(tmp_path_factory):
+    """An SQLite file with all tables, which tests copy."""
+    from faceskd.studio.database import Database
+
+    path = tmp_path_factory.mktemp("sqlite") / "studio.db"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.dispose()
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_file, tmp_path):
+    """The URL of an empty SQLite database."""
+    shutil.copy(sqlite_file, tmp_path / "studio.db")
+    return f"sqlite:///{tmp_path / 'studio.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request):
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return request.getfixturevalue("sqlite_url")
+    admin, server = request.getfixturevalue("template"), request.getfixturevalue("postgres_server")
+    name = f"test_{os.urandom(6).hex()}"
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE empty"))
+    return server.url_of(name)
+
+
+@pytest.fixture(autouse=True)
+def _fast_hashes(monkeypatch):
+    """Argon2 is slow on purpose; not here."""
+    weak = accounts.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(accounts, "_hasher", weak)
+
+
+@pytest.fixture
+def places(tmp_path, database_url):
+    """Makes studios on both databases, with settings."""
+    made = []
+
+    def make(**settings):
+        made.append(Place(tmp_path, database_url, **settings))
+        return made[-1]
+
+    yield make
+    for place in made:
+        place.close()
+
+
+@pytest.fixture
+def place(places):
+    return places()
+
+
+@pytest.fixture
+def lite(tmp_path, sqlite_url):
+    """A studio on SQLite, for what has nothing to do with the database."""
+    place = Place(tmp_path, sqlite_url)
+    yield place
+    place.close()

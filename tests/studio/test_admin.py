@@ -1,0 +1,129 @@
+"""What operators do in a shell."""
+
+import io
+import json
+import os
+import tarfile
+import time
+from datetime import timedelta
+
+import pytest
+from helpers.studio import PASSWORD, Place, picture, restore, upload
+from sqlalchemy import select, update
+
+from faceskd.commands.studio import main
+from faceskd.studio.tables import Base, Photo, utcnow
+
+TABLES = [table for table in Base.metadata.sorted_tables if table.name != "logins"]
+
+
+def admin(place, *words):
+    where = ["--storage", str(place.settings.storage), "--database", place.settings.database_url]
+    return main([*where, "admin", *words])
+
+
+def rows(place):
+    """All rows, but of files not when they were stored."""
+    found = {}
+    with place.database.read() as session:
+        for table in TABLES:
+            columns = [c for c in table.columns if (table.name, c.name) != ("files", "created")]
+            found[table.name] = sorted(map(str, session.execute(select(*columns))))
+    return found
+
+
+@pytest.fixture
+def filled(place):
+    client = place.browser("Mina")
+    album = client.post("/api/v1/albums", json={"name": "가족"}).json()["id"]
+    restore(client, upload(client, album_id=album), "photo")
+    upload(client, picture(seed=1))
+    client.post("/api/v1/tokens", json={"name": "script"})
+    place.work()
+    return client
+
+
+def test_users(place, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\nanother password\n"))
+    assert admin(place, "users", "add", "Jun") == 0
+    assert admin(place, "users", "password", "jun") == 0
+    assert admin(place, "users", "list") == 0
+    assert "Jun\t" in capsys.readouterr().out
+    body = {"name": "Jun", "password": "another password"}
+    assert place.browser().post("/api/v1/session", json=body).status_code == 200
+    assert admin(place, "users", "delete", "Jun") == 0
+    with pytest.raises(SystemExit):
+        admin(place, "users", "delete", "Jun")
+
+
+def test_jobs(place, filled, capsys):
+    photo = filled.get("/api/v1/photos").json()["items"][0]["id"]
+    key = restore(filled, photo)
+    admin(place, "jobs", "cancel")
+    admin(place, "jobs", "list")
+    assert "none\tcancelled\t1" in capsys.readouterr().out
+    assert filled.get(f"/api/v1/jobs/{key}").json()["state"] == "cancelled"
+
+
+def test_orphans(place, filled, capsys):
+    path = place.storage.folder / "incoming" / "left"
+    path.write_bytes(b"left by a killed server")
+    old = time.time() - 4000
+    os.utime(path, (old, old))
+    admin(place, "orphans")
+    assert "incoming/left" in capsys.readouterr().out
+    assert path.exists()
+    admin(place, "orphans", "--delete")
+    assert not path.exists()
+    assert len(filled.get("/api/v1/photos").json()["items"]) == 2
+
+
+def test_retention(place, filled):
+    photo = filled.get("/api/v1/photos").json()["items"][0]["id"]
+    with place.database.write() as session:
+        old = utcnow() - timedelta(days=31)
+        session.execute(update(Photo).where(Photo.id == photo).values(created=old))
+    admin(place, "retention", "--days", "30")
+    assert [one["id"] for one in filled.get("/api/v1/photos").json()["items"]] != [photo]
+    assert len(filled.get("/api/v1/photos").json()["items"]) == 1
+
+
+def test_a_backup_of_either_database_is_restored_whole(place, filled, tmp_path):
+    path = tmp_path / "backup.tar"
+    admin(place, "backup", str(path))
+    other = Place(tmp_path / "other", "")
+    admin(other, "restore", str(path))
+    assert rows(other) == rows(place)
+    client = other.browser()
+    client.post("/api/v1/session", json={"name": "Mina", "password": PASSWORD})
+    for photo in client.get("/api/v1/photos").json()["items"]:
+        assert client.get(photo["file"]).status_code == 200
+        assert client.get(photo["thumbnail"]).status_code == 200
+    with pytest.raises(SystemExit):  # not empty any more
+        admin(other, "restore", str(path))
+    other.close()
+
+
+def test_a_photo_whose_file_is_missing_in_the_backup_is_left_out(place, filled, tmp_path):
+    path = tmp_path / "backup.tar"
+    gone = filled.get("/api/v1/photos").json()["items"][1]
+    with place.database.read() as session:
+        place.storage.path(session.get(Photo, gone["id"]).file).unlink()
+    admin(place, "backup", str(path))
+    other = Place(tmp_path / "other", "")
+    admin(other, "restore", str(path))
+    assert len(json.dumps(rows(other)["photos"])) < len(json.dumps(rows(place)["photos"]))
+    assert len(rows(other)["photos"]) == 1
+    assert rows(other)["results"] == []
+    other.close()
+
+
+def test_what_is_no_backup_is_refused(lite, tmp_path):
+    path = tmp_path / "x.tar"
+    path.write_bytes(b"no archive")
+    with pytest.raises(SystemExit):
+        admin(lite, "restore", str(path))
+    with tarfile.open(path, "w"):
+        pass
+    with pytest.raises(SystemExit):
+        admin(lite, "restore", str(path))

@@ -1,0 +1,80 @@
+"""The stream of events, as browsers read it."""
+
+import asyncio
+import json
+
+from helpers.studio import picture, restore, upload
+from sqlalchemy import select
+
+from faceskd.studio.tables import User
+
+
+def listen(place, user_id, during, count):
+    """The first events of a user while `during` runs."""
+
+    async def read():
+        found = []
+        stream = place.app.state.studio.hub.listen(user_id)
+        first = await anext(stream)
+        task = asyncio.create_task(asyncio.to_thread(during))
+        async with asyncio.timeout(30):
+            async for chunk in stream:
+                name, data = chunk.decode().strip().split("\n")
+                found.append((name.removeprefix("event: "), json.loads(data[6:])))
+                if len(found) >= count:
+                    break
+        await task
+        await stream.aclose()
+        return first, found
+
+    return asyncio.run(read())
+
+
+def user_id(place, name):
+    with place.database.read() as session:
+        return session.scalar(select(User.id).where(User.name == name))
+
+
+def test_changes_are_told_to_their_owner_only(place):
+    mina, jun = place.browser("Mina"), place.browser("Jun")
+
+    def during():
+        upload(jun, picture(seed=5))
+        restore(mina, upload(mina))
+        place.work()
+
+    first, found = listen(place, user_id(place, "Mina"), during, 4)
+    assert first == b"event: hello\ndata: {}\n\n"
+    last = {(name, data["id"]): data["state"] for name, data in found}
+    shown = mina.get("/api/v1/photos").json()["items"][0]
+    assert set(last) <= {("photo", shown["id"]), ("job", shown["job"]["id"])}
+
+
+def test_the_end_of_a_job_is_told_with_its_result(lite):
+    client = lite.browser("Mina")
+    photo = upload(client)
+    lite.work()
+    key = restore(client, photo)
+    found = []
+
+    def during():
+        lite.work()
+
+    while not any(name == "job" and data["state"] == "done" for name, data in found):
+        _, found = listen(lite, user_id(lite, "Mina"), during, len(found) + 1)
+    done = [data for name, data in found if name == "job"][-1]
+    assert done == client.get(f"/api/v1/jobs/{key}").json()
+
+
+def test_deleted_photos_are_told_at_once(lite):
+    client = lite.browser("Mina")
+    photo = upload(client)
+
+    def during():
+        client.delete(f"/api/v1/photos/{photo}")
+
+    for count in (1, 2, 3):
+        _, found = listen(lite, user_id(lite, "Mina"), during if count == 1 else lambda: None, 1)
+        if found[0] == ("photo-deleted", {"id": photo}):
+            return
+    raise AssertionError("not told")

@@ -1,0 +1,60 @@
+"""What an upload may be, by its bytes, and what its name becomes."""
+
+import pytest
+from helpers.studio import picture
+
+from faceskd.studio.formats import HEAD, clean_name, sniff
+
+
+@pytest.mark.parametrize(
+    ("pillow", "name"),
+    [("JPEG", "JPEG"), ("PNG", "PNG"), ("WEBP", "WebP"), ("TIFF", "TIFF"), ("AVIF", "AVIF")],
+)
+def test_files_are_known_by_their_first_bytes(pillow, name):
+    assert sniff(picture(format=pillow)[:HEAD]) == name
+
+
+def test_heic_is_known():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    assert sniff(picture(64, 64, format="HEIF")[:HEAD]) == "HEIC"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"<?xml version='1.0'?><svg/>",
+        b"<script>alert(1)</script>",
+        b"#!/bin/sh\nrm -rf /\n",
+        b"GIF89a",
+        b"%PDF-1.7",
+        b"PK\x03\x04",
+        b"MZ\x90\x00",
+        b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00isomiso2",
+        b"%!PS-Adobe-3.0",
+    ],
+)
+def test_all_else_is_refused(data):
+    assert sniff(data[:HEAD]) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "clean"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        ("/", "photo"),
+        ("..", "photo"),
+        ("", "photo"),
+        ("가족 사진.jpg", "가족 사진.jpg"),
+        ("صورة.png", "صورة.png"),
+        ("a\x00b\n.jpg", "ab.jpg"),
+        ("\u202egpj.exe", "gpj.exe"),
+        ("x" * 300 + ".jpg", "x" * 192 + ".jpg"),
+    ],
+)
+def test_names_are_one_part_of_a_path_in_any_script(given, clean):
+    assert clean_name(given) == clean

@@ -1,0 +1,249 @@
+"""The worker: decodes, restores in batches, writes results, and says what went wrong."""
+
+import errno
+import io
+import threading
+
+import numpy as np
+import pytest
+from helpers.studio import picture, restore, upload
+from PIL import Image
+
+from faceskd.common.errors import WeightsError
+from faceskd.studio.kinds import all_kinds
+from faceskd.studio.tables import Job
+
+
+def job(client, key):
+    return client.get(f"/api/v1/jobs/{key}").json()
+
+
+def opened(answer):
+    assert answer.status_code == 200, answer.text
+    return Image.open(io.BytesIO(answer.content))
+
+
+def test_an_import_makes_thumbnail_and_preview_of_the_upright_photo(place):
+    client = place.browser("Mina")
+    image = Image.new("RGB", (60, 40), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    file = io.BytesIO()
+    image.save(file, "JPEG", exif=exif)
+    photo = upload(client, file.getvalue())
+    place.work()
+    shown = client.get(f"/api/v1/photos/{photo}").json()
+    assert (shown["state"], shown["width"], shown["height"]) == ("ready", 40, 60)
+    assert opened(client.get(shown["thumbnail"])).size == (320, 320)
+    assert opened(client.get(shown["preview"])).size == (40, 60)
+    assert client.get(shown["file"]).content == file.getvalue()
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_every_format_is_read(lite, format):
+    if format == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    client = lite.browser("Mina")
+    photo = upload(client, picture(64, 48, format))
+    key = restore(client, photo, "photo", options={"scale": 2})
+    lite.work()
+    assert client.get(f"/api/v1/photos/{photo}").json()["state"] == "ready"
+    done = job(client, key)
+    assert (done["state"], done["result"]["width"]) == ("done", 128)
+    result = opened(client.get(done["result"]["file"]))
+    assert result.size == (128, 96)
+    assert result.format == {"JPEG": "JPEG", "WEBP": "WEBP"}.get(format, "PNG")
+
+
+def test_the_original_comes_back_byte_for_byte(place):
+    client = place.browser("Mina")
+    key = restore(client, upload(client), "none")
+    place.work()
+    assert client.get(f"/api/v1/jobs/{key}/file").content == picture()
+
+
+def test_a_crop_becomes_a_face_with_a_picture_of_before(lite):
+    client = lite.browser("Mina")
+    photo = upload(client, picture(300, 200))
+    crop = {"x": 100, "y": 50, "side": 120}
+    key = restore(client, photo, "face", crop=crop)
+    lite.work()
+    done = job(client, key)
+    assert done["crop"] == crop
+    assert (done["result"]["width"], done["result"]["height"]) == (256, 256)
+    assert done["result"]["faces"][0]["box"] == [0, 0, 120, 120]
+    for name in ("file", "preview", "before"):
+        assert opened(client.get(done["result"][name])).size == (256, 256)
+
+
+def test_a_crop_of_the_original_is_that_crop(lite):
+    client = lite.browser("Mina")
+    data = picture(100, 80, "PNG")
+    key = restore(client, upload(client, data), "none", crop={"x": 10, "y": 20, "side": 30})
+    lite.work()
+    result = np.asarray(opened(client.get(f"/api/v1/jobs/{key}/file")))
+    assert (result == np.asarray(Image.open(io.BytesIO(data)))[20:50, 10:40]).all()
+
+
+def test_a_crop_outside_the_photo_is_refused_or_fails(lite):
+    client = lite.browser("Mina")
+    crop = {"x": 50, "y": 0, "side": 30}
+    early = restore(client, upload(client), "none", crop=crop)  # its size is not known yet
+    lite.work()
+    assert job(client, early)["state"] == "failed"
+    photo = client.get("/api/v1/photos").json()["items"][0]["id"]
+    body = {"photos": [photo], "kind": "none", "crop": crop}
+    assert client.post("/api/v1/jobs", json=body).status_code == 422
+
+
+def test_photos_of_several_jobs_share_a_batch_unless_their_options_differ(lite):
+    client = lite.browser("Mina")
+    photos = [upload(client, picture(seed=seed)) for seed in range(4)]
+    lite.work()
+    for photo, scale in zip(photos, (2, 2, 3, 2), strict=True):
+        restore(client, photo, "photo", options={"scale": scale})
+    assert lite.worker().step() == 4
+    assert sorted(lite.restorer.batches) == [1, 3]
+
+
+def test_one_photo_that_spoils_a_batch_fails_alone(lite, monkeypatch):
+    client = lite.browser("Mina")
+    photos = [upload(client, picture(seed=seed)) for seed in range(3)]
+    bad = upload(client, picture(50, 50))
+    lite.work()
+    keys = [restore(client, photo, "photo") for photo in [*photos, bad]]
+    inner = lite.restorer.photos
+
+    def photos_(images, settings):
+        if any(image.shape[0] == 50 for image in images):
+            raise WeightsError("expected finite numbers")
+        return inner(images, settings)
+
+    monkeypatch.setattr(lite.restorer, "photos", photos_)
+    lite.work()
+    assert [job(client, key)["state"] for key in keys] == ["done"] * 3 + ["failed"]
+    assert "finite" in job(client, keys[3])["error"]
+
+
+def test_a_photo_without_faces_is_done_and_has_none(lite):
+    client = lite.browser("Mina")
+    key = restore(client, upload(client), "photo")
+    lite.work()
+    done = job(client, key)
+    assert (done["state"], done["result"]["faces"]) == ("done", [])
+
+
+def test_a_worker_without_weights_says_so_and_does_what_needs_none(tmp_path, lite):
+    client = lite.browser("Mina")
+    photo = upload(client)
+    needs, free = restore(client, photo, "face"), restore(client, photo, "none")
+    lite.settings.model = str(tmp_path / "missing.safetensors")
+    worker = lite.worker()
+    del worker.restorer
+    while worker.step():
+        pass
+    assert job(client, needs)["state"] == "failed"
+    assert "missing.safetensors" in job(client, needs)["error"]
+    assert job(client, free)["state"] == "done"
+    assert client.post(f"/api/v1/jobs/{needs}/retry").json()["state"] == "queued"
+    lite.settings.model = ""
+    lite.work()
+    assert job(client, needs)["state"] == "done"
+
+
+def test_a_full_disk_delays_a_job_and_loses_nothing(lite, monkeypatch):
+    client = lite.browser("Mina")
+    photo = upload(client)
+    lite.work()
+    key = restore(client, photo, "none")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("faceskd.studio.storage.os.fsync", full)
+    lite.worker().step()
+    waiting = job(client, key)
+    assert (waiting["state"], waiting["attempts"]) == ("queued", 1)
+    assert "disk" in waiting["error"]
+    monkeypatch.undo()
+    with lite.database.write() as session:
+        row = session.get(Job, key)
+        row.due = row.created
+    lite.work()
+    assert job(client, key)["state"] == "done"
+
+
+def test_a_job_whose_photo_was_deleted_says_so(place):
+    client = place.browser("Mina")
+    photo = upload(client)
+    place.work()
+    key = restore(client, photo)
+    client.delete(f"/api/v1/photos/{photo}")
+    place.work()
+    lost = job(client, key)
+    assert (lost["state"], lost["photo_id"], lost["photo_name"]) == ("failed", None, "photo.jpg")
+    assert "deleted" in lost["error"]
+    assert client.post(f"/api/v1/jobs/{key}/retry").status_code == 409
+
+
+@pytest.mark.parametrize("end", ["delete photo", "delete job", "cancel", "delete account"])
+def test_what_ends_while_a_worker_is_at_it_leaves_nothing(place, monkeypatch, end):
+    client = place.browser("Mina")
+    photo = upload(client)
+    place.work()
+    key = restore(client, photo, "photo")
+    inner = place.restorer.photos
+
+    def photos(images, settings):
+        if end == "delete photo":
+            client.delete(f"/api/v1/photos/{photo}")
+        elif end == "delete job":
+            client.delete(f"/api/v1/jobs/{key}")
+        elif end == "cancel":
+            assert client.post(f"/api/v1/jobs/{key}/cancel").json()["state"] == "cancelled"
+        else:
+            client.request("DELETE", "/api/v1/me", json={"password": "a long password"})
+        return inner(images, settings)
+
+    monkeypatch.setattr(place.restorer, "photos", photos)
+    place.work()
+    if end == "cancel":
+        assert job(client, key)["result"] is None
+        assert client.post(f"/api/v1/jobs/{key}/retry").json()["state"] == "queued"
+    elif end != "delete account":
+        assert len(client.get("/api/v1/jobs").json()["items"]) == (end == "delete photo")
+    files = len(list(place.storage.folder.glob("??/*")))
+    assert files == (0 if end in ("delete photo", "delete account") else 3)
+    assert list((place.storage.folder / "incoming").iterdir()) == []
+
+
+def test_a_worker_that_is_to_stop_finishes_its_batch(lite, monkeypatch):
+    client = lite.browser("Mina")
+    keys = [restore(client, upload(client, picture(seed=seed)), "face") for seed in range(3)]
+    worker = lite.worker()
+    inner = lite.restorer.restore_lr
+
+    def restore_lr(faces):
+        worker.stopping.set()
+        return inner(faces)
+
+    monkeypatch.setattr(lite.restorer, "restore_lr", restore_lr)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    thread.join(60)
+    states = [job(client, key)["state"] for key in keys]
+    assert not thread.is_alive()
+    assert "running" not in states
+    assert "done" in states
+
+
+def test_kinds_are_found_by_their_files():
+    assert list(all_kinds()) == ["photo", "face", "none"]
+
+
+def test_the_server_does_not_import_pytorch():
+    import subprocess
+    import sys
+
+    line = "import sys, faceskd.studio.app; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", line], check=True)
