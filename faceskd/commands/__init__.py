@@ -1,7 +1,7 @@
-"""The commands of the command line, one module each, thin: the work is in the library.
+"""The commands of the command line, one small module each; the library does the work.
 
-A module has a function `main`. Those of `HYDRA_COMMANDS` are Hydra applications, which take
-`key=value`; those of `PLAIN_COMMANDS` take a list of arguments and return an exit status.
+Each module has a function `main`. For `HYDRA_COMMANDS` it is a Hydra application with options
+`key=value`. For `PLAIN_COMMANDS` it takes a list of arguments and returns an exit status.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ COMMANDS = PLAIN_COMMANDS | HYDRA_COMMANDS
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
-    """Run a command in this process, as `faceskd NAME ARGUMENTS` would.
+    """Run a command in this process, like `faceskd NAME ARGUMENTS`.
 
     Returns:
-        Its exit status.
+        The exit status of the command.
 
     Raises:
         ConfigError: there is no such command.

@@ -34,19 +34,19 @@ def evaluate_files(
     threads: int | None = None,
     show: int = 6,
 ) -> "Evaluation":
-    """Evaluate files of networks on a folder of prepared faces; write the report into `out`.
+    """Evaluate weights files on a folder of prepared faces; write the report to `out`.
 
-    Arguments are the options of `conf/evaluate.yaml`; a method without a file is left out. All
-    paths are checked before work starts.
+    The arguments are the options of `conf/evaluate.yaml`. Methods without a file are left out. All
+    paths are checked before the work starts.
 
     Raises:
-        FaceskdError: a file or folder is missing or unusable, or a setting is impossible.
+        FaceskdError: a file or folder is missing or cannot be used, or a setting is invalid.
     """
     read_manifest(faces, split)
     files = {name: path for name, path in methods.items() if path is not None}
     for name, path in files.items():
         if not Path(path).is_file():
-            raise WeightsError(f"the network {name!r} is expected in the file {path!r}: none there")
+            raise WeightsError(f"expected a weights file of {name!r} at {path!r}, found none")
     if dictionary is not None and not Path(dictionary).is_file():
         raise DictionaryError(f"the dictionary is expected in the file {dictionary!r}: none there")
     if face_model is not None and not Path(face_model).is_file():

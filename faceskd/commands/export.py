@@ -13,7 +13,7 @@ from faceskd.models.weights import load_network, read_weights
 
 @hydra_main("export")
 def main(cfg: DictConfig) -> None:
-    """Export a network, compare the file with PyTorch, and print what was found."""
+    """Export a network, compare the file with PyTorch, and print the result."""
     stored = read_weights(cfg.weights)
     faces = None
     if cfg.faces is not None:
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def summary(out: str, card: dict[str, Any]) -> list[str]:
-    """The file's card in a few lines: size, difference from PyTorch, and quality if measured."""
+    """A summary of the card: size, difference from PyTorch, and quality if it was measured."""
     parity, quality = card["parity"], card["quality"]
     lines = [
         f"{out}: {card['bytes'] / 1e6:.1f} MB, off by at most "

@@ -9,7 +9,7 @@ from faceskd.common.config import hydra_main, to_plain
 
 @hydra_main("pipeline")
 def main(cfg: DictConfig) -> None:
-    """Run the jobs of `conf/pipeline.yaml`; then show the tables and where the report is."""
+    """Run the jobs of `conf/pipeline.yaml`; then print the tables and the path of the report."""
     from faceskd.jobs.plan import read_plan
     from faceskd.jobs.runner import Runner
     from faceskd.reproduce.quickstart import show_quickstart, write_quickstart_report

@@ -15,7 +15,7 @@ EXIT_SOME_FAILED = 1
 
 @hydra_main("pools")
 def main(cfg: DictConfig) -> None:
-    """Estimate the pools; the status is 1 if a file could not be read."""
+    """Estimate the pools. The exit status is 1 if a file could not be read."""
     from faceskd.data.pools import estimate_pools
 
     console = Console(soft_wrap=True, highlight=False)

@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> None:
         with terminating_as_interrupted():
             summary = prepare(**settings, detector=detector, crop=crop)
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; the same command goes on from here")
+        Console(stderr=True).print("stopped; run the same command again to continue")
         sys.exit(EXIT_STOPPED)
     show(summary, Console())
     if summary.failed:

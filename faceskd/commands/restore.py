@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from faceskd.common.config import fail
-from faceskd.common.errors import ConfigError, FaceskdError, ImageError
+from faceskd.common.config import errors_end_command
+from faceskd.common.errors import ConfigError, ImageError
 from faceskd.common.stopping import EXIT_STOPPED, terminating_as_interrupted
 from faceskd.data.picture import FAILURES
 from faceskd.export.eager import DTYPES
@@ -40,10 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     console = Console(stderr=True, soft_wrap=True)
     try:
-        with terminating_as_interrupted():
+        with errors_end_command(), terminating_as_interrupted():
             return _restore(options, console)
-    except FaceskdError as error:
-        raise fail(error) from None
     except KeyboardInterrupt:
         console.print(f"stopped; what was done is in {RESULTS} of {options.output}", markup=False)
         return EXIT_STOPPED

@@ -8,17 +8,18 @@ from faceskd.common.config import EXIT_UNFINISHED, hydra_main
 
 @hydra_main("train")
 def main(cfg: DictConfig) -> float | None:
-    """Train a network; returns the metric that a sweep optimises.
+    """Train a network; return the metric that a sweep optimises.
 
-    Exits with status 75 where `trainer.max_time` was up before the last step: call it again.
+    The exit status is 75 if `trainer.max_time` was reached before the last step. Running the same
+    command again resumes the training.
     """
     from faceskd.engine.training import train
 
     trained = train(cfg)
     if trained.weights is None:
         Console(stderr=True, soft_wrap=True).print(
-            f"the time is up after {trained.steps} of {trained.planned_steps} steps: the same "
-            "command goes on from there; there are no weights yet",
+            f"the time limit was reached after {trained.steps} of {trained.planned_steps} steps: "
+            "run the same command again to resume; there is no weights file yet",
             style="yellow", markup=False, highlight=False,
         )  # fmt: skip
         raise SystemExit(EXIT_UNFINISHED)

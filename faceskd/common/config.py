@@ -5,7 +5,8 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
 from faceskd.common.arguments import quoted, with_literal_paths
-from faceskd.common.errors import ConfigError, FaceskdError, reason
+from faceskd.common.errors import ConfigError, FaceskdError, disk_full_as_error, reason
 
-EXIT_BAD_INPUT = 2
 EXIT_UNFINISHED = 75
 """EX_TEMPFAIL of sysexits.h: nothing is wrong, but there is more to do. Call again."""
 LONGEST_NAME = 120
@@ -87,9 +87,24 @@ register_resolvers()
 
 
 def fail(error: FaceskdError) -> SystemExit:
-    """Print the sentence of an error to stderr; return the exit to raise."""
+    """Print the message of an error to stderr; return the SystemExit to raise."""
     Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="bold red", markup=False)
-    return SystemExit(EXIT_BAD_INPUT)
+    return SystemExit(error.exit_status)
+
+
+@contextmanager
+def errors_end_command() -> Iterator[None]:
+    """Within the block, an error for the user ends the command: a message and an exit status.
+
+    Every command runs its work in this block. Other exceptions keep their traceback.
+    """
+    try:
+        with disk_full_as_error():
+            yield
+    except FaceskdError as error:
+        raise fail(error) from None
+    except MissingMandatoryValue as error:
+        raise fail(ConfigError(f"a value is missing: {error}".splitlines()[0])) from None
 
 
 def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
@@ -103,12 +118,8 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> Any:
-            try:
+            with errors_end_command():
                 return task(cfg)
-            except FaceskdError as error:
-                raise fail(error) from None
-            except MissingMandatoryValue as error:
-                raise fail(ConfigError(f"a value is missing: {error}".splitlines()[0])) from None
 
         application = hydra.main(
             version_base="1.3", config_path=str(conf_dir()), config_name=config_name
@@ -117,10 +128,8 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
         @functools.wraps(application)
         def entry() -> Any:
             sys.argv[1:] = with_literal_paths(sys.argv[1:])
-            try:
+            with errors_end_command():  # of composing the config
                 return application()
-            except FaceskdError as error:  # raised while the config was composed
-                sys.exit(fail(error).code)
 
         entry.task = task  # type: ignore[attr-defined]
         return entry

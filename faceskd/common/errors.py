@@ -1,13 +1,24 @@
-"""Errors that speak to the user.
+"""Errors with a message for the user.
 
-Every error that bad input can cause is a `FaceskdError`: its message is one sentence that says
-what was expected and what came. The command line prints that sentence and exits with status 2;
-anything else is a bug and keeps its traceback.
+Every error that bad input or the machine can cause is a `FaceskdError`. Its message says what was
+expected, what came instead, and what to do. A command that ends with such an error prints the
+message and exits with the error's status. Any other exception is a bug and keeps its traceback.
 """
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class FaceskdError(Exception):
-    """Base class of the errors whose message is written for the user."""
+    """Base class of the errors whose message is written for the user.
+
+    Attributes:
+        exit_status: exit status of a command that ends with this error.
+    """
+
+    exit_status = 2
 
 
 class ImageError(FaceskdError):
@@ -38,6 +49,12 @@ class MeasurementError(FaceskdError):
     """Repeated measurements contradict each other."""
 
 
+class DiskFullError(FaceskdError):
+    """A file cannot be written, because the disk is full or the user's quota is used up."""
+
+    exit_status = 1
+
+
 class MissingExtraError(FaceskdError):
     """An optional package is not installed."""
 
@@ -48,7 +65,48 @@ class MissingExtraError(FaceskdError):
         )
 
 
+@contextmanager
+def disk_full_as_error(path: Path | str | None = None) -> Iterator[None]:
+    """Within the block, an exception caused by a full disk becomes a `DiskFullError`.
+
+    Args:
+        path: file that the block writes, for the message. Python and the libraries often do not
+            name the file, or name a temporary one. None: the name is taken from the exception.
+
+    Examples:
+        >>> with disk_full_as_error("a.png"):
+        ...     raise OSError(errno.ENOSPC, "No space left on device")
+        Traceback (most recent call last):
+        faceskd.common.errors.DiskFullError: cannot write 'a.png': the disk is full; free some \
+space, then run the same command again
+    """
+    try:
+        yield
+    except DiskFullError:  # it names the file already
+        raise
+    except Exception as error:
+        cause = _disk_full_cause(error)
+        if cause is None:
+            raise
+        name = path or getattr(cause, "filename", None)
+        raise DiskFullError(
+            f"cannot write {repr(str(name)) if name else 'a file'}: the disk is full; "
+            "free some space, then run the same command again"
+        ) from error
+
+
+def _disk_full_cause(error: BaseException | None) -> BaseException | None:
+    """The exception that reports a full disk: the error itself or one that led to it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        if "No space left on device" in str(error):  # safetensors has no error number
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def reason(error: BaseException) -> str:
-    """The first line of an error; runtimes have exceptions of their own, which are named."""
+    """The first line of an error's message, after the name of its class if it is not ours."""
     text = next(iter(str(error).strip().splitlines()), "")
     return text if isinstance(error, FaceskdError) else f"{type(error).__name__}: {text}"

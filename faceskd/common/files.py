@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from faceskd.common.errors import FaceskdError
+from faceskd.common.errors import FaceskdError, disk_full_as_error
 
 LONGEST_STEM = 200
 """Bytes of a name that is to get a number and a suffix."""
@@ -16,10 +16,14 @@ LONGEST_STEM = 200
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; move it there if the block succeeds.
+    """Yield a temporary path beside `path`; move the file to `path` if the block succeeds.
 
     A reader never sees half a file, and a killed process leaves `path` as it was. The temporary
-    name keeps the suffix of `path`, which many writers take the format from.
+    name has the suffix of `path`, because many writers take the format from it.
+
+    Raises:
+        FaceskdError: the folder cannot be created or written to.
+        DiskFullError: the disk is full; `path` stays as it was.
 
     Examples:
         >>> import tempfile
@@ -31,17 +35,18 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     make_folder(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_full_as_error(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -84,7 +89,8 @@ def make_folder(path: Path | str) -> Path:
     """
     path = Path(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        with disk_full_as_error(path):
+            path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):
             raise PermissionError("permission denied")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The journal of a long run over files: what is finished, so that the next call goes on."""
+"""The journal of a long run over files: it notes finished files, so that the next call resumes."""
 
 import json
 from dataclasses import asdict
@@ -6,24 +6,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from faceskd.common.errors import ConfigError
+from faceskd.common.errors import ConfigError, disk_full_as_error
 from faceskd.data.manifest import Record
 
 JOURNAL = "journal.jsonl"
 
 
 class Journal:
-    """One line of JSON for each finished file, appended as it comes; the first holds the settings.
+    """A file with one line of JSON for each finished file; the first line holds the settings.
 
-    A line that a killed process left unfinished is ignored.
+    A line that is not complete, because the process was killed, is ignored.
 
     Args:
-        folder: where `journal.jsonl` is.
-        settings: what the results depend on, as JSON.
-        overwrite: start anew.
+        folder: folder of `journal.jsonl`.
+        settings: all settings that the results depend on, as JSON.
+        overwrite: start a new journal.
 
     Raises:
         ConfigError: the folder was made with other settings.
+        DiskFullError: the disk is full.
     """
 
     def __init__(self, folder: Path | str, settings: dict[str, str], *, overwrite: bool) -> None:
@@ -55,11 +56,13 @@ class Journal:
 
     def __enter__(self) -> "Journal":
         new = not self._path.is_file()
-        self._file: IO[str] = self._path.open("a", encoding="utf-8")
-        # A torn last line must not swallow the next one; empty lines are skipped.
-        self._file.write("\n")
+        with disk_full_as_error(self._path):
+            self._file: IO[str] = self._path.open("a", encoding="utf-8")
+        # If the last line is not complete, the next one must not be appended to it. Empty lines
+        # are skipped when the journal is read.
+        self._write("\n")
         if new:
-            self._write({"settings": self._settings})
+            self._write_json({"settings": self._settings})
         return self
 
     def __exit__(
@@ -68,10 +71,11 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with disk_full_as_error(self._path):  # closing writes what is still in the buffer
+            self._file.close()
 
     def find(self, source: str, stamp: list[int]) -> list[Record] | None:
-        """The records of a file, if it is finished and its stamp (size, time) is the same."""
+        """The records of a file if it is finished and its stamp (size and time) is the same."""
         entry = self._entries.get(source)
         if entry is None or entry["stamp"] != stamp:
             return None
@@ -82,13 +86,17 @@ class Journal:
 
     def append(self, source: str, stamp: list[int], records: list[Record]) -> None:
         """Note that a file is finished."""
-        self._write(
+        self._write_json(
             {"source": source, "stamp": stamp, "records": [asdict(record) for record in records]}
         )
 
-    def _write(self, line: dict) -> None:
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+    def _write_json(self, entry: dict) -> None:
+        self._write(json.dumps(entry) + "\n")
+
+    def _write(self, text: str) -> None:
+        with disk_full_as_error(self._path):
+            self._file.write(text)
+            self._file.flush()
 
 
 def _difference(old: dict[str, str], new: dict[str, str]) -> str:

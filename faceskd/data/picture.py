@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from faceskd.common.decoding import notes, open_image, page_count
-from faceskd.common.errors import ConfigError, ImageError, reason
+from faceskd.common.errors import ConfigError, DiskFullError, ImageError, reason
 from faceskd.common.images import from_pil, write_image
 from faceskd.data.manifest import OK, Record
 from faceskd.data.splits import Place
@@ -71,7 +71,10 @@ class PhotoFile:
 def prepare_image(photo: PhotoFile, settings: CropSettings, dst: Path) -> list[Record]:
     """Write the crops of one image; return a record for each, or one that says why there is none.
 
-    Whatever goes wrong with the image is in its record.
+    Any error that the image causes is in its record.
+
+    Raises:
+        DiskFullError: the disk is full.
     """
     blank = Record(photo.source, OK, split=photo.place.split, identity=photo.place.identity)
     try:
@@ -80,6 +83,8 @@ def prepare_image(photo: PhotoFile, settings: CropSettings, dst: Path) -> list[R
         if (pages := page_count(photo.path)) > 1:
             lost.append(f"only the first of {pages} pages was read")
         return _faces(image, replace(blank, message="; ".join(lost)), photo, settings, dst)
+    except DiskFullError:  # every other photo would fail, too
+        raise
     except ImageError as error:
         message = str(error).removeprefix(f"{photo.path.name}: ")
         return [replace(blank, status=UNREADABLE, message=message)]

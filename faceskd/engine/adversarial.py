@@ -1,4 +1,4 @@
-"""Training with a discriminator of images: the teacher, as DFDNet's."""
+"""Training with an image discriminator, as DFDNet does; the teacher is trained so."""
 
 from typing import Any
 
@@ -12,10 +12,11 @@ class Adversarial(Engine):
     """Image losses plus the multi-scale adversarial loss of DFDNet.
 
     Args:
-        discriminator: from images (B, 3, H, W) to a list of score maps.
-        adversarial: LSGAN (ours) or hinge (DFDNet's).
-        adversarial_weight: of the adversarial term; 0 leaves it and the discriminator out.
-        adversarial_start: steps before it takes part, so that it does not judge noise.
+        discriminator: network from images (B, 3, H, W) to a list of score maps.
+        adversarial: adversarial loss: LSGAN (default) or hinge (as DFDNet).
+        adversarial_weight: weight of the adversarial term; 0 removes it and the discriminator.
+        adversarial_start: number of steps before the adversarial term starts, because the network's
+            first images are noise.
     """
 
     def __init__(

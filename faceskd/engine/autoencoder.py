@@ -1,8 +1,8 @@
-"""Training an encoder where no pretrained VGG-19 is at hand: an autoencoder of HR faces.
+"""Training an encoder without a pretrained VGG-19: an autoencoder of HR faces.
 
-Every tap must tell the face it came from: a light decoder of its own draws the image from it, and
-the losses are summed. Afterwards the decoders are thrown away and the encoder is fixed; the
-dictionary is built in its feature space.
+A small decoder for each feature map reconstructs the image from it; the losses of all decoders are
+summed. After training, the decoders are dropped and the encoder is frozen. The dictionary is built
+from its features.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from faceskd.models.vgg import VGG19
 
 
 def tap_decoder(info: FeatureInfo) -> nn.Sequential:
-    """(B, C, H/s, W/s) -> (B, 3, H, W), in one nonlinear step."""
+    """A decoder with one hidden layer: features (B, C, H/s, W/s) -> image (B, 3, H, W)."""
     return nn.Sequential(
         nn.LeakyReLU(SLOPE),
         conv3x3(info.channels, 2 * info.channels),
@@ -31,7 +31,7 @@ def tap_decoder(info: FeatureInfo) -> nn.Sequential:
 
 
 class Autoencoder(EncoderTraining):
-    """L1 between HR faces and what each tap's decoder makes of its features.
+    """Minimises the L1 distance between HR faces and the reconstructions from each feature map.
 
     Args:
         encoder, options: see `EncoderTraining`.
@@ -42,7 +42,7 @@ class Autoencoder(EncoderTraining):
         self.decoders = nn.ModuleList(tap_decoder(info) for info in encoder.feature_info)
 
     def reconstruct(self, hr: Tensor) -> Sequence[Tensor]:
-        """One image (B, 3, H, W) a tap."""
+        """The reconstructed images, (B, 3, H, W) for each feature map."""
         features = self.encoder(hr)
         return [decoder(f) for decoder, f in zip(self.decoders, features, strict=True)]
 

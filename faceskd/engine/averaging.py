@@ -1,4 +1,4 @@
-"""Exponential average of a network's trained weights."""
+"""Exponential moving average of the trained weights of a network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ from faceskd.common.errors import ConfigError
 class WeightAverage(nn.Module):
     """average <- decay * average + (1 - decay) * weight, after every step.
 
-    Only trained parameters are averaged: a teacher's frozen encoder and its dictionary are not
-    copied. Early in training the decay is (1 + step) / (10 + step), so that the first, random
-    weights do not linger. The averages are buffers: a checkpoint carries them.
+    Only trained parameters are averaged. A teacher's frozen encoder and its dictionary are not
+    copied. Early in training, the decay is (1 + step) / (10 + step), so that the random initial
+    weights soon have no influence. The averages are buffers, so they are part of checkpoints.
 
-    Lightning's `WeightAveraging` (2.6) does not serve here. It copies the whole module, teacher,
-    dictionary and losses included, and averages discriminators and buffers (spectral norms, counts
-    of steps) with the network; its checkpoints swap `state_dict` for the average, and are loaded
-    by a strict `load_state_dict`, which frozen parts that are left out would fail.
+    Lightning's `WeightAveraging` (2.6) cannot be used here. It copies the whole module, including
+    teacher, dictionary and losses, and averages discriminators and buffers (spectral norms, step
+    counts), too. Its checkpoints hold the average as `state_dict`, and are loaded by a strict
+    `load_state_dict`, which fails because our checkpoints leave out frozen parts.
 
     Raises:
         ConfigError: a decay outside [0, 1).
@@ -38,14 +38,14 @@ class WeightAverage(nn.Module):
 
     @staticmethod
     def _trained(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-        """Trained parameters under names that a buffer may have (no dots)."""
+        """Trained parameters. Names of buffers cannot contain dots, so "/" replaces them."""
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
                 yield name.replace(".", "/"), parameter
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Take the network's present weights into the average."""
+        """Include the current weights of the network in the average."""
         self.step += 1
         step = int(self.step)
         decay = min(self.decay, (1 + step) / (10 + step))
@@ -55,7 +55,7 @@ class WeightAverage(nn.Module):
 
     @contextmanager
     def swapped(self, network: nn.Module) -> Iterator[None]:
-        """Within the block the network computes with the averaged weights."""
+        """Within the block, the network has the averaged weights."""
         self._swap(network)
         try:
             yield

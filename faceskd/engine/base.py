@@ -1,4 +1,4 @@
-"""What every training has in common: optimisers, averaging, validation, checkpoints."""
+"""The base class of all trainings: optimisers, averaging, validation, checkpoints."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,25 +36,28 @@ SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
 class TrainingDivergedError(FaceskdError):
-    """A loss is no longer a number."""
+    """A loss became infinite or NaN."""
 
 
 class Engine(Resumable):
-    """Trains a network; subclasses add the terms that need a discriminator or a teacher.
+    """Trains a network. Subclasses add the loss terms that need a discriminator or a teacher.
 
-    Optimisation is manual for all, so that one generator step and one discriminator step a batch
-    read the same everywhere. Lightning counts every optimiser's step in `global_step`; the steps
-    of the network are `self.steps`.
+    Optimisation is manual (in Lightning's sense) in all subclasses: one step of the network and one
+    of the discriminator per batch. Lightning's `global_step` counts the steps of all optimisers;
+    `self.steps` counts the steps of the network.
 
     Args:
-        network: what is trained.
-        model_config: what `build_network` rebuilds it from; it goes into every checkpoint.
-        losses: terms on SR and HR images.
-        optimizer: from parameters to an optimiser, for the network and for discriminators.
-        scheduler: from an optimiser to a scheduler stepped after every batch; None for none.
-        average_decay: of the exponential average that is validated and exported; None for none.
-        clip: largest norm of the gradient; None for none.
-        metrics: what is validated.
+        network: network to train.
+        model_config: config from which `build_network` builds the network; part of checkpoints.
+        losses: loss terms on SR and HR images.
+        optimizer: function that makes an optimiser for given parameters; it is called for the
+            network and for the discriminator.
+        scheduler: function that makes a scheduler for an optimiser; it is stepped after every
+            batch. None: constant learning rate.
+        average_decay: decay of the moving average of the weights, which is used for validation and
+            export. None: no average.
+        clip: largest norm of the gradient; None: no clipping.
+        metrics: metrics for validation.
         discriminator_rate: learning rate of the discriminator, as a multiple of the network's.
     """
 
@@ -96,28 +99,28 @@ class Engine(Resumable):
     def trained_steps(self) -> int:
         return int(self.steps)
 
-    # What a subclass may change.
+    # Subclasses may override these methods.
 
     def generator_parameters(self) -> list[nn.Parameter]:
-        """What the first optimiser trains."""
+        """The parameters of the first optimiser."""
         return trained_parameters(self.network)
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
-        """The network's loss, its parts, and what `discriminator_loss` needs of this batch."""
+        """The loss of the network, its terms, and the input of `discriminator_loss`."""
         sr = self.network(**inputs(self.network, batch))
         total, parts = self.image_losses(sr, batch)
         return total, parts, None
 
     def image_losses(self, sr: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum of what compares SR faces with others, and its parts."""
+        """The sum of the loss terms on SR images, and each term."""
         return self.losses(sr, batch["hr"])
 
     def discriminator_loss(self, kept: Any) -> Tensor:
-        """The discriminator's loss, from what `generator_loss` kept."""
+        """The loss of the discriminator, from the last return value of `generator_loss`."""
         raise RuntimeError(f"{type(self).__name__} has a discriminator but no loss for it")
 
     def uses_discriminator(self) -> bool:
-        """Whether the discriminator takes part in this step."""
+        """Whether the discriminator is used in this step."""
         return self.discriminator is not None
 
     # One step.
@@ -156,7 +159,7 @@ class Engine(Resumable):
         optimizer.step()
 
     def _step_schedulers(self, stepped: int) -> None:
-        """Step the schedulers of the optimisers that stepped."""
+        """Step the schedulers of the first `stepped` optimisers, which made a step."""
         schedulers = self.lr_schedulers() or []
         schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
         for scheduler in schedulers[:stepped]:
@@ -178,7 +181,7 @@ class Engine(Resumable):
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within the block the network has its averaged weights, where there are any."""
+        """Within the block, the network has its averaged weights, if they are computed."""
         if self.average is None:
             yield
         else:
@@ -214,7 +217,7 @@ class Engine(Resumable):
             save_network(path, self.network, self.model_config, metadata)
 
     def on_fit_start(self) -> None:
-        # channels_last is what CPU and GPU convolutions are fastest with, bf16 ones above all.
+        # Convolutions are fastest with channels_last, on CPU and GPU, most of all in bf16.
         self.to(memory_format=torch.channels_last)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""From a config to the Lightning module that trains, with its network, losses and teacher."""
+"""Build the Lightning module of a config, with its network, losses and teacher."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +17,10 @@ from faceskd.models.weights import build_network, load_network, load_state, read
 
 
 def build_engine(cfg: DictConfig) -> Resumable:
-    """The Lightning module of a config, with its network and, if it distils, its teacher.
+    """The Lightning module of a config, with its network and, for distillation, its teacher.
 
     Raises:
-        FaceskdError: weights or a dictionary are missing or do not fit, or a setting is impossible.
+        FaceskdError: weights or a dictionary are missing or do not fit, or a setting is invalid.
     """
     check_pretrained(cfg)
     if cfg.get("model") is None:
@@ -37,7 +37,7 @@ def build_engine(cfg: DictConfig) -> Resumable:
     engine = cfg.engine.copy()
     with open_dict(engine):
         engine.pop("teacher", None)
-    # The model's config stays what it is; Hydra would build a network from it.
+    # The model's config is passed on unchanged: Hydra would build another network from it.
     factory = instantiate(engine, _partial_=True)
     try:
         return factory(model_config=model_config, **parts)
@@ -46,9 +46,9 @@ def build_engine(cfg: DictConfig) -> Resumable:
 
 
 def check_pretrained(cfg: DictConfig) -> None:
-    """Raise a WeightsError that names each VGG-19 of a config that has no weights.
+    """Raise a WeightsError that names every VGG-19 in a config without weights.
 
-    The network's own encoder is left to `start_network` where it starts from a file.
+    If the network starts from a file (`init`), `start_network` checks its encoder.
     """
     sections = ["losses", "engine"] + ([] if cfg.init is not None else ["model"])
     missing = [
@@ -72,10 +72,11 @@ def _encoders(config: Any, prefix: str) -> Iterator[tuple[str, DictConfig]]:
 
 
 def start_network(model_config: dict[str, Any], init: Path | str | None) -> SuperResolver:
-    """A network that is to be trained, from the weights of `init` where there is such a file.
+    """A network to train. If `init` is given, its weights come from this file.
 
     Raises:
-        WeightsError: nothing fits; or an encoder without weights of its own gets none from `init`.
+        WeightsError: no tensor fits, or the encoder has neither weights of its own nor gets them
+            from `init`.
     """
     if init is None:
         return build_network(model_config)
@@ -100,15 +101,15 @@ def start_network(model_config: dict[str, Any], init: Path | str | None) -> Supe
 
 
 def warm_start(network: SuperResolver, path: Path | str) -> set[str]:
-    """Start from another network's weights: those of the same name and shape.
+    """Copy the weights of a file into a network, as far as names and shapes are the same.
 
-    Fused weights, as those that come with the package, become what they were fused from.
+    Fused weights, as those of the models in the package, are unfused first.
 
     Returns:
-        The names of the tensors that the file does not have.
+        The names of the network's tensors that the file does not have.
 
     Raises:
-        WeightsError: nothing matches.
+        WeightsError: no tensor matches.
     """
     given = read_weights(path).state
     unfuse(network, given)

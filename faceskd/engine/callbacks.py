@@ -1,4 +1,4 @@
-"""What a training leaves behind for people to look at, and when it makes a pause."""
+"""Callbacks: pictures after each validation, and a time limit."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from faceskd.reporting.pictures import image_grid
 
 
 class PictureGrid(pl.Callback):
-    """After each validation, a grid of what the module shows: for networks LR, bicubic, SR, HR.
+    """After each validation, writes a grid of pictures; for networks: LR, bicubic, SR, HR.
 
     Args:
-        folder: where `epoch-0001.png` and so on go.
-        faces: rows of the grid.
+        folder: folder for the pictures, `epoch-0001.png` and so on.
+        faces: number of rows of the grid.
     """
 
     def __init__(self, *, folder: Path | str, faces: int = 4) -> None:
@@ -51,11 +51,11 @@ class PictureGrid(pl.Callback):
 class TimeSlice(Timer):
     """Stops at the first checkpoint after the time limit; the next run resumes from it.
 
-    Lightning's own `max_time` counts the time of earlier runs, too, and stops in the middle of an
-    epoch, whose rest a resumed run would miss.
+    Lightning's own `max_time` also counts the time of earlier runs. It stops in the middle of an
+    epoch, and a resumed run would skip the rest of this epoch.
 
     Args:
-        duration: DD:HH:MM:SS.
+        duration: time limit, DD:HH:MM:SS.
     """
 
     def __init__(self, duration: str) -> None:
@@ -63,13 +63,13 @@ class TimeSlice(Timer):
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is up."""
+        """Whether the time limit is reached."""
         left = self.time_remaining()
         return left is not None and left <= 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: a resumed run has its whole duration before it."""
+        """Nothing is stored: a resumed run has the whole duration again."""
         return {}
 
     def on_fit_start(self, *_: Any, **__: Any) -> None:
-        """No check: every run does at least one epoch."""
+        """No check here: every run trains at least one epoch."""

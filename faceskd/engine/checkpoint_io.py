@@ -10,14 +10,15 @@ from faceskd.common.files import atomic_path
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the checkpoint and moves over it.
+    """Writes a new file beside the checkpoint, then replaces the checkpoint by it.
 
-    Lightning writes in the system's temporary folder; where that is another disk, its move is a
-    copy, and a kill amid it leaves half a checkpoint in the place of the last good one.
+    Lightning writes into the system's temporary folder. If that is on another disk, moving the file
+    means copying it, and a process killed while copying destroys the last good checkpoint.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any | None = None
     ) -> None:
-        with atomic_path(path) as temporary:
-            torch.save(checkpoint, temporary)
+        # Given a path, torch.save would not say that the disk is full.
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)

@@ -1,4 +1,4 @@
-"""Adversarial distillation of multi-scale features: from the teacher to the student.
+"""Adversarial distillation of multi-scale features, from the teacher to the student.
 
 Jo, Park, Hong, JBE 26(5), 2021, eq. 3 to 7:
 
@@ -21,20 +21,21 @@ from faceskd.models.frozen import frozen
 
 
 class Distillation(Engine):
-    """Trains a student on what its teacher computes for the same faces.
+    """Trains a student to match the features that its teacher computes for the same faces.
 
     Args:
-        teacher: frozen; in eval mode throughout, and not part of checkpoints.
-        levels: indices of the feature maps that are distilled: (0, 1, 2, 3) is MSKD, one is SSKD.
+        teacher: teacher network; frozen, in eval mode, and not part of checkpoints.
+        levels: indices of the feature maps that are distilled; (0, 1, 2, 3) is MSKD, a single one
+            is SSKD.
         standardise: see `FeatureDistillation`.
-        adversarial: LSGAN in the paper.
-        discriminator_width, discriminator_layers: of each D_i.
-        feature_weight: of the squared distance between features; 1 in the paper.
-        adversarial_weight: of the adversarial term; 1 in the paper, 0 leaves it out.
-        adversarial_start: steps before the adversarial term takes part.
-        output_weight: of the image losses once more, against the teacher's SR faces instead of HR
-            ones: what its features are for, and what a face that is half guessed can be matched
-            with. Ours; 0 in the paper. Without features, `SoftTargets` is what does it.
+        adversarial: adversarial loss; LSGAN in the paper.
+        discriminator_width, discriminator_layers: size of each discriminator D_i.
+        feature_weight: weight of the squared distance between features; 1 in the paper.
+        adversarial_weight: weight of the adversarial term; 1 in the paper, 0 leaves it out.
+        adversarial_start: number of steps before the adversarial term starts.
+        output_weight: weight of a second image loss, between the student's and the teacher's SR
+            faces. The LR face does not determine the HR face, so the teacher's face is easier to
+            match. Not in the paper (0). `SoftTargets` has this loss without features.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Training an encoder of our own on the features of a pretrained one.
+"""Training an encoder to compute the features of a pretrained one.
 
-The encoder learns what a pretrained VGG-19 of the same taps computes for the same images, sharp
-and degraded alike, because the teacher queries its dictionary with degraded faces. The weights that
-come out are this project's; the pretrained ones serve as targets only. After Romero et al.,
+The encoder learns to compute the features that a pretrained VGG-19 computes for the same images.
+Half of the images are degraded, because the teacher queries its dictionary with degraded faces. The
+result has no weights of the pretrained network, which is only the target. After Romero et al.,
 "FitNets: Hints for Thin Deep Nets", ICLR 2015.
 """
 
@@ -20,10 +20,11 @@ from faceskd.models.vgg import VGG19
 
 
 class EncoderDistillation(EncoderTraining):
-    """The mean over taps of the relative squared error of feature maps, |f - t|^2 / |t|^2.
+    """Minimises the relative squared error |f - t|^2 / |t|^2, averaged over the feature maps.
 
     Args:
-        target: pretrained, with the same taps and width; frozen, and not part of checkpoints.
+        target: pretrained encoder with the same taps and width; frozen, and not part of
+            checkpoints.
         encoder, options: see `EncoderTraining`.
 
     Raises:
@@ -40,7 +41,7 @@ class EncoderDistillation(EncoderTraining):
         self.target = frozen(target)
 
     def relative_errors(self, images: Tensor) -> list[Tensor]:
-        """One scalar a tap, for images (B, 3, H, W) in [0, 1]; 0: equal; 1: as bad as 0s."""
+        """A scalar per feature map, for images (B, 3, H, W) in [0, 1]. 0: equal; 1: like zeros."""
         with torch.no_grad():
             wanted = self.target(images)
         return [
@@ -56,7 +57,7 @@ class EncoderDistillation(EncoderTraining):
         return loss
 
     def _images(self, batch: Batch) -> Tensor:
-        """The HR images of one half of the batch and the enlarged LR images of the other."""
+        """HR images of the first half of the batch, enlarged LR images of the second half."""
         half = (len(batch["hr"]) + 1) // 2
         scale = batch["hr"].shape[-1] // batch["lr"].shape[-1]
         soft = bicubic(batch["lr"][half:], scale).clamp(0, 1)

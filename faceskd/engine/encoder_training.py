@@ -1,4 +1,4 @@
-"""What the trainings of encoders share: one optimiser, stepped by Lightning."""
+"""The base class for training encoders: one optimiser, stepped by Lightning."""
 
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from faceskd.models.vgg import VGG19
 
 
 class EncoderTraining(Resumable):
-    """Trains an encoder; subclasses say on what.
+    """Trains an encoder. Subclasses define the loss.
 
     Args:
-        encoder: what is trained.
-        optimizer, scheduler: as for `Engine`.
-        crop: side of the random squares that it trains on, px; None for whole images.
+        encoder: encoder to train.
+        optimizer, scheduler: see `Engine`.
+        crop: side of the random squares to train on, in pixels; None: whole images.
     """
 
     product = "encoder"
@@ -41,8 +41,8 @@ class EncoderTraining(Resumable):
         self.encoder.save(path)
 
     def configure_optimizers(self) -> Any:
-        # The encoder's fixed normalisation is among them: it gets no gradient, but checkpoints of
-        # release 0.1 count it.
+        # They include the encoder's fixed normalisation. It gets no gradient, but the optimiser's
+        # state in checkpoints of release 0.1 counts it.
         parameters = self._parameters_outside_frozen()
         optimizer = build_by(self.make_optimizer, parameters, "engine.optimizer")
         if self.make_scheduler is None:

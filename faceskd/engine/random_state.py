@@ -1,4 +1,4 @@
-"""The state of every random generator, as plain values that a checkpoint can hold."""
+"""The state of all random generators, as plain values that can be stored in a checkpoint."""
 
 import random
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 
 
 def random_state() -> dict[str, Any]:
-    """State of Python's, NumPy's and torch's global generators."""
+    """The state of the global generators of Python, NumPy and PyTorch."""
     _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
     version, internal, gauss = random.getstate()
     return {
@@ -20,7 +20,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Continue from what `random_state` returned."""
+    """Restore the state that `random_state` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     keys, position, has_gauss, cached = state["numpy"]

@@ -1,4 +1,4 @@
-"""What every training needs to go on, after an interruption, as if there had been none."""
+"""Resuming a training: the result is the same as without the interruption."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +23,10 @@ def trained_parameters(module: nn.Module) -> list[nn.Parameter]:
 
 
 def build_by(factory: Callable[[Any], Built], argument: Any, setting: str) -> Built:
-    """What a factory of the config makes of an argument, such as an optimiser of parameters.
+    """Call a factory from the config, such as one that makes an optimiser for parameters.
 
     Raises:
-        ConfigError: it refuses one of its settings.
+        ConfigError: the factory refuses one of its settings.
     """
     try:
         return factory(argument)
@@ -35,15 +35,15 @@ def build_by(factory: Callable[[Any], Built], argument: Any, setting: str) -> Bu
 
 
 class Resumable(pl.LightningModule):
-    """A module whose checkpoints carry the random state and leave out its frozen parts.
+    """A module whose checkpoints contain the random state, but no frozen parts.
 
-    A part is frozen that `faceskd.models.frozen` was told of, however deep it lies: it stays in
-    eval mode, and is in no checkpoint unless it belongs to what is trained for use. A checkpoint
-    that does not fit is refused before anything of it is used.
+    Frozen parts are those marked by `faceskd.models.frozen`, at any depth. They stay in eval mode.
+    Checkpoints contain them only if they are inside the product. A checkpoint that does not fit is
+    refused before any of its content is used.
 
     Attributes:
-        product: name of the submodule that is trained for use: a network, an encoder. Checkpoints
-            hold all of it.
+        product: name of the submodule that the training is for: a network or an encoder.
+            Checkpoints contain all of it.
     """
 
     product: str = "network"
@@ -51,23 +51,24 @@ class Resumable(pl.LightningModule):
 
     @property
     def trained_steps(self) -> int:
-        """Steps of what is trained, over all runs."""
+        """Number of steps so far, over all runs."""
         return int(self.trainer.global_step)
 
     def write(self, path: Path, metadata: dict[str, Any]) -> None:
-        """Write what was trained to a file of weights.
+        """Write the trained network or encoder to a weights file.
 
         Args:
-            metadata: what is known of the training; JSON.
+            path: file to write.
+            metadata: description of the training; values that JSON can hold.
         """
         raise NotImplementedError
 
     def pictures(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Columns of images (B, 3, H, W) that show what was learnt so far; {} shows nothing."""
+        """Columns of the picture grid, images (B, 3, H, W) by title; {}: no pictures."""
         return {}
 
     def train(self, mode: bool = True) -> "Resumable":
-        """As usual, but frozen parts stay in eval mode."""
+        """As in PyTorch, but frozen parts stay in eval mode."""
         super().train(mode)
         for part in frozen_parts(self).values():
             part.eval()
@@ -80,7 +81,7 @@ class Resumable(pl.LightningModule):
         checkpoint["random_state"] = random_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raise a WeightsError where the checkpoint is of another training, or no numbers."""
+        """Raise a WeightsError if the checkpoint does not fit or has values that are not finite."""
         own, left_out = self.state_dict(), self._left_out()
         trained = {k: v for k, v in own.items() if not k.startswith(left_out)}
         state = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(left_out)}
@@ -95,6 +96,6 @@ class Resumable(pl.LightningModule):
             self._random_state = None
 
     def _left_out(self) -> tuple[str, ...]:
-        """How the names of tensors begin that are in no checkpoint."""
+        """Prefixes of the names of tensors that checkpoints leave out."""
         names = (f"{name}." for name in frozen_parts(self))
         return tuple(name for name in names if not name.startswith(f"{self.product}."))

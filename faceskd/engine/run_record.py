@@ -1,8 +1,8 @@
-"""The settings that a run was started with, and whether others may go on with it.
+"""The settings of a run, and whether a run with other settings may resume it.
 
-`faceskd train` writes them to OUT/config.yaml, interpolations resolved, with the SHA-256 of every
-file that they name. A run that resumes must have the same: weights of two experiments in one
-folder would have the label of the later one.
+`faceskd train` writes the settings to OUT/config.yaml, with the SHA-256 of every file that they
+name. A run may resume only with the same settings. Otherwise the weights would be labelled with
+settings that they were not trained with.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ FREE = (
     *("data.workers", "data.cache", "trainer.max_time", "trainer.accelerator"),
     *("trainer.log_every_n_steps", "trainer.enable_progress_bar", "trainer.enable_model_summary"),
 )
-"""Settings that change nothing in the weights, or only where and how fast they are made."""
+"""Settings that may change when a run resumes: they do not affect the weights."""
 NOT_SET = "not set"
 MOST_TOLD = 20
 HEADER = """\
@@ -37,9 +37,9 @@ class RunRecord:
     """The settings of a run.
 
     Attributes:
-        config: all of the config but what is `FREE`, resolved.
-        files: path -> SHA-256 of the files that it names; of a folder of prepared faces, that of
-            its manifest.
+        config: the config without the settings in `FREE`; interpolations are resolved.
+        files: SHA-256 by path, for each file that the config names; for a folder of prepared faces
+            it is the SHA-256 of its manifest.
     """
 
     config: dict[str, Any]
@@ -61,7 +61,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, out: Path) -> "RunRecord | None":
-        """What an earlier run left in its folder; None where there is nothing."""
+        """The record of an earlier run in its folder; None if there is none."""
         path = out / RECORD
         if not path.is_file():
             return None
@@ -71,12 +71,12 @@ class RunRecord:
         return cls(content["config"], content.get("files") or {})
 
     def write(self, out: Path) -> None:
-        """Write it into the run's folder."""
+        """Write the record into the folder of the run."""
         content = OmegaConf.to_yaml(OmegaConf.create({"config": self.config, "files": self.files}))
         write_text(out / RECORD, HEADER + content)
 
     def applied_to(self, cfg: DictConfig) -> DictConfig:
-        """This record's config, with what is `FREE` as it is in `cfg`."""
+        """The config of this record, with the settings in `FREE` taken from `cfg`."""
         merged = OmegaConf.create(self.config)
         for key in FREE:
             value = OmegaConf.select(cfg, key, default=NOT_SET)
@@ -85,10 +85,10 @@ class RunRecord:
         return merged
 
     def check_same(self, cfg: DictConfig) -> None:
-        """Whether a run of this record may go on with a config; it may have more steps.
+        """Check that a config may resume the run of this record. It may have more steps.
 
         Raises:
-            ConfigError: it may not; the message lists what differs, and the choices.
+            ConfigError: settings differ; the message lists the differences and the choices.
         """
         differences = list(self._differences(cfg))
         if not differences:
@@ -108,7 +108,9 @@ class RunRecord:
         if now_steps < steps:
             yield f"steps: {steps}, now {now_steps} (a training can only be made longer)"
         same_length = cfg.copy()
-        same_length.steps = steps  # what is made of it, such as a schedule's length, may differ
+        same_length.steps = (
+            steps  # settings that are computed from it may differ, such as a schedule's length
+        )
         now = RunRecord.of(same_length)
         before, after = dict(_leaves(self.config)), dict(_leaves(now.config))
         for key in dict.fromkeys([*before, *after]):
@@ -126,7 +128,7 @@ class RunRecord:
 
 
 def _leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values; a list is one value."""
+    """Keys with dots, and their values; a list counts as one value."""
     if isinstance(config, dict) and config:
         for key, value in config.items():
             yield from _leaves(value, f"{prefix}{key}.")
@@ -140,17 +142,17 @@ def _texts(value: Any) -> list[str]:
 
 
 def _digest(text: str) -> str | None:
-    """The SHA-256 of a file or of a folder's manifest, where the text names one."""
+    """The SHA-256 of a file or of a folder's manifest, if the text is the path of one."""
     path = Path(text)
     try:
         path = path / MANIFEST if path.is_dir() else path
         return sha256(path) if path.is_file() else None
-    except (OSError, ValueError):  # too long for a path, or of characters that no path has
+    except (OSError, ValueError):  # too long for a path, or with characters that paths cannot have
         return None
 
 
 def _same(was: Any, came: Any, before: dict[str, str], after: dict[str, str]) -> bool:
-    """Whether two values are equal, or name files of one content."""
+    """Whether two values are equal, or name files with the same content."""
     if isinstance(was, list) and isinstance(came, list) and len(was) == len(came):
         return all(_same(*pair, before, after) for pair in zip(was, came, strict=True))
     if isinstance(was, str) and isinstance(came, str) and was in before and came in after:

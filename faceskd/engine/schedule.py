@@ -1,4 +1,4 @@
-"""Learning rates over the steps of a training."""
+"""Learning rate schedules."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from faceskd.common.checks import check_positive, check_whole
 
 
 class CosineSchedule(CosineAnnealingLR):
-    """From the optimiser's rate to `eta_min` along half a cosine of `T_max` steps.
+    """Cosine decay from the optimiser's learning rate to `eta_min` in `T_max` steps.
 
     lr(t) = eta_min + (lr(0) - eta_min) (1 + cos(pi t / T_max)) / 2; Loshchilov and Hutter, "SGDR",
-    ICLR 2017. PyTorch's, but for a training that was made longer: from the resumed step on, the
-    rate is that of the longer schedule. PyTorch's would restore the length that it was saved with.
+    ICLR 2017. It differs from PyTorch's class when a training is resumed with more steps: it
+    continues with the longer schedule, while PyTorch restores the length from the checkpoint.
 
     Raises:
-        ConfigError: a length below 1, or a rate below 0.
+        ConfigError: `T_max` is below 1 or `eta_min` is below 0.
     """
 
     def __init__(self, optimizer: Optimizer, *, T_max: int, eta_min: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Training on a teacher's faces beside the real ones."""
+"""Training with two targets: the HR face and the SR face of a teacher."""
 
 from functools import partial
 from typing import Any
@@ -15,17 +15,18 @@ from faceskd.models.frozen import frozen
 
 
 class SoftTargets(Adversarial):
-    """`Adversarial`, with a second target: the teacher's SR face.
+    """`Adversarial` with a second target: the SR face of a teacher.
 
-    What 32x32 pixels leave open, a teacher has averaged over: its face can be met where the HR face
-    has to be guessed. The texture that averages lack is left to the adversary. After the soft
-    targets of Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+    Many HR faces fit one LR face, and the teacher's SR face is close to their mean. A student can
+    match this mean, while it must guess the HR face. The mean lacks texture; the discriminator adds
+    it. After the soft targets of Hinton et al., "Distilling the Knowledge in a Neural Network",
+    2015.
 
     Args:
-        teacher: frozen; in eval mode throughout, and not part of checkpoints.
-        teacher_losses: terms on SR faces and the teacher's.
-        mirrored: whether the teacher's face is the mean of two, the second made of the mirrored LR
-            face and mirrored back.
+        teacher: teacher network; frozen, in eval mode, and not part of checkpoints.
+        teacher_losses: loss terms on SR faces and the teacher's SR faces.
+        mirrored: True: the target is the mean of two SR faces. The second one is computed from the
+            mirrored LR face and mirrored back.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class SoftTargets(Adversarial):
     ) -> None:
         super().__init__(**options)
         self.teacher = frozen(teacher)
-        if mirrored:  # the mean of two is the same at half the time
+        if mirrored:  # the mean over both is the same, in half the time
             teacher.stop_mirroring()
         self.teacher_losses = frozen(teacher_losses)
         self.mirrored = mirrored
@@ -51,7 +52,7 @@ class SoftTargets(Adversarial):
 
     @torch.no_grad()
     def target(self, batch: Batch) -> Tensor:
-        """The teacher's SR faces, (B, 3, H, W)."""
+        """The SR faces of the teacher, (B, 3, H, W)."""
         given = inputs(self.teacher, batch)
         target = self.teacher(**given)
         if not self.mirrored:

@@ -22,22 +22,23 @@ KINDS = {
     "interpolation, pooling": ("upsample", "pool", "grid_sampl", "roi_align"),
     "data": ("DataLoader",),
 }
-"""Kinds of operators, by parts of their names; the first that fits counts."""
+"""Kinds of operators, with parts of the names that belong to them; the first match counts."""
 SLOWEST = 20
-"""Operators that the record names."""
+"""Number of operators listed in the record."""
 
 
 class StepProfile(pl.Callback):
-    """Times steps, then profiles some more, writes `step_profile.json` and ends the training.
+    """Measures the time of steps, profiles more steps, writes `step_profile.json`, and stops.
 
-    The speed is measured without the profiler, which slows what it looks at. Shares are of the
-    operators' own time on the CPU, without what they call, on the thread that trains.
+    The speed is measured without the profiler, because the profiler slows everything down. The
+    shares are of the operators' own CPU time (without the operators they call) in the training
+    thread.
 
     Args:
         out: folder of the run.
-        warmup: steps that do not count.
-        timed: steps that the speed is measured over.
-        profiled: steps that the shares are measured over.
+        warmup: number of steps that are not measured.
+        timed: number of steps for the speed.
+        profiled: number of steps for the shares.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class StepProfile(pl.Callback):
         self._steps = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        """Count a step, and begin or end what is due after it."""
+        """Count the step; start or stop timing and profiling when it is time."""
         self._steps += 1
         if self._steps == self.warmup:
             self._start = time.perf_counter()

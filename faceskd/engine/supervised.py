@@ -1,7 +1,7 @@
-"""Training with losses on SR and HR images alone: baselines, and the student without teacher."""
+"""Training with losses on SR and HR images only: baselines, and students without a teacher."""
 
 from faceskd.engine.base import Engine
 
 
 class Supervised(Engine):
-    """`Engine` as it is: a weighted sum of losses between SR and HR faces."""
+    """The plain `Engine`: a weighted sum of losses between SR and HR faces."""

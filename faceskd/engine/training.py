@@ -1,4 +1,4 @@
-"""One training, from its config to weights on disk."""
+"""Run one training, from its config to a weights file."""
 
 import logging
 import shutil
@@ -32,19 +32,19 @@ from faceskd.reporting.curves import plot_curves
 
 LAST_CHECKPOINT = "last.ckpt"
 STORED = "stored"
-"""`resume=stored`: go on with the settings that the run was started with."""
+"""`resume=stored`: resume with the settings that the run was started with."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training gives back.
+    """The result of a training.
 
     Attributes:
-        weights: the file to use from now on; None where the time was up before the last step.
-        metrics: the last validation's figures.
-        checkpoint: to go on from.
-        steps: of the network, so far.
-        planned_steps: what the config asks for.
+        weights: weights file; None if the time limit was reached before the last step.
+        metrics: figures of the last validation.
+        checkpoint: checkpoint to resume from.
+        steps: number of steps so far.
+        planned_steps: number of steps in the config.
     """
 
     weights: Path | None
@@ -55,15 +55,15 @@ class Trained:
 
 
 def train(cfg: DictConfig) -> Trained:
-    """Train what `conf/train.yaml` and its overrides describe.
+    """Train the network that `conf/train.yaml` and its overrides describe.
 
-    With `resume=true` the run goes on from its last checkpoint, and repeats what it would have
-    done without the interruption. It may be given more steps, and follows the schedule of the
-    longer run from there; any other setting that matters must be as it was.
+    With `resume=true` the run resumes from its last checkpoint; the result is the same as without
+    the interruption. It may have more steps than before: then it continues with the schedule of the
+    longer run. All other settings that affect the weights must be the same as before.
 
     Raises:
-        FaceskdError: faces, weights or dictionary are missing or do not fit; a setting is
-            impossible, or not that of the run that is resumed; a loss diverged.
+        FaceskdError: faces, weights or a dictionary are missing or do not fit; a setting is invalid
+            or differs from the run to resume; a loss diverged.
     """
     check_settings(cfg)
     _quieten()
@@ -90,7 +90,7 @@ def train(cfg: DictConfig) -> Trained:
 
 
 def prepare_folder(cfg: DictConfig, out: Path, checkpoint: Path, weights: Path) -> DictConfig:
-    """Leave in a run's folder only what belongs to the run; the config that it goes on with.
+    """Delete old files from the folder of a run; return the config to use.
 
     Raises:
         ConfigError: see `resumed_config`.
@@ -99,7 +99,7 @@ def prepare_folder(cfg: DictConfig, out: Path, checkpoint: Path, weights: Path) 
         checkpoint.unlink(missing_ok=True)
     if checkpoint.is_file():
         cfg = resumed_config(cfg, out)
-    else:  # nothing old is to be found, should this run be broken off
+    else:  # if this run is interrupted, no old files should look like its results
         weights.unlink(missing_ok=True)
         shutil.rmtree(out / "csv", ignore_errors=True)
     RunRecord.of(cfg).write(out)
@@ -107,26 +107,26 @@ def prepare_folder(cfg: DictConfig, out: Path, checkpoint: Path, weights: Path) 
 
 
 def fit(trainer: pl.Trainer, engine: Resumable, data: StreamData, checkpoint: Path) -> None:
-    """Train, from the checkpoint where there is one.
+    """Train, from the checkpoint if there is one.
 
     Raises:
-        SystemExit: the process was told to end; its status says so.
-        KeyboardInterrupt: the user ended it.
+        SystemExit: the process received SIGTERM; the exit status is 128 + 15.
+        KeyboardInterrupt: the user pressed Ctrl-C.
     """
     resume = str(checkpoint) if checkpoint.is_file() else None
     try:
         trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
-    except SIGTERMException:  # its own exit status is that of a success
+    except SIGTERMException:  # its own exit status would mean success
         raise SystemExit(128 + signal.SIGTERM) from None
     if trainer.interrupted:
         raise KeyboardInterrupt
 
 
 def resumed_config(cfg: DictConfig, out: Path) -> DictConfig:
-    """The config that the run in `out` goes on with.
+    """The config with which the run in `out` is resumed.
 
     Raises:
-        ConfigError: `cfg` is not that of the run, and `resume=stored` was not asked for.
+        ConfigError: the settings in `cfg` differ from those of the run, without `resume=stored`.
     """
     record = RunRecord.read(out)
     if record is None:
@@ -145,7 +145,7 @@ def resumed_config(cfg: DictConfig, out: Path) -> DictConfig:
 
 
 def weights_metadata(engine: Resumable, data: StreamData, cfg: DictConfig) -> dict[str, Any]:
-    """What a file of weights says of its training; fewer steps than planned: it ended early."""
+    """The description of a training in its weights file; it may have stopped early."""
     return {
         "name": cfg.name,
         "steps": engine.trained_steps,
@@ -158,7 +158,7 @@ def weights_metadata(engine: Resumable, data: StreamData, cfg: DictConfig) -> di
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Raise a ConfigError for what cannot be trained; the rest is checked where it is used."""
+    """Raise a ConfigError for invalid settings. Other settings are checked where they are used."""
     check_whole(1, steps=cfg.steps, threads=cfg.threads)
     check_whole(0, seed=cfg.seed)
     for name in ("steps", "seed"):
@@ -171,7 +171,7 @@ def check_settings(cfg: DictConfig) -> None:
 
 
 def steps_per_epoch(cfg: DictConfig) -> int:
-    """Batches between two checkpoints; what Lightning calls an epoch.
+    """Batches between two checkpoints; Lightning calls this an epoch.
 
     Raises:
         ConfigError: the steps are not a whole number of epochs.
@@ -200,7 +200,7 @@ def build_trainer(cfg: DictConfig, *, epochs: int) -> pl.Trainer:
             callbacks=callbacks,
             logger=loggers or False,
             plugins=[AtomicCheckpointIO()],
-            use_distributed_sampler=False,  # the data module deals faces out to processes itself
+            use_distributed_sampler=False,  # the data module distributes the faces to the processes
         )
     except (InstantiationException, MisconfigurationException) as error:
         cause = error.__cause__ or error
@@ -208,7 +208,7 @@ def build_trainer(cfg: DictConfig, *, epochs: int) -> pl.Trainer:
 
 
 def _quieten() -> None:
-    """Keep Lightning's advice on what is meant as it is, and its tips, off the screen."""
+    """Hide Lightning's tips and its warnings about things that are intended here."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # frozen parts
     warnings.filterwarnings("ignore", r".*does not have many workers")
@@ -228,7 +228,7 @@ def _build_loggers(configs: DictConfig | None) -> list[Any]:
 
 
 def _refuse_parallel_sweeps(cfg: DictConfig) -> None:
-    """Hydra starts a sweep's jobs in one process, which DDP would relaunch as a whole."""
+    """Refuse DDP in a sweep: Hydra runs all jobs in one process, which DDP would start again."""
     parallel = cfg.trainer.get("devices", 1) not in (1, "1", "auto") or cfg.trainer.num_nodes > 1
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and parallel:
         raise ConfigError(

@@ -1,9 +1,8 @@
-"""Networks for other runtimes: one file a backend, one parity check for all.
+"""Export networks to other runtimes, and check that the exported files compute the same.
 
-`export_network` writes a file, runs it by its own runtime beside the PyTorch network, and only
-then lets it have its name; `load_exported` gives a file of any format back as a function. A
-backend is a `Backend`: a file in this folder that holds a class, and a config in `conf/format/`
-that names it.
+`export_network` writes a file, runs it with its own runtime, and compares the result with PyTorch.
+Only a file that passes gets its name. `load_exported` loads a file of any format as a function. To
+add a format, write a class derived from `Backend` in this folder and a config in `conf/format/`.
 """
 
 import copy
@@ -41,24 +40,24 @@ def export_network(
     batch_sizes: Sequence[int] = BATCH_SIZES,
     tolerance: float | None = None,
 ) -> dict[str, Any]:
-    """Export a network, prove the file against it, and write its card.
+    """Export a network, compare the file with the network, and write the card of the file.
 
     Args:
-        network: follows the contract of CONTRIBUTING.md; it is not changed.
-        path: the file to write; `<path>.json`, beside it, is the card.
-        model_config: what builds the network again; kept inside the file.
-        training: what is known of how it was trained; kept inside the file and on the card.
-        faces: real ones to compare on, and to measure quality on for the card; None compares on
-            synthetic ones and measures none.
-        batch_sizes: each is compared.
-        tolerance: largest accepted absolute difference; None takes the backend's.
+        network: network, see "Contracts" in CONTRIBUTING.md; it is not changed.
+        path: file to write. The card is written to `<path>.json`.
+        model_config: config from which the network can be built; stored in the file.
+        training: description of the training; stored in the file and in the card.
+        faces: real faces to compare on; quality is measured on them, too, and stored in the card.
+            None: compare on synthetic faces, and do not measure quality.
+        batch_sizes: batch sizes to compare at.
+        tolerance: largest accepted absolute difference; None: that of the backend.
 
     Returns:
         The card.
 
     Raises:
-        ExportError: the network needs component boxes, the path has another suffix, or the file
-            differs from the network by more than is accepted; `path` is then as it was before.
+        ExportError: the network needs component boxes, the path has a wrong suffix, or the file
+            differs too much from the network. Then `path` stays as it was.
     """
     path = Path(path)
     _refuse(network, path, backend)
@@ -89,7 +88,7 @@ def export_network(
 
 
 def card_path(path: Path | str) -> Path:
-    """Where the card of an exported file is: its name and `.json`."""
+    """Path of the card of an exported file: its path with `.json` added."""
     path = Path(path)
     return path.with_name(path.name + ".json")
 
@@ -110,7 +109,7 @@ def _refuse(network: SuperResolver, path: Path, backend: Backend) -> None:
 def _quality(
     network: SuperResolver, path: Path, backend: Backend, faces: "FacePairs"
 ) -> dict[str, Any]:
-    from faceskd.export.quality import measure_quality  # metrics are no matter of loading files
+    from faceskd.export.quality import measure_quality  # not needed to load files
 
     quality = measure_quality(
         network,

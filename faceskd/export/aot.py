@@ -1,8 +1,8 @@
-"""AOTInductor: the network compiled ahead of time into native code, bf16 with channels_last.
+"""AOTInductor: compile a network to native code ahead of time, in bf16 with channels_last.
 
-A .pt2 file is a program. Loading it executes it, without any of the safety of safetensors or
-ONNX: load only files that you compiled yourself or trust like a program. It is made for the
-machine it is compiled on: its kind of processor and its PyTorch.
+A .pt2 file is a program, and loading it executes it. It is not safe like safetensors or ONNX: load
+only files that you compiled yourself or trust like a program. The file works only with the kind of
+processor and the PyTorch version of the machine that compiled it.
 """
 
 import json
@@ -20,16 +20,16 @@ from faceskd.export.eager import ARITHMETIC, Served
 from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 
-EXAMPLE_BATCH = 2  # torch.export bakes a batch of one into the graph
+EXAMPLE_BATCH = 2  # with a batch of one, torch.export would fix the batch size
 METADATA_SUFFIX = ".wrapper_metadata.json"
 
 
 class Aot(Backend):
-    """Writes a network as a package of native code for this machine's processor, dynamic batch.
+    """Writes a network as native code for the processor of this machine, for any batch size.
 
     Args:
-        tolerance: largest accepted difference from fp32, of a range of 1.
-        least_psnr: least accepted PSNR against fp32's images, dB.
+        tolerance: largest accepted difference from fp32 images, which are in [0, 1].
+        least_psnr: smallest accepted PSNR against fp32 images, in dB.
     """
 
     format = "aot"
@@ -42,7 +42,7 @@ class Aot(Backend):
         self.least_psnr = least_psnr
 
     def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
-        """Compile the network, which takes a minute or so.
+        """Compile the network; this takes about a minute.
 
         Raises:
             ExportError: there is no C++ compiler.
@@ -60,9 +60,9 @@ class Aot(Backend):
                 program,
                 package_path=str(path),
                 inductor_configs={
-                    # Lets convolutions take activations and additions in.
+                    # Lets the compiler fuse activations and additions into convolutions.
                     "freezing": True,
-                    # Else the count of threads at export may be baked in.
+                    # Otherwise the number of threads at export may be fixed.
                     "cpp.dynamic_threads": True,
                     "aot_inductor.metadata": metadata,
                 },
@@ -73,11 +73,11 @@ class Compiled:
     """A package of native code that is called like a network.
 
     Attributes:
-        metadata: what the file says of itself.
+        metadata: metadata of the file.
 
     Raises:
-        WeightsError: the file is damaged or not ours; it was not executed then.
-        ConfigError: it was compiled for another kind of processor, or a GPU is asked for.
+        WeightsError: the file is damaged or is not from `faceskd export`; it is not executed.
+        ConfigError: it was compiled for another kind of processor, or the device is a GPU.
     """
 
     def __init__(self, path: Path, *, device: str = "cpu") -> None:
@@ -96,7 +96,7 @@ class Compiled:
 
     @torch.inference_mode()
     def __call__(self, lr: Tensor) -> Tensor:
-        """SR faces, fp32 on the CPU, of LR faces."""
+        """LR faces -> SR faces, fp32 on the CPU."""
         return self._run(lr.float().cpu().contiguous())
 
 
@@ -113,12 +113,12 @@ def _check_compiler() -> None:
 
 
 def _processor() -> str:
-    """The widest vector instructions here, which compiled code relies on, such as AVX512."""
+    """The widest vector instructions of this processor, such as AVX512; the code needs them."""
     return torch.backends.cpu.get_cpu_capability()
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    """What the package says of itself, read without executing it."""
+    """The metadata of a package, read without executing it."""
     try:
         with zipfile.ZipFile(path) as package:
             name = next(name for name in package.namelist() if name.endswith(METADATA_SUFFIX))

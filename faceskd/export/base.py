@@ -1,4 +1,4 @@
-"""What an export backend is, and what its files are held to."""
+"""The base class of export backends, and the limits for the quality of their files."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -8,7 +8,7 @@ from faceskd.models.base import SuperResolver
 
 
 class Limits(NamedTuple):
-    """How much of a network's quality a form of it may cost, over a set of faces.
+    """How much the quality of a file may differ from that of the network, over a set of faces.
 
     Attributes:
         psnr: largest change of the mean PSNR against HR, dB.
@@ -24,14 +24,14 @@ class Backend(ABC):
 
     Attributes:
         format: name of the format, as in `conf/format/<format>.yaml`.
-        suffix: what the names of its files end in, with the dot.
-        precision: "fp32", "bf16", "fp16", "int8": what the file computes in.
-        arithmetic: a sentence for the card: what is computed how, and what that costs.
-        tolerance: largest accepted difference from PyTorch's fp32 SR image, of a range of 1.
-        least_psnr: least accepted PSNR of the file's SR images against PyTorch's, dB.
-        limits: what its card says whether it keeps.
-        device: where the file is checked.
-        packages: the distributions whose versions belong on the card.
+        suffix: suffix of its files, with the dot.
+        precision: number format of the computation: "fp32", "bf16", "fp16" or "int8".
+        arithmetic: a sentence for the card that says how the file computes.
+        tolerance: largest accepted difference from PyTorch's fp32 SR images, which are in [0, 1].
+        least_psnr: smallest accepted PSNR against PyTorch's fp32 SR images, in dB.
+        limits: limits for the quality; the card says whether the file is within them.
+        device: device on which the file is checked.
+        packages: packages whose versions are written to the card.
     """
 
     format: str
@@ -46,4 +46,4 @@ class Backend(ABC):
 
     @abstractmethod
     def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
-        """Write a network that is in eval mode on the CPU, with `metadata` inside the file."""
+        """Write a network, which is in eval mode on the CPU, with `metadata` inside the file."""

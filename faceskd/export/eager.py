@@ -1,4 +1,4 @@
-"""Networks run by PyTorch itself, in any precision: what files of weights become."""
+"""Run a network with PyTorch in fp32, bf16 or fp16; this is how weights files are run."""
 
 import threading
 from collections.abc import Callable
@@ -20,15 +20,15 @@ ARITHMETIC = {
     "fp16": "weights and what convolutions take in are fp16 (11 significant bits); the enlarged LR "
     "face and the last addition are fp32",
 }
-"""A sentence on each precision, for the card of a file that is run in it."""
+"""A sentence about each precision, for the cards of files."""
 
 
 class Served(nn.Module):
     """A fused copy of a network in a precision: fp32 LR faces (B, 3, 32, 32) -> fp32 SR faces.
 
-    bf16 and fp16 run with channels_last. Their weights are rounded once, and autocast rounds what
-    convolutions take in; the LR face, its enlargement and the last addition stay fp32. Rounded
-    too, they would cost 0.006 LPIPS on smooth faces and save nothing.
+    bf16 and fp16 run with channels_last. Their weights are rounded once, and autocast rounds the
+    inputs of convolutions. The LR face, its enlargement and the last addition stay fp32: rounding
+    them makes LPIPS 0.006 worse on smooth faces and saves no time.
     """
 
     def __init__(self, network: SuperResolver, precision: str, device: torch.device) -> None:
@@ -39,10 +39,10 @@ class Served(nn.Module):
         self.network = fuse(network).to(device, self.dtype).to(memory_format=self.layout)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """SR faces on the network's device, of LR faces on any."""
+        """LR faces on any device -> SR faces on the network's device."""
         lr = lr.to(self.device).contiguous(memory_format=self.layout)
         rounds = self.dtype != torch.float32
-        # Without autocast's cache, which would keep weights that are rounded already.
+        # The cache would keep copies of weights that are rounded already.
         with torch.autocast(self.device.type, self.dtype, enabled=rounds, cache_enabled=False):
             return self.network(lr).float()
 
@@ -50,13 +50,13 @@ class Served(nn.Module):
 def eager(
     network: SuperResolver, *, precision: str = "fp32", device: str = "cpu"
 ) -> Callable[[Tensor], Tensor]:
-    """A network, which is not changed, as a function from fp32 LR faces to fp32 SR faces.
+    """A network as a function from fp32 LR faces to fp32 SR faces. The network is not changed.
 
-    fp16 runs on a GPU only, by CUDA graphs.
+    fp16 runs only on a GPU, with CUDA graphs.
 
     Raises:
-        ConfigError: an unknown precision, a device that is not there, or fp16 elsewhere than on
-            a GPU.
+        ConfigError: the precision is unknown, the device does not exist, or fp16 is given without a
+            GPU.
         WeightsError: the network needs component boxes.
     """
     if precision not in DTYPES:
@@ -69,7 +69,7 @@ def eager(
     place = checked_device(device)
     if precision == "fp16" and place.type != "cuda":
         raise ConfigError(
-            f"fp16 runs on a GPU only, as device=cuda, got {device!r}; bf16 is what processors like"
+            f"expected device=cuda, because fp16 needs a GPU, got {device!r}; use bf16 on CPU"
         )
     served = Served(network, precision, place)
     pack(served.network)
@@ -80,12 +80,13 @@ def eager(
 class CudaGraphs:
     """A function of one tensor, recorded as a CUDA graph for each shape and then replayed.
 
-    A light network's kernels are over before the next one is launched; a graph launches all at
-    once. The graphs share one pool of memory, and threads take turns.
+    The kernels of a light network are so short that launching them takes longer than running them.
+    A graph launches all of them at once. All graphs share one memory pool, so only one thread at a
+    time can run.
     """
 
     WARMUP = 3
-    """Passes before recording: libraries choose their algorithms and allocate in the first ones."""
+    """Passes before recording. In the first passes, libraries choose algorithms and allocate."""
 
     def __init__(self, run: Callable[[Tensor], Tensor], device: str) -> None:
         self._run = run

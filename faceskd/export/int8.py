@@ -1,11 +1,11 @@
-"""int8 in ONNX, run by ONNX Runtime: static quantisation calibrated on real faces.
+"""int8 in ONNX, run by ONNX Runtime: static quantisation, calibrated on real faces.
 
-Weights have 8 bits with a scale for each output channel, activations 8 bits with one scale for
-each tensor, found as the least and greatest value over the calibration faces (Jacob et al., CVPR
-2018). A light student took less than half of fp32's time in the same runtime (AVX512-VNNI).
+Weights have 8 bits and a scale for each output channel. Activations have 8 bits and one scale for
+each tensor, from the smallest and the largest value over the calibration faces (Jacob et al., CVPR
+2018). A light student took less than half the time of fp32 in the same runtime (AVX512-VNNI).
 
-NNCF with OpenVINO, the other candidate, was measured beside it on that student: a fifth faster,
-ten times the loss of PSNR, and two more packages. Its runtime reads the files written here too.
+The alternative, NNCF with OpenVINO, was measured with the same student: it was a fifth faster, lost
+ten times as much PSNR, and needs two more packages. OpenVINO can also run the files written here.
 """
 
 import tempfile
@@ -28,23 +28,23 @@ RGB = 3
 
 
 class Int8(Onnx):
-    """Writes a network as ONNX whose inner convolutions compute in int8.
+    """Writes a network as ONNX with inner convolutions in int8.
 
-    What reads or writes an image (three channels) stays fp32, the first and the last convolution
-    and the addition of the enlarged LR face among it: at 8 bits their steps are as large as the
-    image's own. So do convolutions of fewer than 16 channels: there is little to save in them, and
-    in a student of 8 channels rounding them doubled the change of LPIPS.
+    Operators that read or write an image (three channels) stay fp32, such as the first and the last
+    convolution and the addition of the enlarged LR face: an 8-bit step there is as large as a step
+    of the image itself. Convolutions with fewer than 16 channels stay fp32, too. They take little
+    time, and quantising them in a student with 8 channels doubled the change of LPIPS.
 
     Args:
-        calibration: folder of prepared faces; their train split is used, evenly spread.
-        degradation: makes LR faces of them.
-        count: how many.
-        opset: of the ONNX file.
-        tolerance: largest accepted difference from fp32, of a range of 1.
-        least_psnr: least accepted PSNR against fp32's images, dB.
+        calibration: folder of prepared faces; faces are taken evenly from its train split.
+        degradation: makes LR faces from them.
+        count: number of calibration faces.
+        opset: opset version of the ONNX file.
+        tolerance: largest accepted difference from fp32 images, which are in [0, 1].
+        least_psnr: smallest accepted PSNR against fp32 images, in dB.
 
     Raises:
-        ConfigError: there are no calibration faces, or not at least one is asked for.
+        ConfigError: `calibration` is missing, or `count` is below 1.
     """
 
     format = "int8"
@@ -80,7 +80,7 @@ class Int8(Onnx):
         self.least_psnr = least_psnr
 
     def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
-        """Write the network in fp32, calibrate it, and write it quantised.
+        """Write the network in fp32, calibrate it, quantise it, and write the result.
 
         Raises:
             MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
@@ -109,14 +109,14 @@ class Int8(Onnx):
         seal(path, metadata | {"calibration": f"{len(faces)} faces, {self.degradation}"})
 
     def _faces(self) -> list[np.ndarray]:
-        """The LR faces to calibrate on, each (1, 3, 32, 32), float32 in [0, 1]."""
+        """LR faces for calibration, each (1, 3, 32, 32), float32 in [0, 1]."""
         train = FaceDataset(self.calibration, "train", self.degradation)
         places = np.linspace(0, len(train) - 1, min(self.count, len(train))).round().astype(int)
         return [train[int(place)]["lr"][None].numpy() for place in places]  # type: ignore
 
 
 def _reader(faces: list[np.ndarray]) -> Any:
-    """The faces as ONNX Runtime wants to be given them."""
+    """A reader of the faces, as ONNX Runtime expects it."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
@@ -131,7 +131,7 @@ def _reader(faces: list[np.ndarray]) -> Any:
 
 
 def _kept_in_fp32(path: Path) -> list[str]:
-    """Names of the nodes at images, and of narrow convolutions."""
+    """Names of the nodes that read or write images, and of convolutions with few channels."""
     import onnx
 
     graph = onnx.load(path).graph

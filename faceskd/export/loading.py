@@ -1,4 +1,4 @@
-"""Any exported file as a function of LR faces: the suffix says which runtime, the file the rest."""
+"""Load an exported file as a function of LR faces; its suffix decides which runtime is used."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from faceskd.models.weights import load_network, read_metadata
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported file, loaded: fp32 LR faces (B, 3, 32, 32) -> fp32 SR faces (B, 3, 256, 256).
+    """A loaded file: a function, fp32 LR faces (B, 3, 32, 32) -> fp32 SR faces (B, 3, 256, 256).
 
-    SR faces are not clamped, and lie on the device they were computed on.
+    SR faces are not clamped. They are on the device that computed them.
 
     Attributes:
-        format: as in `conf/format/`; "ckpt" for a checkpoint.
-        precision: what it computes in.
+        format: a name of `conf/format/`, or "ckpt" for a checkpoint.
+        precision: number format of the computation.
         run: the function.
     """
 
@@ -28,26 +28,26 @@ class Exported:
     run: Callable[[Tensor], Tensor]
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """SR faces of LR faces."""
+        """LR faces -> SR faces."""
         return self.run(lr)
 
 
 def load_exported(
     path: Path | str, *, device: str = "cpu", precision: str | None = None
 ) -> Exported:
-    """Load a file that `faceskd export` or `faceskd train` wrote, to be run.
+    """Load a file that `faceskd export` or `faceskd train` wrote.
 
     Args:
-        path: .safetensors, .ckpt, .onnx or .pt2. A .pt2 file holds native code, which loading
-            executes: load only what you compiled yourself or trust like a program.
+        path: .safetensors, .ckpt, .onnx or .pt2. Loading a .pt2 file executes native code: load
+            only files that you compiled yourself or trust like a program.
         device: "cpu", "cuda", "cuda:1", ...
-        precision: None takes the file's own, which is fp32 for training's files; another one can
-            be asked of .safetensors and .ckpt.
+        precision: None: the precision of the file, which is fp32 for files of a training. For
+            .safetensors and .ckpt, another one can be given.
 
     Raises:
-        WeightsError: the file is missing, damaged, of another kind, or a teacher's.
+        WeightsError: the file is missing, damaged, of another kind, or contains a teacher.
         ConfigError: the file cannot be run on this device or in this precision.
-        MissingExtraError: the file's runtime is not installed.
+        MissingExtraError: the runtime of the file is not installed.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -57,8 +57,8 @@ def load_exported(
     exported = LOADERS[path.suffix](path, device, precision)
     if precision not in (None, exported.precision):
         raise ConfigError(
-            f"the precision of {path.name} is in the file ({exported.precision}); {precision} on "
-            f"demand needs .safetensors or .ckpt weights"
+            f"expected precision={exported.precision} for {path.name}, got {precision}; only "
+            f".safetensors and .ckpt files can be run in another precision"
         )
     return exported
 

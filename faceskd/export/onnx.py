@@ -17,12 +17,12 @@ from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 
-EXAMPLE_BATCH = 2  # torch.export bakes a batch of one into the graph
-IR_VERSION_LIMIT = 10  # what ONNX Runtime 1.18, the oldest supported, reads
+EXAMPLE_BATCH = 2  # with a batch of one, torch.export would fix the batch size
+IR_VERSION_LIMIT = 10  # of ONNX Runtime 1.18, the oldest version that is supported
 
 
 class Onnx(Backend):
-    """Writes a network as ONNX: input `lr`, output `sr`, fp32, dynamic batch."""
+    """Writes a network as ONNX in fp32, for any batch size; input `lr`, output `sr`."""
 
     format = "onnx"
     suffix = ".onnx"
@@ -34,7 +34,7 @@ class Onnx(Backend):
         self.tolerance = tolerance
 
     def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
-        """Write the network and, as its `metadata_props`, the metadata.
+        """Write the network, with the metadata as `metadata_props`.
 
         Raises:
             MissingExtraError: onnx or onnxscript is not installed.
@@ -65,11 +65,11 @@ class OnnxRuntime:
     """An exported file that is called like a network.
 
     Attributes:
-        metadata: what the file says of itself.
+        metadata: metadata of the file.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
-        WeightsError: the file is missing, damaged or not ours.
+        WeightsError: the file is missing, damaged, or was not written by `faceskd export`.
     """
 
     def __init__(self, path: Path | str, *, device: str = "cpu") -> None:
@@ -84,12 +84,12 @@ class OnnxRuntime:
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """SR faces, fp32 on the CPU, of LR faces."""
+        """LR faces -> SR faces, fp32 on the CPU."""
         return torch.from_numpy(self._session.run(["sr"], {"lr": lr.float().cpu().numpy()})[0])
 
 
 def seal(path: Path, metadata: dict[str, str]) -> None:
-    """Put the metadata into an ONNX file, check it, and let older runtimes read it."""
+    """Add the metadata to an ONNX file, check the file, and make it readable for older runtimes."""
     import onnx
 
     model = onnx.load(path)
@@ -105,7 +105,7 @@ def _opset(model: Any) -> int:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The exporter warns of its own deprecations and logs each pass; the parity check judges."""
+    """Hide the exporter's warnings and logs. Whether the export is correct is checked later."""
     names = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
     levels = {name: logging.getLogger(name).level for name in names}
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Convolutions whose weights lie as oneDNN's kernels read them, before the first face comes."""
+"""Convolutions with weights stored in the memory layout of oneDNN."""
 
 from typing import Any, TypeGuard
 
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 
 class PackedConv2d(nn.Module):
-    """A bf16 convolution on the CPU; gives what `conv` gives, to the bit.
+    """A bf16 convolution on the CPU; its output equals that of `conv` bit for bit.
 
-    oneDNN reads weights in blocks, and PyTorch's own convolution puts them so in each call: 7 % of
-    the time of a light student for one face (two cores), 17 % where threads sleep between
-    operators (OMP_WAIT_POLICY=passive). Here it is done once, with the operators that
-    `torch.compile` uses on the CPU.
+    oneDNN needs weights in a blocked layout. PyTorch's convolution converts them in every call, and
+    this takes 7 % of the time of a light student for one face (two cores), or 17 % if threads sleep
+    between operators (OMP_WAIT_POLICY=passive). This class converts them only once, with the
+    operators that `torch.compile` uses on the CPU.
 
     Args:
-        conv: plain, in bf16, and not used again.
+        conv: convolution in bf16; it must not be used afterwards.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -34,7 +34,7 @@ class PackedConv2d(nn.Module):
         """(B, C, H, W) -> (B, C_out, H', W'), bf16."""
         x = x.to(torch.bfloat16)
         if self.border:
-            with torch.autocast("cpu", enabled=False):  # it would pad in fp32
+            with torch.autocast("cpu", enabled=False):  # autocast would pad in fp32
                 x = F.pad(x, self.around, mode=self.border)
         return torch.ops.mkldnn._convolution_pointwise(
             x, self.weight, self.bias, *self.options, "none", [], ""
@@ -42,14 +42,14 @@ class PackedConv2d(nn.Module):
 
 
 def can_pack() -> bool:
-    """Whether oneDNN is there and has bf16 on this processor."""
+    """Whether oneDNN is available and supports bf16 on this processor."""
     return bool(
         torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
 
 
 def pack(network: nn.Module) -> nn.Module:
-    """Pack what convolutions in bf16 it has, in place; where oneDNN cannot, it stays as it is."""
+    """Replace the bf16 convolutions of a network by packed ones if oneDNN supports it, in place."""
     for module in list(network.modules()) if can_pack() else ():
         for name, child in module.named_children():
             if _packs(child):

@@ -1,9 +1,9 @@
-"""The one check every exported file passes before it gets its name.
+"""Compare an exported file with the PyTorch network it was made from.
 
-The file is run by its own runtime beside the PyTorch network, at several batch sizes: a batch
-size baked into the graph, a norm that was not fused or an operator that another runtime rounds
-differently all show here and nowhere earlier. Forms that round more than fp32 differ by design:
-for them the PSNR between the images counts beside the largest difference.
+The file is run with its own runtime, at several batch sizes. This finds a batch size that was fixed
+at export, a normalisation that was not fused, and operators that the runtime computes differently.
+Files with less precision than fp32 always differ a little. For them, the PSNR between the images is
+checked, too.
 """
 
 import math
@@ -26,16 +26,16 @@ BATCH_SIZES = (1, 2, 5)
 
 @dataclass(frozen=True)
 class Parity:
-    """How far an exported file is from the network, in units of the image range [0, 1].
+    """How much the SR faces of a file differ from those of the network. Images are in [0, 1].
 
     Attributes:
-        max_abs_difference: the largest of any value of any face.
-        mean_abs_difference: the mean over all values.
-        psnr_db: of the file's SR faces against the network's; infinite where they are equal.
-        tolerance: the largest difference that was accepted.
-        least_psnr_db: the least PSNR that was accepted; 0 accepts any.
-        batch_sizes: the batch sizes compared.
-        faces: what was compared on.
+        max_abs_difference: largest absolute difference of all values.
+        mean_abs_difference: mean absolute difference of all values.
+        psnr_db: PSNR between the SR faces of the file and the network; infinite if they are equal.
+        tolerance: largest accepted difference.
+        least_psnr_db: smallest accepted PSNR; 0 accepts any.
+        batch_sizes: batch sizes that were compared.
+        faces: faces that were compared, "synthetic" or "real".
     """
 
     max_abs_difference: float
@@ -47,7 +47,7 @@ class Parity:
     faces: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures, fit for JSON: an infinite PSNR is None."""
+        """The figures for JSON; an infinite PSNR becomes None."""
         return asdict(self) | {"psnr_db": self.psnr_db if math.isfinite(self.psnr_db) else None}
 
 
@@ -63,16 +63,16 @@ def check_parity(
     """Compare an exported file with the network it came from.
 
     Args:
-        network: in eval mode, on the CPU.
-        load: loads the file by its own runtime.
+        network: network in eval mode on the CPU.
+        load: function that loads the file with its own runtime.
         tolerance: largest accepted absolute difference.
-        least_psnr: least accepted PSNR of the file's images against the network's, dB.
-        faces: whose LR faces to compare on, from the first; None takes synthetic portraits.
-        batch_sizes: each is compared, with other faces in each batch.
+        least_psnr: smallest accepted PSNR between the images of file and network, in dB.
+        faces: faces whose LR images are compared; None: synthetic portraits.
+        batch_sizes: batch sizes to compare at; each batch has other faces.
 
     Raises:
-        ExportError: the runtime refuses the file or a batch size, gives another shape, or differs
-            by more than `tolerance` anywhere or `least_psnr` altogether.
+        ExportError: the runtime refuses the file or a batch size, returns a wrong shape, or a value
+            differs by more than `tolerance`, or the PSNR is below `least_psnr`.
     """
     count = sum(batch_sizes)
     lr = sample_lr_faces(count) if faces is None else _first_lr(faces, count)
@@ -115,12 +115,12 @@ def check_parity(
 
 
 def _first_lr(faces: "FacePairs", count: int) -> Tensor:
-    """The first LR faces, (count, 3, 32, 32); of fewer, from the first again."""
+    """The first LR faces, (count, 3, 32, 32); if there are fewer, they are repeated."""
     return torch.stack([faces[index % len(faces)]["lr"] for index in range(count)])
 
 
 def _guarded(message: str, call: Callable[[], Any]) -> Any:
-    """Runtimes have exceptions of their own kinds; to the user each is a failed export."""
+    """Call a function; any exception of the runtime becomes an ExportError."""
     try:
         return call()
     except Exception as error:

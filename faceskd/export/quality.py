@@ -1,4 +1,4 @@
-"""What a form of a network costs in quality, on real faces: PSNR and LPIPS against HR, of both."""
+"""Measure how much quality an exported file loses: PSNR and LPIPS against HR, on real faces."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,18 +21,19 @@ METRICS = Limits._fields
 
 @dataclass(frozen=True)
 class Quality:
-    """PyTorch's fp32 network and an exported file on the same LR faces.
+    """The quality of the fp32 network in PyTorch and of an exported file, on the same LR faces.
 
     Attributes:
-        faces: how many.
-        pytorch: mean figures of the network against HR, by metric.
-        exported: those of the file.
-        difference: exported less pytorch.
-        psnr_between_db: mean PSNR of the file's SR images against the network's, both clamped.
-        limits: the largest accepted size of each difference.
-        unavailable: metrics that could not be measured, and why.
-        within_limits: whether all differences are; None where one could not be measured.
-        why: a sentence where they are not all known to be; else empty.
+        faces: number of faces.
+        pytorch: mean metrics of the network against HR, by name.
+        exported: mean metrics of the file against HR, by name.
+        difference: `exported` minus `pytorch`.
+        psnr_between_db: mean PSNR between the SR faces of file and network, both clamped.
+        limits: largest accepted absolute value of each difference.
+        unavailable: metrics that could not be measured, with the reason.
+        within_limits: whether all differences are within the limits; None if a metric could not be
+            measured.
+        why: explanation if `within_limits` is not True, else empty.
     """
 
     faces: int
@@ -46,7 +47,7 @@ class Quality:
     why: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures, fit for JSON."""
+        """The figures for JSON."""
         return asdict(self)
 
 
@@ -62,11 +63,12 @@ def measure_quality(
     """Measure a network and its exported file on every face of a data set.
 
     Args:
-        network: in eval mode, on the CPU.
-        exported: the file, loaded.
+        network: network in eval mode on the CPU.
+        exported: loaded file.
         faces: HR faces with their LR faces.
-        limits: what is accepted.
-        arithmetic: what the file computes how, for the sentence why it is outside them.
+        limits: largest accepted differences.
+        arithmetic: how the file computes, for the explanation if a limit is exceeded.
+        batch_size: faces per pass.
     """
     suite = MetricSuite(METRICS)
     suites = {"pytorch": suite.fresh(), "exported": suite.fresh()}
@@ -103,7 +105,7 @@ def _judge(
     beyond = [
         f"{metric} changes by {value:+.4g}, accepted are {getattr(limits, metric)}"
         for metric, value in difference.items()
-        if not abs(value) <= getattr(limits, metric)  # so that NaN is beyond
+        if not abs(value) <= getattr(limits, metric)  # NaN is not within the limits
     ]
     if beyond:
         return False, f"{'; '.join(beyond)}: {arithmetic}"

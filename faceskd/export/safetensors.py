@@ -1,4 +1,4 @@
-"""Safetensors, run by PyTorch: the network alone, without optimiser, teacher or discriminators."""
+"""Safetensors, run with PyTorch: the network only, without optimiser, teacher, discriminators."""
 
 import json
 from pathlib import Path
@@ -12,16 +12,16 @@ from faceskd.models.weights import save_network
 
 
 class Safetensors(Backend):
-    """Writes the weights of a network and the config that builds it again.
+    """Writes the weights of a network and the config from which it can be built.
 
     Args:
-        precision: "fp32" keeps the network as it was trained; "bf16" and "fp16" fuse it and
-            round its weights, and the file is run in that precision.
-        tolerance: largest accepted difference from fp32, of a range of 1.
-        least_psnr: least accepted PSNR against fp32's images, dB.
+        precision: "fp32": the network as it was trained. "bf16" or "fp16": the network is fused,
+            its weights are rounded, and the file is run in this precision.
+        tolerance: largest accepted difference from fp32 images, which are in [0, 1].
+        least_psnr: smallest accepted PSNR against fp32 images, in dB.
 
     Raises:
-        ConfigError: an unknown precision.
+        ConfigError: the precision is unknown.
     """
 
     suffix = ".safetensors"

@@ -1,4 +1,4 @@
-"""The one contract of every network: teacher, student and baselines are exchangeable."""
+"""The base class of all networks: teacher, students and baselines have the same interface."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -15,20 +15,22 @@ __all__ = ["FeatureInfo", "SuperResolver"]
 class SuperResolver(nn.Module):
     """A network from LR to SR faces: RGB float in [0, 1], (B, 3, H, W) -> (B, 3, 8H, 8W).
 
-    A network normalises inside itself and takes keywords only in its constructor. The SR image
-    is not clamped: losses need its gradient outside [0, 1], and writers clamp.
+    Networks normalise their input themselves. Their constructors take only keyword arguments. SR
+    images are not clamped, because losses need gradients outside [0, 1]; they are clamped when they
+    are written.
 
     Attributes:
-        scale: SR pixels for one LR pixel, along each side: 8, or 1 for photos.
-        size: side of the SR faces it is trained for, px; that of LR faces is size / scale.
-        feature_info: one entry for each feature map of `forward_features`, in its order.
-        needs_boxes: whether `boxes`, the component boxes (B, 4, 4), xyxy in SR pixels, in the
-            order of `faceskd.faces.components.COMPONENTS`, must be given.
+        scale: SR pixels per LR pixel along each side: 8, or 1 for photos.
+        size: side of the SR faces that it is trained for, in px. The side of LR faces is
+            size / scale.
+        feature_info: description of each feature map of `forward_features`, in the same order.
+        needs_boxes: whether `boxes` must be given: component boxes (B, 4, 4), xyxy in SR pixels, in
+            the order of `faceskd.faces.components.COMPONENTS`.
         privileged: whether `forward` and `forward_features` also take the HR faces, as `hr`, which
-            only training has.
-        uses_dictionary: whether it looks components up in a `Dictionary`; it computes nothing
-            before `load_dictionary`.
-        dictionary_sha256: checksum of the dictionary's file; "" where there is none.
+            are known only during training.
+        uses_dictionary: whether it looks up components in a `Dictionary`. Then `load_dictionary`
+            must be called before the first pass.
+        dictionary_sha256: checksum of the dictionary's file; "" without a dictionary.
     """
 
     scale: int = 8
@@ -40,25 +42,25 @@ class SuperResolver(nn.Module):
     dictionary_sha256: str = ""
 
     def forward(self, lr: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """The SR images (B, 3, scale H, scale W) of the LR images (B, 3, H, W)."""
+        """LR images (B, 3, H, W) -> SR images (B, 3, scale H, scale W)."""
         return self.forward_features(lr, boxes)[0]
 
     @abstractmethod
     def forward_features(
         self, lr: Tensor, boxes: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """The SR images, and the feature maps that `feature_info` describes."""
+        """The SR images and the feature maps, which `feature_info` describes."""
 
     def load_dictionary(self, dictionary: Dictionary | Path | str) -> None:
-        """Fill in the atoms of a dictionary or of its file.
+        """Load the atoms of a dictionary, given as object or file.
 
         Raises:
-            DictionaryError: the network uses no dictionary, or not this one.
+            DictionaryError: the network uses no dictionary, or the dictionary does not fit.
         """
         raise DictionaryError(f"a {type(self).__name__} uses no dictionary")
 
     def load_random_dictionary(self, *, atoms: int, seed: int = 0) -> None:
-        """Fill in `atoms` random atoms for each component and scale, to measure time and memory.
+        """Load `atoms` random atoms per component and scale, to measure time and memory.
 
         Raises:
             DictionaryError: the network uses no dictionary.
@@ -66,4 +68,4 @@ class SuperResolver(nn.Module):
         raise DictionaryError(f"a {type(self).__name__} uses no dictionary")
 
     def stop_mirroring(self) -> None:
-        """From now on compute no second face of the mirrored LR face, where the network did."""
+        """From now on, do not compute a second SR face from the mirrored LR face."""

@@ -1,8 +1,8 @@
 """VGG-19 as a feature extractor, at any width.
 
 Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-ICLR 2015. Its feature space is what dictionaries are built in, what the teacher queries them
-with, and what perceptual losses compare in. Width is a parameter: 64 is the paper's.
+ICLR 2015. Dictionaries are built from its features, the teacher looks up its features in them, and
+perceptual losses compare them. The width can be chosen; the paper has 64.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from faceskd.models.vgg_layers import (
 from faceskd.models.vgg_weights import read_vgg_state
 
 DICTIONARY_TAPS = ("relu2_2", "relu3_4", "relu4_4", "conv5_4")
-"""Where DFDNet cuts components out: strides 2, 4, 8, 16; the last one before its ReLU."""
+"""Layers that DFDNet takes components from: strides 2, 4, 8, 16; the last one before its ReLU."""
 Padding = Literal["zeros", "reflect"]
 Pooling = Literal["max", "avg"]
 FORMAT = "faceskd-vgg19"
@@ -36,24 +36,25 @@ NO_WEIGHTS = (
     "or give a file (faceskd train experiment=encoder trains one), torchvision (for width 64), or "
     "random (untrained: a perceptual loss, a discriminator or a dictionary learns nothing from it)"
 )
-"""How to get weights, or to do without."""
+"""Advice on how to get weights, for error messages."""
 
 
 class VGG19(nn.Module):
-    """VGG-19's convolutions up to the deepest tap: RGB in [0, 1] -> list of feature maps.
+    """The convolutions of VGG-19 up to the deepest tap: RGB in [0, 1] -> list of feature maps.
 
     Args:
-        width: channels of the first block; 64 is the paper's, 16 a sixteenth of the work.
-        taps: layers whose outputs are returned, shallow to deep.
-        padding_mode: "zeros" for torchvision's weights, "reflect" for style-transfer ones.
-        weights: a path or "torchvision" (see `vgg_weights`), or "random" for an untrained network,
-            which has to be asked for: None is refused.
-        pooling: "max", or "avg": through max-pooling a perceptual loss sees one pixel in four,
-            and its gradient leaves a grid.
+        width: channels of the first block. The paper has 64; 16 needs a sixteenth of the work.
+        taps: layers whose outputs are returned, from shallow to deep.
+        padding_mode: "zeros" for weights from torchvision, "reflect" for weights from style
+            transfer.
+        weights: a path or "torchvision" (see `vgg_weights`), or "random" for an untrained network.
+            None is an error, so that random weights are never used by accident.
+        pooling: "max" or "avg". With "max", only one pixel in four gets a gradient from a
+            perceptual loss, which causes a grid in the image.
 
     Raises:
         WeightsError: there are no weights, or they do not fit (see `load`).
-        ConfigError: an option that does not exist.
+        ConfigError: an option has an unknown value.
 
     Examples:
         >>> vgg = VGG19(width=4, weights="random")
@@ -97,10 +98,11 @@ class VGG19(nn.Module):
             self.load(weights)
 
     def load(self, source: str | Path) -> None:
-        """Fill in weights from `source` (see `vgg_weights`), checking every shape.
+        """Load weights from `source` (see `vgg_weights`), and check their shapes.
 
         Raises:
-            WeightsError: the file is missing or damaged, another width, or does not reach the taps.
+            WeightsError: the file is missing or damaged, has another width, or lacks layers up to
+                the deepest tap.
         """
         state, wanted = read_vgg_state(source), self.state_dict()
         missing = sorted(name for name in wanted if not isinstance(state.get(name), Tensor))
@@ -118,7 +120,7 @@ class VGG19(nn.Module):
         self.load_state_dict({name: state[name] for name in wanted})
 
     def save(self, path: Path | str) -> None:
-        """Write the weights as safetensors, atomically; `load` reads them."""
+        """Write the weights as safetensors, atomically. `load` reads them."""
         state = {
             name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()
         }
@@ -126,7 +128,7 @@ class VGG19(nn.Module):
             save_file(state, temporary, {"format": FORMAT, "fingerprint": self.fingerprint()})
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Feature maps of RGB images (B, 3, H, W) in [0, 1], one a tap, (B, C, H/s, W/s)."""
+        """RGB images (B, 3, H, W) in [0, 1] -> one feature map (B, C, H/s, W/s) for each tap."""
         x = self.normalise(image)
         features: dict[str, Tensor] = {}
         for name, conv in self.convs.items():
@@ -140,11 +142,12 @@ class VGG19(nn.Module):
         return [features[tap] for tap in self.taps]
 
     def fingerprint(self) -> str:
-        """A short hash of architecture, taps and weights: names the feature space.
+        """A short hash of architecture, taps and weights.
 
-        A dictionary stores that of its encoder, so that a teacher with another one refuses it.
+        A dictionary stores the fingerprint of its encoder. A teacher with another encoder refuses
+        the dictionary.
         """
-        # Only unusual options enter: fingerprints of the others stay what they were.
+        # Default options are not hashed, so that stored fingerprints stay valid.
         unusual = {self.padding_mode, self.pooling} - {"zeros", "max"}
         digest = hashlib.sha256(repr((self.width, self.taps, *sorted(unusual))).encode())
         for name, value in sorted(self.state_dict().items()):
@@ -154,7 +157,7 @@ class VGG19(nn.Module):
 
 
 def _convolutions(width: int, last_tap: str, padding_mode: Padding) -> dict[str, nn.Conv2d]:
-    """The 3x3 convolutions by their names "1_1" ... up to the last tap's."""
+    """The 3x3 convolutions by name, from "1_1" to the layer of the last tap."""
     convs: dict[str, nn.Conv2d] = {}
     channels = 3
     for block, (count, factor) in enumerate(zip(CONVS_PER_BLOCK, WIDTH_FACTORS, strict=True), 1):

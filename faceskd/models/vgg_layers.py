@@ -1,4 +1,4 @@
-"""The layers of VGG-19: what they are called, how wide they are, how images are normalised."""
+"""The layers of VGG-19: names, widths, and the normalisation of images."""
 
 import torch
 from torch import nn
@@ -12,14 +12,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def conv_names() -> list[str]:
-    """The 3x3 convolutions by block and place: "1_1", "1_2", "2_1", ... "5_4"."""
+    """Names of the 3x3 convolutions, block and index in the block: "1_1", "1_2", ... "5_4"."""
     return [f"{b}_{i}" for b, n in enumerate(CONVS_PER_BLOCK, 1) for i in range(1, n + 1)]
 
 
 def tap_position(tap: str) -> tuple[int, int, bool]:
-    """Block, place in the block and whether after its ReLU, of a tap such as "relu3_4".
+    """Block, index in the block, and whether it is after the ReLU, of a tap such as "relu3_4".
 
-    Its stride is 2 ** (block - 1); taps sort by it from shallow to deep.
+    The stride is 2 ** (block - 1). Sorting these tuples sorts taps from shallow to deep.
 
     Raises:
         ConfigError: VGG-19 has no such layer.
@@ -37,7 +37,7 @@ def tap_position(tap: str) -> tuple[int, int, bool]:
 
 
 def imagenet_normalisation() -> nn.Conv2d:
-    """(image - mean) / std as a fixed 1x1 convolution: some weights bring another, with BGR."""
+    """(image - mean) / std as a fixed 1x1 convolution; some weights replace it, for BGR images."""
     conv = nn.Conv2d(3, 3, 1)
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     conv.weight = nn.Parameter(torch.diag(1 / std)[:, :, None, None])

@@ -1,11 +1,11 @@
-"""Files of VGG-19 weights, of several origins, as the state dict of a `VGG19`.
+"""Read VGG-19 weights from several kinds of files, as the state dict of a `VGG19`.
 
-| given | what |
+| source | weights |
 | --- | --- |
-| "torchvision" | ImageNet weights through torch hub's cache (TORCH_HOME); downloaded if absent |
+| "torchvision" | ImageNet weights from torch hub's cache (TORCH_HOME); downloaded if missing |
 | *.safetensors | an encoder trained by `faceskd train experiment=encoder` |
-| *.pth with `model` | collaborative distillation's narrow VGG-19 (keys conv0, conv11, ... conv51) |
-| *.pth, features.N | torchvision's own file |
+| *.pth with `model` | the narrow VGG-19 of "Collaborative Distillation" (keys conv0, conv11, ...) |
+| *.pth, features.N | the file of torchvision |
 | *.pth, numbered keys | the "normalised" VGG-19 of style transfer (0: 1x1 conv; then each 3x3) |
 """
 
@@ -25,10 +25,10 @@ FEATURES = "features."
 
 
 def read_vgg_state(source: str | Path) -> dict[str, Tensor]:
-    """Tensors by the names that `VGG19` has for them; of layers that `source` has.
+    """Tensors by their names in `VGG19`, for all layers that `source` has.
 
     Raises:
-        WeightsError: the file is missing, damaged, or something else; a number is not finite.
+        WeightsError: the file is missing, damaged, or no VGG-19, or a value is not finite.
     """
     state = _hub_state() if str(source) == TORCHVISION else _file_state(Path(source))
     check_finite({k: v for k, v in state.items() if isinstance(v, Tensor)}, source)
@@ -53,7 +53,7 @@ def _file_state(path: Path) -> dict[str, Tensor]:
 
 
 def _narrow_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys conv0, convXY.weight -> normalise, convs.X_Y.weight; projections are left out."""
+    """Rename conv0, convXY.weight to normalise, convs.X_Y.weight; leave out projections."""
     state = {}
     for key, value in model.items():
         layer, _, kind = key.rpartition(".")
@@ -65,12 +65,12 @@ def _narrow_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _normalised_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Numbered convolutions in their order -> normalise, convs.1_1, convs.1_2, ..."""
+    """Rename numbered convolutions, in order, to normalise, convs.1_1, convs.1_2, ..."""
     return _renamed(model, ["normalise", *(f"convs.{name}" for name in conv_names())])
 
 
 def _torchvision_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys features.N.weight -> convs.X_Y.weight; torchvision normalises outside the network."""
+    """Rename features.N.weight to convs.X_Y.weight; add the normalisation, which is missing."""
     features = {
         key[len(FEATURES) :]: value for key, value in model.items() if key.startswith(FEATURES)
     }
@@ -80,7 +80,7 @@ def _torchvision_state(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _renamed(model: Mapping[str, Tensor], names: list[str]) -> dict[str, Tensor]:
-    """Layers with numbers for names, in their order, under the names given."""
+    """Rename layers whose names are numbers, in order, to `names`."""
     layers = sorted({int(key.split(".")[0]) for key in model if key.split(".")[0].isdigit()})
     return {
         f"{name}.{kind}": model[f"{layer}.{kind}"]

@@ -1,11 +1,11 @@
-"""Networks to and from files: safetensors with the network's own config in the metadata.
+"""Save and load networks: safetensors files with the config of the network in the metadata.
 
-A file says what it holds, so that one call rebuilds it:
+Because the file contains the config, one call builds the network and loads its weights:
 
     network = load_network("student.safetensors")
 
-Training checkpoints (.ckpt) are read too, without executing pickles; where they hold an
-exponential average of the weights, that is what is loaded.
+Training checkpoints (.ckpt) can be loaded, too, without executing pickled code. If they contain a
+moving average of the weights, the average is loaded.
 """
 
 import json
@@ -28,18 +28,18 @@ from faceskd.models.registry import TARGETS, check_registered, from_stored, to_s
 from faceskd.models.vgg import RANDOM
 
 FORMAT = "faceskd-network-2"
-FORMATS = (FORMAT, "faceskd-network-1")  # release 0.1: import paths in the place of names
+FORMATS = (FORMAT, "faceskd-network-1")  # release 0.1 stored import paths, not names
 NETWORK_PREFIX = "network."
 AVERAGE_PREFIX = "average."
 
 
 class StoredNetwork(NamedTuple):
-    """What a file of weights holds.
+    """The content of a weights file.
 
     Attributes:
-        config: what `build_network` rebuilds the network from; names of networks are resolved.
-        state: its state dict; of a checkpoint with averages, the averages.
-        metadata: what `save_network` was given.
+        config: config for `build_network`; names of networks are replaced by import paths.
+        state: state dict; for a checkpoint with averages, the averages.
+        metadata: metadata passed to `save_network`.
     """
 
     config: dict[str, Any]
@@ -48,17 +48,19 @@ class StoredNetwork(NamedTuple):
 
 
 def build_network(config: dict[str, Any], *, pretrained: bool = True) -> SuperResolver:
-    """Instantiate a config of `conf/model/`.
+    """Build the network of a config of `conf/model/`.
 
-    Only what `faceskd.models.registry` lists is built: a config read from a weights file is input.
+    Only classes listed in `faceskd.models.registry` are built, because a config from a weights file
+    could name any class.
 
     Args:
-        pretrained: False reads none of the files that the config names: encoders are random and
-            there is no dictionary, for a network whose weights are filled in afterwards.
+        config: config of a network.
+        pretrained: False: do not read the files that the config names. Encoders are random and
+            there is no dictionary; weights are loaded later.
 
     Raises:
-        ConfigError: the config names another class, or an argument that the class does not take.
-        WeightsError, DictionaryError: a file that it names is missing or does not fit.
+        ConfigError: the config names another class, or an unknown argument.
+        WeightsError, DictionaryError: a file named in the config is missing or does not fit.
     """
     check_registered(config)
     try:
@@ -76,17 +78,17 @@ def build_network(config: dict[str, Any], *, pretrained: bool = True) -> SuperRe
 
 
 def _unfilled(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with random encoders, and without a dictionary."""
+    """The config with random encoders and without a dictionary."""
     plain = {k: _unfilled(v) if isinstance(v, dict) else v for k, v in config.items()}
     random = {"weights": RANDOM} if config.get("_target_") == TARGETS["vgg19"] else {}
     return plain | random | ({"dictionary": None} if "dictionary" in config else {})
 
 
 def network_class(config: dict[str, Any]) -> type[SuperResolver]:
-    """The class that a config of `conf/model/` names: what it says of all its networks.
+    """The class of a config of `conf/model/`; its class attributes are known without building it.
 
     Raises:
-        ConfigError: it is not registered.
+        ConfigError: the class is not registered.
     """
     check_registered(config)
     return get_class(config["_target_"])
@@ -101,9 +103,11 @@ def save_network(
     """Write a network as safetensors, atomically.
 
     Args:
-        model_config: what `build_network` rebuilds it from.
-        metadata: anything JSON can hold; a teacher's dictionary is added by name and checksum.
-            "fused" says that the network went through `faceskd.models.blocks.fuse`.
+        path: file to write.
+        network: network to save.
+        model_config: config from which `build_network` builds the network.
+        metadata: values that JSON can hold. Path and checksum of a teacher's dictionary are added.
+            "fused": True if the network is the result of `faceskd.models.blocks.fuse`.
     """
     details = (metadata or {}) | dictionary_record(network, model_config)
     config = to_stored({k: v for k, v in model_config.items() if k != "dictionary"})
@@ -114,7 +118,7 @@ def save_network(
 
 
 def dictionary_record(network: SuperResolver, model_config: dict[str, Any]) -> dict[str, Any]:
-    """What metadata says of the dictionary that a network uses: {} where it uses none."""
+    """Metadata about the dictionary of a network; {} if it uses none."""
     if not network.uses_dictionary:
         return {}
     path = str(model_config.get("dictionary"))
@@ -125,7 +129,7 @@ def read_weights(path: Path | str) -> StoredNetwork:
     """Read a .safetensors or .ckpt file without building its network.
 
     Raises:
-        WeightsError: the file is missing, damaged, something else, or has numbers that are not
+        WeightsError: the file is missing, damaged, no weights file, or has values that are not
             finite.
         ConfigError: its network is not registered.
     """
@@ -138,22 +142,24 @@ def read_weights(path: Path | str) -> StoredNetwork:
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
-    """The metadata that `save_network` was given."""
+    """The metadata of a weights file, as passed to `save_network`."""
     return read_weights(path).metadata
 
 
 def load_network(path: Path | str, dictionary: Path | str | None = None) -> SuperResolver:
-    """Rebuild a network from a .safetensors or .ckpt file, in eval mode.
+    """Load a network from a .safetensors or .ckpt file, in fp32 and eval mode.
 
-    Weights in other precisions become fp32; those of a fused network fill the fused one.
+    If the file contains a fused network, a fused network is returned.
 
     Args:
-        dictionary: a teacher's; default: where it stood when the teacher was trained.
+        path: weights file.
+        dictionary: file of a teacher's dictionary; None: the path stored when it was trained.
 
     Raises:
-        WeightsError: the file is missing, damaged, its weights are of another architecture, or
-            not finite numbers.
-        DictionaryError: the teacher's dictionary is missing or is not the one it trained with.
+        WeightsError: the file is missing or damaged, its weights belong to another architecture, or
+            values are not finite.
+        DictionaryError: the dictionary is missing or is not the one that the teacher was trained
+            with.
     """
     config, state, metadata = read_weights(path)
     network = build_network(config, pretrained=False)
@@ -166,14 +172,14 @@ def load_network(path: Path | str, dictionary: Path | str | None = None) -> Supe
 
 
 def load_state(network: SuperResolver, state: dict[str, Tensor], origin: str) -> None:
-    """Fill a network, or say in a WeightsError how its architecture differs."""
+    """Load a state dict, or raise a WeightsError that says how the architecture differs."""
     problem = f"the weights in {origin!r} are of another architecture than {type(network).__name__}"
     check_state(network.state_dict(), state, problem)
     network.load_state_dict(state)
 
 
 def check_state(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], problem: str) -> None:
-    """Raise a WeightsError that begins with `problem` unless names and shapes are the same."""
+    """Raise a WeightsError that begins with `problem` if names or shapes differ."""
     wrong = sorted(
         key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape
     )
@@ -191,7 +197,10 @@ def check_state(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], probl
 def _attach_dictionary(network: SuperResolver, given: Path | str | None, recorded: dict) -> None:
     path = given or recorded.get("path")
     if not path or path == "None":
-        raise DictionaryError("the teacher's weights name no dictionary: give its path")
+        raise DictionaryError(
+            "expected the path of the teacher's dictionary in its weights file, got none: give the "
+            "path of the dictionary"
+        )
     dictionary = Dictionary.load(path)
     if recorded.get("sha256") and recorded["sha256"] != dictionary.sha256:
         raise DictionaryError(
@@ -202,7 +211,7 @@ def _attach_dictionary(network: SuperResolver, given: Path | str | None, recorde
 
 
 def without_files(config: dict[str, Any]) -> dict[str, Any]:
-    """A network's config without the files it starts from: pretrained weights, a dictionary."""
+    """The config of a network without files to start from: pretrained weights, a dictionary."""
     return {
         key: None if key in ("weights", "dictionary") else _nested_without_files(value)
         for key, value in config.items()

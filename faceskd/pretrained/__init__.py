@@ -1,9 +1,9 @@
 """Trained models that come with the package.
 
-This folder holds, for each of them, `<name>.safetensors` and a card, `<name>.json`; `index.json`
-names them with their checksums. `NOTICE` holds the licences of third parties and the credits of
-photographs. A file is used only if it has the SHA-256 that the index says; none holds a pickle.
-`tools/release_model.py` adds to the folder.
+For each model this folder contains `<name>.safetensors` and a card, `<name>.json`. `index.json`
+lists the models with their checksums. `NOTICE` has the licences of third parties and the credits of
+photographs. A file is used only if its SHA-256 is the one in the index. No file contains pickled
+code. `tools/release_model.py` adds models to the folder.
 """
 
 import json
@@ -30,16 +30,16 @@ class PretrainedModel:
     """One entry of the index.
 
     Attributes:
-        name: what it is asked for by.
+        name: name of the model.
         role: "student", "teacher" or "dictionary".
-        task: what it does, in a few words.
+        task: short description of what it does.
         licence: SPDX expression.
-        parameters: how many; of a dictionary, how many values.
-        bytes: of its file.
-        sha256: of its file.
-        figures: what it reached on the test faces, by metric; the card says how.
-        dictionary: of a teacher, the name of its dictionary's entry.
-        recipe: the command that makes the file, where it is too large to come with the package.
+        parameters: number of parameters; for a dictionary, number of values.
+        bytes: size of the file.
+        sha256: SHA-256 of the file.
+        figures: metrics on the test faces, by name; the card says how they were measured.
+        dictionary: for a teacher, the name of its dictionary.
+        recipe: command that makes the file, if the file is too large for the package.
     """
 
     name: str
@@ -55,7 +55,7 @@ class PretrainedModel:
 
 
 def available_models(folder: Path | str | None = None) -> list[PretrainedModel]:
-    """The pretrained models of the package, or of a folder like its own.
+    """The pretrained models of the package, or of another folder with an index.
 
     Raises:
         WeightsError: the index is damaged.
@@ -77,10 +77,10 @@ def available_models(folder: Path | str | None = None) -> list[PretrainedModel]:
 def find_model(
     name: str, folder: Path | str | None = None, *, role: str | None = None
 ) -> PretrainedModel:
-    """The entry of a name.
+    """The index entry of a model.
 
     Raises:
-        WeightsError: there is none of this name, or it has another role.
+        WeightsError: there is no model of this name, or it has another role.
     """
     models = available_models(folder)
     fitting = [model for model in models if role in (None, model.role)]
@@ -100,11 +100,11 @@ def find_model(
 
 
 def model_path(name: str, folder: Path | str | None = None, *, role: str | None = None) -> Path:
-    """The file of a pretrained model, after its checksum has been compared.
+    """The file of a pretrained model. Its checksum is compared first.
 
     Raises:
-        WeightsError: there is no such model, it does not come with the package, or its file is
-            missing or damaged.
+        WeightsError: there is no such model, its file is not in the package, or its checksum is
+            wrong.
     """
     model = find_model(name, folder, role=role)
     path = Path(folder or FOLDER) / f"{name}.safetensors"
@@ -123,9 +123,9 @@ def model_path(name: str, folder: Path | str | None = None, *, role: str | None 
 
 
 def model_card(name: str, folder: Path | str | None = None) -> dict[str, Any]:
-    """What is known of a pretrained model: data, licences, steps, figures, limits, bias.
+    """The card of a pretrained model: data, licences, training, figures, limits, bias.
 
-    Its `notice` says where the licences of third parties and the credits of photographs are.
+    Its entry `notice` names the file with licences of third parties and credits of photographs.
 
     Raises:
         WeightsError: there is no such model, or its card is missing or damaged.
@@ -141,10 +141,10 @@ def model_card(name: str, folder: Path | str | None = None) -> dict[str, Any]:
 def load_pretrained(
     name: str = DEFAULT_STUDENT, folder: Path | str | None = None
 ) -> "SuperResolver":
-    """A pretrained network in fp32 and eval mode; a teacher with its dictionary.
+    """Load a pretrained network in fp32 and eval mode; a teacher gets its dictionary.
 
     Raises:
-        WeightsError: as `model_path`, or what is asked for is a dictionary.
+        WeightsError: see `model_path`; or the name is that of a dictionary.
         DictionaryError: the dictionary is not the one that the teacher was trained with.
     """
     from faceskd.models.weights import load_network

@@ -17,6 +17,7 @@ from faceskd.export.eager import DTYPES
 from faceskd.models.base import SuperResolver
 from faceskd.models.registry import from_stored
 from faceskd.models.weights import build_network, load_network, network_class, read_weights
+from faceskd.pretrained import FOLDER, load_pretrained
 from faceskd.profiling.landmarks import MTCNNBoxes
 from faceskd.profiling.subjects import Subject
 
@@ -128,8 +129,11 @@ def named_subjects(
 
 def build_model(model: str, *, atoms: int = 512) -> SuperResolver:
     """A network from `conf/model/` (random weights, nothing downloaded) or from a weights file."""
-    if Path(model).suffix in WEIGHTS_SUFFIXES:
-        return load_network(model)
+    path = Path(model)
+    if path.suffix in WEIGHTS_SUFFIXES:
+        if path.resolve().parent == FOLDER:  # so that a teacher gets its dictionary
+            return load_pretrained(path.stem)
+        return load_network(path)
     return build_random(compose_model(model), atoms=atoms)
 
 

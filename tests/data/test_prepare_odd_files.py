@@ -13,7 +13,8 @@ import pytest
 from helpers.tiny_photos import run, save
 from PIL import Image
 
-from faceskd.common.images import read_image
+from faceskd.common.errors import DiskFullError
+from faceskd.common.images import read_image, write_image
 from faceskd.data.manifest import read_manifest
 from faceskd.faces.align import template
 from faceskd.faces.detection import Face
@@ -108,6 +109,20 @@ def test_a_face_that_cannot_be_written_costs_one_row(src, dst):
     (dst / "train/b.png").mkdir(parents=True)
     run(src, dst, detector=OneFace(), splits={"train": 1.0})
     assert statuses(dst) == {"a.png": "ok", "b.png": "unwritable", "c.png": "ok"}
+
+
+def test_a_full_disk_ends_the_run_and_the_next_one_continues(src, dst, monkeypatch):
+    def write_until_full(path, image):
+        if path.name == "b.png":
+            raise DiskFullError("full")
+        write_image(path, image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("faceskd.data.picture.write_image", write_until_full)
+        with pytest.raises(DiskFullError):
+            run(src, dst, detector=OneFace())
+    assert statuses(dst) == {"a.png": "ok", "b.png": "stopped", "c.png": "stopped"}
+    assert run(src, dst, detector=OneFace()).resumed == 1
 
 
 def test_what_was_lost_is_said(src, dst):

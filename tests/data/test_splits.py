@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faceskd.common.errors import FacesError
-from faceskd.data.prepare import crop_names
+from faceskd.data.photo_list import crop_names
 from faceskd.data.splits import SPLITS, Place, assign, draw
 
 

@@ -93,7 +93,7 @@ def test_a_training_whose_time_is_up_has_a_status_of_its_own(experiment, words, 
     weights = tmp_path / "run" / "weights.safetensors"
     status, output = finished(command(*line))
     assert status == 75, output
-    assert "the time is up after 2 of 4 steps: the same command goes on" in output
+    assert "the time limit was reached after 2 of 4 steps: run the same command again" in output
     assert not weights.exists()
     status, output = finished(command(*line))
     assert status == 0, output

@@ -225,7 +225,7 @@ class TestAot:
             near, _ = between(lite, exported, sample_lr_faces(batch))
             assert near > 55
         assert Restorer(path).precision == "bf16"
-        with pytest.raises(ConfigError, match="fp32 on demand"):
+        with pytest.raises(ConfigError, match="got fp32; only"):
             Restorer(path, precision="fp32")
 
     def test_missing_compiler_says_what_to_install(self, lite, tmp_path, monkeypatch):

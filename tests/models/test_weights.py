@@ -101,7 +101,9 @@ class TestRoundTrip:
             Dictionary.random(teacher.encoder.taps, teacher.encoder.feature_info, atoms=2)
         )
         save_network(tmp_path / "teacher.safetensors", teacher, TEACHER)
-        with pytest.raises(DictionaryError, match="name no dictionary: give its path"):
+        with pytest.raises(
+            DictionaryError, match="path of the teacher's dictionary in its weights file, got none"
+        ):
             load_network(tmp_path / "teacher.safetensors")
         load_network(tmp_path / "teacher.safetensors", dictionary)
 
