@@ -19,6 +19,7 @@ from faceskd.faces.components import boxes_from_landmarks
 from faceskd.models.registry import to_stored
 from faceskd.models.weights import build_network, load_network, save_network
 from faceskd.portraits import render_portrait
+from faceskd.pretrained import FOLDER
 from faceskd.profiling.landmarks import MTCNNBoxes, typical_boxes
 from faceskd.profiling.named import Exports, build_model, exported_subject, named_subjects
 from faceskd.profiling.profile import profile_models
@@ -192,3 +193,8 @@ class TestExported:
     def test_neither_a_file_nor_a_network(self):
         with pytest.raises(ConfigError, match="without a file"):
             Subject(None, "onnx")
+
+
+def test_the_teacher_of_the_package_comes_with_its_dictionary():
+    network = build_model(str(FOLDER / "teacher.safetensors"))
+    assert network.dictionary_sha256
