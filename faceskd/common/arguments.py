@@ -1,7 +1,7 @@
-"""Paths on the command line, taken as they stand.
+"""Paths on the command line, read literally.
 
 Hydra's grammar reads `src=My Photos (1)` as a function, `src=a,b` as a sweep and `src=2024` as a
-number. For options that are paths, users mean the text.
+number. For options that are paths, the user means the text itself.
 """
 
 import re
@@ -16,17 +16,17 @@ PATH_OPTIONS = frozenset(
     {"src", "dst", "out", "faces", "photos", "split_file", "weights", "init", "teacher", "dir"}
     | {"dictionary", "teacher_dictionary", "like", "face_model", "calibration", "quality"}
 )
-"""Last parts of the names of options that are paths: `faces`, `data.faces`, `hydra.run.dir`.
+"""Options that are paths, by the last part of their name: `faces` stands for `data.faces`, too.
 
-The entries of `methods`, such as `methods.student`, are paths, too.
+The entries of `methods`, such as `methods.student`, are also paths.
 """
 
 LISTS = frozenset({"quality"})
-"""Of these, the ones that may be lists of paths."""
+"""The path options that may be lists of paths."""
 
 
 def quoted(value: str) -> str:
-    """A text as Hydra's override grammar wants it: in quotes, but for plain paths.
+    """A text in quotes for Hydra's override grammar; plain paths need no quotes.
 
     Examples:
         >>> quoted("faces/a.png"), quoted("my faces"), quoted("null")
@@ -35,16 +35,16 @@ def quoted(value: str) -> str:
     text = str(value)
     if re.fullmatch(r"[\w.-]*(/[\w.-]+)+", text, re.ASCII):
         return text
-    # Backslashes stand for themselves, but before a quote.
+    # Backslashes are literal, except before a quote.
     escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
     return f"'{escaped}'"
 
 
 def with_literal_paths(arguments: Sequence[str]) -> list[str]:
-    """The words of a command line, the values of path options in quotes where Hydra needs them.
+    """The words of a command line, with the values of path options in quotes if necessary.
 
-    Left alone are values that Hydra reads as the text they are, those in quotes already, `null`,
-    and with `-m` sweeps (`out=a,b`). `~` at the start becomes the home folder.
+    Values stay unchanged if Hydra reads them as text, if they are in quotes already, if they are
+    `null`, and for sweeps (`out=a,b`) with `-m`. `~` at the start is replaced by the home folder.
 
     Examples:
         >>> with_literal_paths(["src=My Photos (1)", "dst=out/faces", "steps=5"])
@@ -76,7 +76,7 @@ def _literal(word: str, sweeps: bool) -> str:
 
 
 def _is_meant(parsed: Override, text: str, sweeps: bool) -> bool:
-    """Whether what Hydra reads is what the user means."""
+    """Whether Hydra reads the value as the user means it."""
     if parsed.is_sweep_override():
         return sweeps
     value = parsed._value

@@ -1,4 +1,4 @@
-"""Checks of settings: what was expected, and what came."""
+"""Checks of settings, with messages of the form "expected X, got Y"."""
 
 import math
 from typing import Any

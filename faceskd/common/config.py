@@ -1,4 +1,4 @@
-"""Where the configuration lives, and how a command becomes a Hydra application."""
+"""The config files, and commands as Hydra applications."""
 
 import functools
 import hashlib
@@ -23,12 +23,12 @@ from faceskd.common.arguments import quoted, with_literal_paths
 from faceskd.common.errors import ConfigError, FaceskdError, disk_full_as_error, reason
 
 EXIT_UNFINISHED = 75
-"""EX_TEMPFAIL of sysexits.h: nothing is wrong, but there is more to do. Call again."""
+"""Exit status for unfinished work (EX_TEMPFAIL of sysexits.h): run the command again."""
 LONGEST_NAME = 120
 
 
 def conf_dir() -> Path:
-    """The folder of configs: inside the package (a wheel) or beside it (a clone)."""
+    """The folder of configs: inside the package if it is installed, beside it in a clone."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parent / "conf"):
         if folder.is_dir():
@@ -45,24 +45,24 @@ def _first(*values: Any) -> Any:
 
 
 def _chosen(*groups: str, _root_: Any) -> str | None:
-    """The choice in the first of some config groups that has one, such as an experiment's name.
+    """The chosen option of the first config group that has one, such as an experiment's name.
 
-    Hydra composes the folder of a sweep before it announces the job: until then the choices are
-    part of the config itself.
+    While Hydra composes the folder of a sweep, `HydraConfig` is not set yet, and the choices are in
+    the config itself.
     """
     hydra_config = _root_.get("hydra") or HydraConfig.get()
     return _first(*(hydra_config.runtime.choices.get(group) for group in groups))
 
 
 def _weights_file(name: str) -> str | None:
-    """Path of a file in the folder FACESKD_WEIGHTS, or None where there is no such file."""
+    """Path of a file in the folder FACESKD_WEIGHTS, or None if it does not exist."""
     folder = os.environ.get("FACESKD_WEIGHTS")
     path = Path(folder, name).expanduser().absolute() if folder else None
     return str(path) if path and path.is_file() else None
 
 
 def folder_name(text: str) -> str:
-    """A text as the name of one folder: without separators, short, and another for another text.
+    """A text as the name of a folder: short, without separators, different for different texts.
 
     Examples:
         >>> folder_name("seed=0"), folder_name("init=a/b.safetensors")
@@ -74,7 +74,7 @@ def folder_name(text: str) -> str:
 
 
 def register_resolvers() -> None:
-    """Register the functions that configs may call: `${absolute:PATH}` and so on."""
+    """Register the functions that configs can use, such as `${absolute:PATH}`."""
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     OmegaConf.register_new_resolver("first", _first, replace=True)
     OmegaConf.register_new_resolver("chosen", _chosen, replace=True)
@@ -108,11 +108,10 @@ def errors_end_command() -> Iterator[None]:
 
 
 def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
-    """Make a function of a config a Hydra application of `conf/<config_name>.yaml`.
+    """Decorator that makes a function of a config a Hydra application of `conf/<config_name>.yaml`.
 
-    Paths on its command line are taken as they stand (`faceskd.common.arguments`).
-    A `FaceskdError` ends it with its sentence and status 2; other errors keep their traceback.
-    The function itself stays within reach as `.task`, for the pipeline.
+    Paths on the command line are read literally (`faceskd.common.arguments`). Errors end it as in
+    `errors_end_command`. The function itself is available as `.task`, for jobs.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
@@ -128,7 +127,7 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
         @functools.wraps(application)
         def entry() -> Any:
             sys.argv[1:] = with_literal_paths(sys.argv[1:])
-            with errors_end_command():  # of composing the config
+            with errors_end_command():  # errors while the config is composed
                 return application()
 
         entry.task = task  # type: ignore[attr-defined]
@@ -138,7 +137,7 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
 
 
 def compose(config_name: str, overrides: list[str] | tuple[str, ...] = ()) -> DictConfig:
-    """Compose a config by name, inside or outside a running Hydra application.
+    """Compose a config by its name, inside or outside a running Hydra application.
 
     Examples:
         >>> compose("model/bicubic")["model"]["_target_"]
@@ -151,7 +150,11 @@ def compose(config_name: str, overrides: list[str] | tuple[str, ...] = ()) -> Di
 
 
 def compose_model(name: str, overrides: list[str] | tuple[str, ...] = ()) -> dict[str, Any]:
-    """The plain config of `conf/model/<name>.yaml`; overrides are relative to the network.
+    """The config of `conf/model/<name>.yaml` as a plain dictionary.
+
+    Args:
+        name: name of the network.
+        overrides: overrides relative to the network, such as `width=16`.
 
     Raises:
         ConfigError: there is no such file.
@@ -164,10 +167,10 @@ def compose_model(name: str, overrides: list[str] | tuple[str, ...] = ()) -> dic
 
 
 def instantiate(config: Any, **arguments: Any) -> Any:
-    """Hydra's `instantiate`, but what goes wrong is a sentence.
+    """Hydra's `instantiate`, with errors for the user.
 
     Raises:
-        FaceskdError: of what is built, as it is.
+        FaceskdError: raised by the object that is built.
         ConfigError: a class refuses a value of the config.
     """
     try:
@@ -178,7 +181,7 @@ def instantiate(config: Any, **arguments: Any) -> Any:
             if isinstance(cause, FaceskdError):
                 raise cause from None
             if isinstance(cause, (TypeError, ValueError)):
-                raise ConfigError(f"{_key_of(error)} is impossible: {reason(cause)}") from error
+                raise ConfigError(f"{_key_of(error)} is invalid: {reason(cause)}") from error
             cause = cause.__cause__
         raise
 
@@ -191,7 +194,7 @@ def _key_of(error: InstantiationException) -> str:
 
 
 def to_plain(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
-    """A config as plain dictionaries and lists, interpolations resolved."""
+    """A config as plain dictionaries and lists, with interpolations resolved."""
     if isinstance(config, DictConfig):
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         assert isinstance(plain, dict)

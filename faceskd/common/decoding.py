@@ -1,6 +1,6 @@
-"""Image files as Pillow has them: opened, decoded, and what reading them loses.
+"""Open and decode image files with Pillow, and list what is lost when they are read.
 
-`faceskd.common.images` makes arrays of them.
+`faceskd.common.images` converts them to arrays.
 """
 
 import warnings
@@ -29,19 +29,19 @@ FORMATS = (
     *("PPM", "DIB", "ICO", "ICNS", "CUR", "DDS", "SGI", "SUN", "PCX", "DCX", "XBM", "XPM"),
     *("FLI", "BLP", "FITS", "TGA"),
 )
-"""What Pillow may decode, those with a clear mark first.
+"""Formats that Pillow may decode; those that are recognised by their first bytes come first.
 
-Left out is what runs other programs (EPS) or holds no pixels (HDF5).
+Formats that start other programs (EPS) or contain no pixels (HDF5) are left out.
 """
 
 MARKED = 11
-"""So many of them begin with bytes that nothing else begins with."""
+"""Number of formats at the start of `FORMATS` that are recognised by their first bytes."""
 
 ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "HEIF", "MPO", "TIFF", "DCX", "FLI"})
-"""Formats in which Pillow's frames are further pictures; in others they are layers or sizes."""
+"""Formats in which frames are pictures of their own. In others, frames are layers or sizes."""
 
 PAGED_SUFFIXES = frozenset({".tif", ".tiff", ".dcx"})
-"""Documents, of which every page is a picture of its own (`page_count`)."""
+"""Suffixes of documents; each of their pages is a picture of its own (`page_count`)."""
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -52,18 +52,18 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image upright, by the EXIF orientation that it has."""
+"""EXIF orientation -> operation that makes the image upright."""
 
 
 @contextmanager
 def open_image(path: Path | str, page: int = 0) -> Iterator[Image.Image]:
-    """An image file as Pillow has it, decoded, for use in a `with` block.
+    """Open and decode an image file with Pillow, for use in a `with` block.
 
-    Whatever a decoder or the block raises, out of memory included, becomes an `ImageError`.
+    Any exception of a decoder or of the block becomes an `ImageError`, even if memory is full.
 
     Args:
-        path: the file.
-        page: the number of the page or frame, from 0.
+        path: image file.
+        page: number of the page or frame, from 0.
 
     Raises:
         ImageError: the file is missing, empty, not an image, truncated, or over 150 megapixels.
@@ -91,12 +91,12 @@ def open_image(path: Path | str, page: int = 0) -> Iterator[Image.Image]:
         raise ImageError(f"{path.name}: not an image that can be read") from error
     except MemoryError as error:
         raise ImageError(f"{path.name}: not enough memory to read it") from error
-    except Exception as error:  # decoders raise all kinds: struct.error, AttributeError, ...
+    except Exception as error:  # decoders raise many kinds: struct.error, AttributeError, ...
         raise ImageError(f"{path.name}: damaged or truncated image ({reason(error)})") from error
 
 
 def _identified(path: Path, page: int) -> Image.Image:
-    """A file opened by Pillow, not yet decoded; TIFFs that Pillow does not know by tifffile."""
+    """Open a file with Pillow without decoding it. TIFFs that Pillow cannot read use tifffile."""
     try:
         image = Image.open(path, formats=_formats())
     except UnidentifiedImageError:
@@ -109,16 +109,16 @@ def _identified(path: Path, page: int) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    import pi_heif  # the photos of phones; takes as long to import as Pillow
+    import pi_heif  # for photos of phones; importing it takes as long as importing Pillow
 
     pi_heif.register_heif_opener()
     return FORMATS
 
 
 def page_count(path: Path | str) -> int:
-    """How many pages a document (TIFF, DCX) has; 1 for all other files, and for broken ones.
+    """Number of pages of a document (TIFF, DCX); 1 for all other files and for damaged ones.
 
-    The frames of an animation and the views of a stereo photo are no pages: see `notes`.
+    Frames of an animation and views of a stereo photo are not pages; see `notes`.
     """
     path = Path(path)
     try:
@@ -129,14 +129,14 @@ def page_count(path: Path | str) -> int:
                 return int(getattr(image, "n_frames", 1))
         except UnidentifiedImageError:
             return tiff_page_count(path)
-    except Exception:  # reading the file will say what is wrong with it
+    except Exception:  # reading the file later reports the error
         return 1
 
 
 def notes(image: Image.Image) -> list[str]:
-    """What reading an image from `open_image` as 8-bit RGB loses, as clauses for the user.
+    """What is lost when an image from `open_image` is read as 8-bit RGB, as messages for the user.
 
-    Further pages of a document are not mentioned: they are read on their own (`page_count`).
+    Other pages of a document are not mentioned, because they are read separately (`page_count`).
     """
     return [*_frames_note(image), *_depth_note(image), *_colour_note(image)]
 
@@ -146,7 +146,7 @@ def _frames_note(image: Image.Image) -> list[str]:
         return []
     try:
         count = int(getattr(image, "n_frames", 1))
-    except Exception as error:  # frames are counted by reading the whole file
+    except Exception as error:  # counting frames reads the whole file
         return [f"frames after the first are damaged ({reason(error)})"]
     return [f"only the first of the {count} pictures in the file was read"] if count > 1 else []
 
@@ -167,7 +167,7 @@ def _colour_note(image: Image.Image) -> list[str]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file begins as an image of a common format does, whatever its name."""
+    """Whether the first bytes of a file are those of a common image format."""
     try:
         with _quietly(), Image.open(path, formats=_formats()[:MARKED]):
             return True
@@ -176,17 +176,16 @@ def is_image(path: Path) -> bool:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """An image as it is to be looked at: turned and mirrored as its EXIF orientation says.
+    """The image, rotated and mirrored according to its EXIF orientation.
 
-    Unlike Pillow's `exif_transpose` it does not write EXIF anew, which fails where any entry is
-    damaged.
+    Pillow's `exif_transpose` also rewrites the EXIF data, which fails if any entry is damaged.
     """
     method = UPRIGHT.get(orientation(image))
     return image if method is None else image.transpose(method)
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of an image, 1 to 8; 1 where there is none or the EXIF is damaged."""
+    """The EXIF orientation of an image, 1 to 8; 1 if there is none or the EXIF is damaged."""
     exif = exif_of(image)
     try:
         value = exif.get(Base.Orientation, 1)
@@ -196,26 +195,26 @@ def orientation(image: Image.Image) -> int:
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
-    """The EXIF of an image as far as it can be read; empty where there is none."""
+    """The EXIF data of an image as far as it can be read; empty if there is none."""
     try:
         return image.getexif()
     except Exception:
-        return image.getexif()  # the second call gives what was read before the first one failed
+        return image.getexif()  # the second call returns what was read before the failure
 
 
 def has_alpha(image: Image.Image) -> bool:
-    """Whether an image has transparency, as a channel or as a colour."""
+    """Whether an image has an alpha channel or a transparent colour."""
     return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
 
 
 def to_rgba(image: Image.Image) -> Image.Image:
-    """An image that has alpha as RGBA; Pillow has no direct way from premultiplied grey."""
+    """Convert an image with alpha to RGBA. Pillow cannot convert mode La (grey) directly."""
     return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without Pillow's warnings: of large pictures, as `MAX_PIXELS` is the limit, and of EXIF."""
+    """Hide Pillow's warnings about large images (`MAX_PIXELS` is the limit here) and about EXIF."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,7 +1,8 @@
-"""Images of more than 8 bits a channel: how deep they are, and their values as 8 bits.
+"""Images with more than 8 bits per channel: find the number of bits, and convert them to 8 bits.
 
-Pillow reads 16-bit colour as 8 bits by itself, TIFFs of half, double or three-channel floats not at
-all, and planes of 16 bits wrong; those are read by tifffile here.
+Pillow converts 16-bit colour to 8 bits by itself. It cannot read TIFFs of half, double or
+three-channel float values, and reads TIFFs with separate 16-bit planes wrongly. tifffile reads
+those here.
 """
 
 import re
@@ -14,14 +15,14 @@ from PIL import Image
 from faceskd.common.errors import ImageError
 
 HEADER_BYTES = 4096
-"""In which AVIF and JPEG 2000 files say how many bits they have."""
+"""Number of bytes at the start of AVIF and JPEG 2000 files that contain the number of bits."""
 
 UNIT_HEADROOM, INTEGER_HEADROOM = 4, 1.25
-"""How far the brightest values may reach over 1, and over 255 or 65535; beyond that the next larger
-scale is meant. Highlights of float images lie over 1, and resampling overshoots a little."""
+"""Largest accepted ratio of bright values to a full scale of 1, and of 255 or 65535. Above it, the
+next full scale is assumed. Highlights of float images exceed 1, and resampling overshoots."""
 
 SAMPLES = 1_000_000
-"""Values that are looked at to tell a scale."""
+"""Number of values from which the full scale is found."""
 
 SAMPLE_FORMAT, PHOTOMETRIC, WHITE_IS_ZERO, PLANES = 339, 262, 0, 284
 DESCRIPTIVE_TAGS = (270, 271, 272, 274, 305, 306, 315, 33432)
@@ -29,7 +30,7 @@ DESCRIPTIVE_TAGS = (270, 271, 272, 274, 305, 306, 315, 33432)
 
 
 def bits_of(image: Image.Image, path: Path) -> int:
-    """Bits a channel of an image that Pillow opened and has not decoded yet; 8 or less as 8."""
+    """Bits per channel of an image that Pillow has opened, but not decoded; at least 8."""
     given = image.info.get("bit_depth")  # HEIF
     if isinstance(given, int):
         return max(given, 8)
@@ -56,22 +57,23 @@ def _bits_of_header(kind: str | None, path: Path) -> int:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether a PIL image holds integers or floats over 8 bits: modes I, I;16, F and their kin."""
+    """Whether a PIL image has values of more than 8 bits: modes I, I;16, F and similar."""
     return image.mode.startswith(("I", "F"))
 
 
 def to_8_bit(image: Image.Image) -> Image.Image:
-    """A deep PIL image as mode L; `full_scale` becomes 255, what lies outside is clipped."""
+    """Convert a deep PIL image to mode L: `full_scale` becomes 255, and values are clipped."""
     values = _values(image)
     return Image.fromarray(_scaled(values, full_scale(image)))
 
 
 def full_scale(image: Image.Image) -> float:
-    """The value of a deep image that stands for white.
+    """The value of a deep image that means white.
 
-    16-bit integers have 65535. Others do not say: floats end at 1, 255 or 65535, integers at 255,
-    65535 or the largest of their type. The smallest of these is taken that holds 95 % of the
-    values with some headroom, so that a few highlights do not turn a picture black.
+    For 16-bit integers it is 65535 (32767 if they are signed). For other types it is not known. For
+    floats it may be 1, 255 or 65535; for integers 255, 65535 or the largest value of the type. The
+    result is the smallest of these that 95 % of the values do not exceed by much, so that a few
+    highlights do not make the picture dark.
     """
     values = _values(image)
     if image.mode.startswith("I;16") or image.info.get("bits") == 16:
@@ -80,15 +82,15 @@ def full_scale(image: Image.Image) -> float:
 
 
 def read_tiff(path: Path, page: int, max_pixels: int) -> Image.Image | None:
-    """A page of a TIFF of any depth as an 8-bit image (modes L, RGB, RGBA); None if it is no TIFF.
+    """A page of a TIFF of any depth as an 8-bit image (mode L, RGB or RGBA); None if it is no TIFF.
 
-    `info` gets its `bits` a channel and the `full_scale` that became 255.
+    `info` contains the `bits` per channel and the `full_scale` that became 255.
 
     Raises:
-        ImageError: it has over `max_pixels`.
-        Exception: of many kinds, for damaged files.
+        ImageError: the page has more than `max_pixels`.
+        Exception: many kinds, if the file is damaged.
     """
-    import tifffile  # takes as long to import as Pillow, and few files need it
+    import tifffile  # importing takes as long as importing Pillow, and few files need it
 
     try:
         file = tifffile.TiffFile(path)
@@ -115,13 +117,13 @@ def read_tiff(path: Path, page: int, max_pixels: int) -> Image.Image | None:
 
 
 def is_misread(image: Image.Image) -> bool:
-    """Whether Pillow reads a TIFF wrong: planes of 16 bits, which it takes for planes of 8."""
+    """Whether Pillow would read a TIFF wrongly: it reads separate 16-bit planes as 8-bit planes."""
     tags = getattr(image, "tag_v2", None)
     return tags is not None and tags.get(PLANES) == 2 and max(tags.get(258, (8,))) > 8
 
 
 def _carry(page: Any, image: Image.Image) -> None:
-    """Give an image what its page in a TIFF says of it."""
+    """Copy metadata of a TIFF page to an image: EXIF tags, colour profile, XMP, resolution."""
     exif = image.getexif()
     for tag in DESCRIPTIVE_TAGS:
         if tag in page.tags:
@@ -134,7 +136,7 @@ def _carry(page: Any, image: Image.Image) -> None:
 
 
 def tiff_page_count(path: Path) -> int:
-    """How many pages a TIFF has that Pillow cannot read."""
+    """Number of pages of a TIFF, read with tifffile."""
     import tifffile
 
     with tifffile.TiffFile(path) as file:

@@ -1,4 +1,4 @@
-"""Which values of a metric are better: metrics state it, tables show it."""
+"""Which values of a metric are better."""
 
 from typing import Literal
 

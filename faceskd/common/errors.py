@@ -22,27 +22,27 @@ class FaceskdError(Exception):
 
 
 class ImageError(FaceskdError):
-    """A file that is not a usable image."""
+    """A file is not an image, or the image cannot be used."""
 
 
 class FacesError(FaceskdError):
-    """A folder of prepared faces that cannot be used: no manifest, no face, a missing file."""
+    """A folder of prepared faces cannot be used: no manifest, no face, or a missing file."""
 
 
 class WeightsError(FaceskdError):
-    """Weights that are missing, damaged, or belong to another architecture."""
+    """Weights are missing, damaged, or belong to another architecture."""
 
 
 class DictionaryError(FaceskdError):
-    """A dictionary that is missing, damaged, or made for another encoder."""
+    """A dictionary is missing, damaged, or was built with another encoder."""
 
 
 class ConfigError(FaceskdError):
-    """A setting outside what is possible."""
+    """A setting is invalid."""
 
 
 class ExportError(FaceskdError):
-    """A network that cannot be exported, or an exported file that does not compute the same."""
+    """A network cannot be exported, or the exported file does not compute the same."""
 
 
 class MeasurementError(FaceskdError):

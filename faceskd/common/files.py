@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Write files atomically: a file is complete or does not exist. Also names of files."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from faceskd.common.errors import FaceskdError, disk_full_as_error
 
 LONGEST_STEM = 200
-"""Bytes of a name that is to get a number and a suffix."""
+"""Longest file name in bytes; this leaves space for a number and a suffix."""
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def printable(name: str) -> str:
-    r"""A file name that can be written anywhere: bytes that are no UTF-8 become %XX.
+    r"""A file name as valid text: bytes that are not UTF-8 become %XX.
 
     Examples:
         >>> printable("m\udcfcller.png"), printable("Müller.png")
@@ -66,9 +66,9 @@ def printable(name: str) -> str:
 
 
 def fitting(name: str) -> str:
-    """A relative path with its last part cut where no suffix would fit behind it.
+    """A relative path whose file name is cut if it is too long to add a suffix.
 
-    File systems hold 255 bytes; what is cut off is told apart by a hash of all.
+    File systems allow 255 bytes. A part of the hash of the whole name keeps cut names different.
 
     Examples:
         >>> fitting("a/b"), len(fitting("a/" + "b" * 300))
@@ -82,7 +82,7 @@ def fitting(name: str) -> str:
 
 
 def make_folder(path: Path | str) -> Path:
-    """Create a folder and check that files can be written there, before any work is lost.
+    """Create a folder and check that files can be written to it, before work is lost.
 
     Raises:
         FaceskdError: the folder cannot be created or written to.

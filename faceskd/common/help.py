@@ -1,4 +1,4 @@
-"""The help of a Hydra command: its config file as it is, whose comments explain the options."""
+"""The help of a Hydra command: its config file, where comments explain the options."""
 
 import textwrap
 from pathlib import Path
@@ -8,14 +8,14 @@ from omegaconf import OmegaConf
 from faceskd.common.config import conf_dir
 
 HIDDEN = ("defaults:", "hydra:", "jobs:", "shared:", "evaluations:", "profile:", "comparisons:")
-"""Parts of a config that are no options: how it is composed, and the jobs of a plan."""
+"""Parts of a config that are not shown: how it is composed, and the jobs of a plan."""
 
 
 def command_help(name: str, purpose: str) -> str:
     """The text of `faceskd NAME --help`.
 
     Args:
-        name: of the command and of its file in `conf/`.
+        name: name of the command and of its file in `conf/`.
         purpose: what the command does.
     """
     path = conf_dir() / f"{name}.yaml"
@@ -46,7 +46,7 @@ def _first_setting(lines: list[str]) -> int:
 
 
 def _options(lines: list[str]) -> list[str]:
-    """The lines of a config but for its head and the hidden parts."""
+    """The lines of a config without the comments at the top and the hidden parts."""
     kept: list[str] = []
     hidden = False
     for line in lines[_first_setting(lines) :]:
@@ -68,7 +68,7 @@ def _indented(lines: list[str]) -> str:
 
 
 def _groups(path: Path) -> dict[str, str]:
-    """The groups that a config chooses from: name -> its choices, the default with a star."""
+    """The config groups of a config: name -> options, the default with a star."""
     groups = {}
     for entry in OmegaConf.select(OmegaConf.load(path), "defaults", default=[]):
         for group, default in entry.items() if not isinstance(entry, str) else ():

@@ -1,8 +1,8 @@
-"""Weights that others publish: files in PyTorch's cache, downloaded when they are missing.
+"""Published weights of other projects, downloaded to PyTorch's cache if they are missing.
 
-The download is `torch.hub.download_url_to_file`, which writes a temporary file first and compares
-the SHA-256 with the digits that published names end in (`name-b8a52dc0.pth`). pooch and
-huggingface_hub were not taken: they need the full checksum or files on the Hugging Face Hub.
+`torch.hub.download_url_to_file` writes a temporary file first and compares its SHA-256 with the
+digits at the end of the published name (`name-b8a52dc0.pth`). pooch and huggingface_hub do not fit:
+they need the full checksum, or files on the Hugging Face Hub.
 """
 
 import sys
@@ -18,7 +18,7 @@ from faceskd.common.files import make_folder
 
 
 def hub_path(url: str) -> Path:
-    """Where the file of `url` is cached: $TORCH_HOME/hub/checkpoints/NAME."""
+    """Path in the cache for the file of `url`: $TORCH_HOME/hub/checkpoints/NAME."""
     return Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
 
 
@@ -26,13 +26,13 @@ def hub_file(url: str, *, allow_download: bool = True, otherwise: str = "") -> P
     """The cached file of `url`, downloaded first if it is missing.
 
     Args:
-        url: its last part is the file's name, which ends in the first digits of the file's SHA-256.
+        url: address of the file. The file name ends in the first digits of the SHA-256.
         allow_download: whether a missing file may be downloaded.
-        otherwise: what else the user can do, for the error's message.
+        otherwise: what else the user can do, for the error message.
 
     Raises:
-        WeightsError: the file is missing, and the download is not allowed, failed, or brought
-            another file.
+        WeightsError: the file is missing, and downloading it is not allowed, failed, or gave a file
+            with another checksum.
     """
     path = hub_path(url)
     if path.is_file():

@@ -1,8 +1,8 @@
-"""Images in and out: RGB everywhere, uint8 (H, W, 3) on disk, float32 (B, 3, H, W) in [0, 1] here.
+"""Read and write images: RGB, uint8 (H, W, 3) on disk, float32 (B, 3, H, W) in [0, 1] in memory.
 
-Every image that a user hands over is opened by `faceskd.common.decoding`, so that odd files (CMYK,
-palette, 16 bit, float, alpha, EXIF rotation) look the same to all commands, and whatever a decoder
-raises for a broken one is an `ImageError`.
+All images of the user are opened by `faceskd.common.decoding`. So all commands read unusual files
+(CMYK, palette, 16 bit, float, alpha, EXIF rotation) in the same way, and any error of a decoder
+becomes an `ImageError`.
 """
 
 from pathlib import Path
@@ -24,9 +24,10 @@ LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in luminance, ITU
 def read_image(path: Path | str) -> np.ndarray:
     """Read any image file as RGB, uint8, (H, W, 3), upright.
 
-    EXIF orientation is applied, transparency is laid over white, CMYK and palettes are converted,
-    16-bit and float images are scaled to 8 bits (`faceskd.common.depth.to_8_bit`), and of several
-    pages or frames the first is taken. `faceskd.common.decoding.notes` says what was lost so.
+    EXIF orientation is applied. Transparent images are laid over white. CMYK and palettes are
+    converted to RGB. 16-bit and float images are scaled to 8 bits
+    (`faceskd.common.depth.to_8_bit`). If there are several pages or frames, the first is read.
+    `faceskd.common.decoding.notes` lists what is lost.
 
     Raises:
         ImageError: the file is missing, empty, not an image, truncated, or over 150 megapixels.
@@ -36,12 +37,12 @@ def read_image(path: Path | str) -> np.ndarray:
 
 
 def from_pil(image: Image.Image) -> np.ndarray:
-    """A PIL image of any mode as RGB, uint8, (H, W, 3), upright, transparency over white."""
+    """A PIL image of any mode as RGB, uint8, (H, W, 3), upright; transparent areas are white."""
     return rgb(upright(image))
 
 
 def rgb(image: Image.Image) -> np.ndarray:
-    """As `from_pil`, of an image that is upright already, whatever its EXIF says."""
+    """Like `from_pil`, for an image that is upright already; its EXIF orientation is ignored."""
     return np.array(_to_rgb(image))
 
 
@@ -56,7 +57,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def over_white(image: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """RGB uint8 (H, W, 3) laid over white by its alpha, uint8 (H, W); None leaves it as it is."""
+    """Lay RGB uint8 (H, W, 3) over white with its alpha, uint8 (H, W); None: no change."""
     if alpha is None:
         return image
     opaque = Image.fromarray(image)
@@ -69,12 +70,12 @@ FAST_PNG = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
 )
-"""Runs, not matches, of one filter's values: a third of the time of Pillow's level 3 for files of
-the same size, an eighth of its usual level 6 for files 5 % larger."""
+"""PNG options for speed: one filter and run-length encoding. This takes a third of the time of
+Pillow's level 3 for files of the same size, and an eighth of level 6 for files 5 % larger."""
 
 
 def write_image(path: Path | str, image: np.ndarray) -> None:
-    """Write an RGB uint8 (H, W, 3) array, atomically; the suffix chooses the format."""
+    """Write an RGB uint8 (H, W, 3) array, atomically, in the format of the suffix."""
     with atomic_path(path) as temporary:
         if temporary.suffix.lower() == ".png":
             bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
@@ -105,5 +106,5 @@ def to_uint8(image: Tensor) -> np.ndarray:
 
 
 def luminance(images: Tensor) -> Tensor:
-    """Grey (BT.601) of RGB images in their own range, (B, 3, H, W) -> (B, 1, H, W)."""
+    """Luminance (BT.601) of RGB images, (B, 3, H, W) -> (B, 1, H, W), in the same range."""
     return (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The files of a folder: which are images, which are videos, and which cannot be used and why."""
+"""List the files of a folder: images, videos, and files that cannot be used, with the reason."""
 
 import os
 from collections.abc import Callable
@@ -18,20 +18,20 @@ IMAGE_SUFFIXES = frozenset(
     | {".icns", ".cur", ".sgi", ".rgb", ".rgba", ".bw", ".ras", ".xbm", ".xpm", ".fli", ".flc"}
     | {".blp", ".fit", ".fits"}
 )
-"""Of images that `faceskd.common.images` reads."""
+"""Suffixes of images that `faceskd.common.images` can read."""
 
 RAW_SUFFIXES = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef"}
     | {".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf"}
     | {".srw", ".x3f"}
 )
-"""Of what cameras see. Pillow would read the small preview in some of them for the photo."""
+"""Suffixes of raw files of cameras. For some, Pillow would read only the small preview."""
 
 OTHER_IMAGE_SUFFIXES = frozenset(
     {".jxl", ".jxr", ".wdp", ".hdp", ".exr", ".hdr", ".svg", ".svgz", ".eps", ".ps", ".wmf"}
     | {".emf", ".ai", ".xcf", ".kra", ".psb", ".djvu", ".bpg", ".pict", ".pct", ".cdr", ".flif"}
 )
-"""Of images that are not read here."""
+"""Suffixes of images that cannot be read."""
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"}
@@ -42,22 +42,22 @@ SYSTEM_NAMES = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"}
     | {"system volume information"}
 )
-"""What operating systems leave in folders; with hidden files, the only ones that are not listed."""
+"""Files and folders of operating systems. Only these and hidden files are not listed."""
 
 Kind = Literal["image", "video", "link", "other"]
 
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A file of a folder.
+    """A file in a folder.
 
     Attributes:
-        path: where it is.
-        source: its path relative to the folder, with forward slashes; bytes that are no UTF-8 are
+        path: path of the file.
+        source: path relative to the folder, with forward slashes; bytes that are not UTF-8 are
             written as %XX (`faceskd.common.files.printable`).
-        kind: what it looks like, by its suffix, else by its first bytes; "link": to a folder that
-            is listed already.
-        problem: why it cannot be read, where that is known before it is opened; else empty.
+        kind: kind of the file, from its suffix or its first bytes. "link" is a link to a folder
+            that is listed already.
+        problem: why the file cannot be read, if this is known without opening it; else empty.
     """
 
     path: Path
@@ -69,11 +69,12 @@ class ListedFile:
 def list_files(folder: Path | str) -> list[ListedFile]:
     """All files of a folder and its sub-folders, sorted by path, without hidden and system files.
 
-    Linked folders are followed, each folder once. A link to one that is listed already, a folder
-    that cannot be opened and a link to nothing are in the list, too, with their `problem`.
+    Links to folders are followed, but each folder is listed only once. The list also contains
+    links to folders that are listed already, folders that cannot be opened, and broken links; their
+    `problem` says so.
 
     Raises:
-        FaceskdError: there is no such folder.
+        FaceskdError: the folder does not exist.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -107,10 +108,10 @@ def list_files(folder: Path | str) -> list[ListedFile]:
 
 
 def list_images(folder: Path | str) -> list[Path]:
-    """The images of `list_files` that can be opened.
+    """Paths of the images of `list_files`, without those that have a problem.
 
     Raises:
-        FaceskdError: there is no such folder, or it holds no image.
+        FaceskdError: the folder does not exist or contains no image.
     """
     files = list_files(folder)
     images = [file.path for file in files if file.kind == "image" and not file.problem]
@@ -120,7 +121,7 @@ def list_images(folder: Path | str) -> list[Path]:
 
 
 def list_file(path: Path, root: Path) -> ListedFile:
-    """A single file as `list_files` of the folder `root` has it; what is no video is an image."""
+    """A file as in `list_files(root)`; any file that is not a video counts as an image."""
     kind: Kind = "video" if is_video(path) else "image"
     return ListedFile(path, _source(path, root), kind, _problem(path))
 
@@ -147,7 +148,7 @@ def _listed(path: Path, root: Path) -> ListedFile:
 def _holds(test: Callable[[], bool]) -> bool:
     try:
         return test()
-    except OSError:  # of a folder that may be listed but not entered
+    except OSError:  # a folder that may be listed but not entered
         return False
 
 
@@ -163,9 +164,9 @@ def _kind(path: Path, problem: str) -> Kind:
 def _problem(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in RAW_SUFFIXES:
-        return f"raw files of cameras ({suffix}) are not read: develop it to JPEG or TIFF"
+        return f"raw files of cameras ({suffix}) cannot be read: convert the file to JPEG or TIFF"
     if suffix in OTHER_IMAGE_SUFFIXES:
-        return f"{suffix} files are not read: convert it to PNG, JPEG or TIFF"
+        return f"{suffix} files cannot be read: convert the file to PNG, JPEG or TIFF"
     if _holds(path.is_file):
         return ""
     if path.is_symlink() and not _holds(path.exists):

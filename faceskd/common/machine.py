@@ -1,6 +1,6 @@
-"""The machine: what a device is called, and on what a figure was measured.
+"""Describe the machine and its devices.
 
-A time or a score without its machine cannot be compared; every report carries this summary.
+Measured times can be compared only if the machine is known, so every report has this description.
 """
 
 import os
@@ -17,10 +17,10 @@ from faceskd.common.errors import ConfigError
 
 
 def machine_summary() -> dict[str, str | int]:
-    """Processor, cores, threads of torch, accelerator and versions, fit for JSON and tables.
+    """Processor, cores, threads of PyTorch, GPU and versions, as values for JSON and tables.
 
-    `cores` are those this process may run on. `gpu` and `gpu_memory_gib` are there only where
-    there is one.
+    `cores` is the number of cores that this process may use. `gpu` and `gpu_memory_gib` are missing
+    without a GPU.
 
     Examples:
         >>> machine_summary()["threads"] == torch.get_num_threads()
@@ -44,10 +44,10 @@ def machine_summary() -> dict[str, str | int]:
 
 
 def checked_device(name: str) -> torch.device:
-    """A device by its name.
+    """The device of a name, such as "cpu" or "cuda:1".
 
     Raises:
-        ConfigError: it is no name of a device, or PyTorch does not see the device.
+        ConfigError: there is no such name, or PyTorch cannot find the device.
     """
     try:
         device = torch.device(name)
@@ -55,25 +55,25 @@ def checked_device(name: str) -> torch.device:
         raise ConfigError(f"expected a device such as cpu or cuda, got {name!r}") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"the device {name!r} is not there: PyTorch sees {torch.cuda.device_count()} GPUs"
+            f"the device {name!r} does not exist: PyTorch finds {torch.cuda.device_count()} GPUs"
         )
     return device
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16, so that networks run faster in it.
+    """Whether the processor has instructions for bfloat16, so that networks are faster in bf16.
 
-    PyTorch before 2.9 does not tell, and False is returned.
+    PyTorch before 2.9 cannot tell; then the result is False.
     """
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def git_revision(folder: Path | str | None = None) -> str | None:
-    """The commit of the checkout that holds `folder` (by default this package's source).
+    """The git commit of a folder; by default that of the source of this package.
 
-    "+changes" is added when tracked files differ from it. None outside a checkout, where git is
-    missing, or when this package is installed below somebody else's checkout.
+    "+changes" is added if tracked files were changed. None if the folder is not in a git checkout,
+    git is missing, or the package is installed inside the checkout of another project.
     """
     package = Path(__file__).resolve().parents[1]
     folder = package if folder is None else Path(folder)
@@ -87,7 +87,7 @@ def git_revision(folder: Path | str | None = None) -> str | None:
 
 
 def peak_memory_mib() -> float:
-    """Largest resident memory of this process so far, MiB."""
+    """Peak resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

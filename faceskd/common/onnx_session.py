@@ -1,4 +1,4 @@
-"""ONNX files, run by ONNX Runtime."""
+"""Open ONNX files with ONNX Runtime."""
 
 from pathlib import Path
 from typing import Any

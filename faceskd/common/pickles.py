@@ -1,4 +1,4 @@
-"""PyTorch's pickles of others, read without executing them."""
+"""Read pickled PyTorch files without executing code from them."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from faceskd.common.errors import WeightsError
 
 
 def read_pickle(path: Path | str) -> Any:
-    """What `torch.save` wrote to `path`: plain types and tensors only, on the CPU.
+    """The content of a file of `torch.save`: tensors on the CPU, and plain types.
 
     Raises:
         WeightsError: the file is missing, damaged, or holds more than tensors and plain types.
@@ -19,7 +19,7 @@ def read_pickle(path: Path | str) -> Any:
         raise WeightsError(f"no weights at {str(path)!r}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # half a pickle fails in any way, KeyError and IndexError included
+    except Exception as error:  # damaged pickles raise many kinds of errors
         reason = str(error).splitlines()[0] if str(error) else "no data"
         raise WeightsError(
             f"{str(path)!r} is damaged, or no file of tensors ({type(error).__name__}: {reason})"

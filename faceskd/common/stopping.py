@@ -1,4 +1,4 @@
-"""Ending early: what a command has done by then is reported."""
+"""Stop a command early, with Ctrl-C or SIGTERM, so that it still reports what it did."""
 
 import signal
 import threading
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 EXIT_STOPPED = 130
-"""The exit status of a command that was stopped, as shells give it for Ctrl-C."""
+"""Exit status of a command that was stopped, the same that shells use for Ctrl-C."""
 
 
 @contextmanager
 def terminating_as_interrupted() -> Iterator[None]:
-    """Within the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does.
+    """Within the block, SIGTERM raises KeyboardInterrupt, like Ctrl-C.
 
-    In threads other than the main one, where Python allows no handlers, it changes nothing.
+    Only in the main thread; in other threads Python allows no signal handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

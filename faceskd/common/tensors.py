@@ -1,4 +1,4 @@
-"""Tensors from files: safetensors, and the check that they are numbers."""
+"""Read safetensors files, and check that all values are finite."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str
     """The tensors of a safetensors file, on the CPU, and its metadata.
 
     Raises:
-        WeightsError: the file is missing, damaged, or something else.
+        WeightsError: the file is missing, damaged, or no safetensors file.
     """
     if not Path(path).is_file():
         raise WeightsError(f"no weights at {str(path)!r}")

@@ -1,8 +1,7 @@
-"""Pairs of LR and HR faces, made on the fly and yet the same in every run.
+"""Pairs of LR and HR faces, computed during training and the same in every run.
 
-What an item looks like depends on (seed, epoch, index) alone, never on which worker makes it or
-how many there are. The sampler deals out an endless stream of shuffled epochs by position, so
-that a run resumed at any step sees exactly what an uninterrupted one would have seen.
+An item depends only on (seed, epoch, index), not on the number of workers. `faceskd.data.stream`
+chooses the order, so that a resumed run sees the same items as a run without interruption.
 """
 
 from functools import partial
@@ -36,16 +35,17 @@ class FaceDataset(Dataset[Item]):
         faces: folder with the manifest.
         split: "train", "val" or "test".
         degradation: see `faceskd.data.degradation`.
-        augment: none for measuring. Landmarks are those of the face before augmentation.
-        seed: with epoch and index it seeds augmentation and degradation.
-        limit: use so many faces only, drawn at random; those of a smaller limit are among them.
-        draw: seeds which ones.
-        cache: most decoded faces to keep in memory, 0.2 MB each at 256 px.
-        size: side of the prepared faces, px.
+        augment: augmentation; None for evaluation. `landmarks` are those before augmentation.
+        seed: seed of augmentation and degradation, together with epoch and index.
+        limit: number of faces to use, drawn at random; None: all. The faces of a smaller limit are
+            among those of a larger one.
+        draw: seed for drawing them.
+        cache: largest number of decoded faces kept in memory, 0.2 MB each at 256 px.
+        size: side of the prepared faces, in px.
 
     Raises:
-        FacesError: no manifest, no face in the split, or a face's file is missing or of another
-            size.
+        FacesError: there is no manifest or no face in the split, or the file of a face is missing
+            or has another size.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class FaceDataset(Dataset[Item]):
         return self._boxed_face(int(rng.integers(len(self))))
 
     def _check_files(self) -> None:
-        """Now, and not hours into a training."""
+        """Check that all files exist, so that a training does not fail after hours."""
         missing = [r.face for r in self.records if not (self.folder / r.face).is_file()]
         if missing:
             raise FacesError(
                 f"{len(missing)} of {len(self.records)} faces that the manifest of "
-                f"{str(self.folder)!r} names are missing, {missing[0]} for one"
+                f"{str(self.folder)!r} names are missing, for example {missing[0]}"
             )
 
     def _face(self, index: int) -> np.ndarray:
@@ -121,21 +121,21 @@ class FaceDataset(Dataset[Item]):
 
 
 class FaceData(StreamData):
-    """Training stream and frozen validation set of a folder of prepared faces.
+    """Training stream and fixed validation set from a folder of prepared faces.
 
     Args:
         faces: folder with the manifest.
-        degradation: of both; validation draws it once, for good, by its own seed.
-        augment: of training.
-        train_limit: faces to train on, drawn at random by the seed: to see what more of them
-            would be worth. Those of a smaller limit are among those of a larger one.
-        val_limit: faces to validate on, drawn at random; the same for every seed.
+        degradation: degradation of both; for validation it is the same in every epoch.
+        augment: augmentation for training.
+        train_limit: number of faces to train on, drawn at random with `seed`; None: all. The faces
+            of a smaller limit are among those of a larger one.
+        val_limit: number of faces to validate on, drawn at random, the same for every seed.
         batch_size, steps_per_epoch, workers, seed: see `StreamData`.
-        cache: see `FaceDataset`; each worker has its own.
-        size: side of the prepared faces, px.
+        cache: see `FaceDataset`; each worker has its own cache.
+        size: side of the prepared faces, in px.
 
     Raises:
-        ConfigError: no folder is given, or an option is no whole number, or too small.
+        ConfigError: no folder is given, or an option is not a whole number or too small.
         FacesError: see `FaceDataset`.
     """
 

@@ -1,6 +1,6 @@
-"""Random squares of any photographs and faces, for networks that are not about faces alone.
+"""Random squares of any photographs, for networks that restore more than faces.
 
-As in `faceskd.data.dataset`, an item depends on (seed, epoch, index) alone.
+As in `faceskd.data.dataset`, an item depends only on (seed, epoch, index).
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,14 @@ Folders = Mapping[str, Mapping[str, Any]]
 
 
 def usable_images(folder: Path | str, smallest: int) -> list[Path]:
-    """Images below a folder whose sides have at least `smallest` pixels.
+    """Images in a folder and its sub-folders whose sides have at least `smallest` pixels.
 
-    Each file comes once, however many links lead to it. What is left out is told on stderr.
+    Each file is listed only once, even if links lead to it. The number of images that are left out
+    is printed to stderr.
 
     Raises:
-        FacesError: none is left.
-        FaceskdError: there is no such folder, or it holds no image.
+        FacesError: no image is usable.
+        FaceskdError: the folder does not exist or contains no image.
     """
     found = sorted({path.resolve() for path in list_images(folder)})
     sides = {path: _shorter_side(path) for path in found}
@@ -42,7 +43,7 @@ def usable_images(folder: Path | str, smallest: int) -> list[Path]:
     unreadable = [path for path, side in sides.items() if side is None]
     small = len(found) - len(usable) - len(unreadable)
     told = f"{len(found)} images: {small} are smaller than {smallest} px, {len(unreadable)} cannot "
-    told += f"be read{f' ({unreadable[0].name} for one)' if unreadable else ''}"
+    told += f"be read{f' (for example {unreadable[0].name})' if unreadable else ''}"
     if not usable:
         raise FacesError(f"no usable image in {str(folder)!r}, of {told}")
     if len(usable) < len(found):
@@ -54,33 +55,34 @@ def usable_images(folder: Path | str, smallest: int) -> list[Path]:
 
 
 def _shorter_side(path: Path) -> int | None:
-    """From the file's header, in pixels; None where there is none, or of more than are read."""
+    """The shorter side in pixels, from the file's header; None if it is damaged or too large."""
     try:
         with Image.open(path) as image:
             width, height = image.size
-    except Exception:  # decoders raise what they like
+    except Exception:  # decoders raise many kinds
         return None
     return min(width, height) if width * height <= MAX_PIXELS else None
 
 
 class ImageCrops(Dataset[dict[str, torch.Tensor]]):
-    """Random squares of the images of several folders.
+    """Random squares of the images in several folders.
 
-    An item holds `hr` (3, size, size) and its degraded `lr`, float32 in [0, 1].
+    An item has `hr` (3, size, size) and its degraded `lr`, float32 in [0, 1].
 
     Args:
-        folders: name -> {path, share}: a folder with its sub-folders, and how often it is drawn.
-        degradation: from a square to its LR image.
-        size: side of the squares, px. An image is cut to a square of between `size` pixels and all
-            of its shorter side, drawn log-uniformly, and the square is reduced to `size` by area
-            averaging. Smaller images are left out.
-        seed: with epoch and index it seeds all that is drawn.
-        length: squares an epoch.
-        cache: most decoded images to keep in memory, about 4 MB each: large ones are kept reduced,
-            with a longer side of 1280 px, or a shorter one of `size`.
+        folders: name -> {path, share}: a folder (with its sub-folders), and the share of squares
+            from it.
+        degradation: function from a square to its LR image.
+        size: side of the squares, in px. A square is cut from the image and reduced to `size` by
+            area averaging. Its side before is log-uniform between `size` and the shorter side of
+            the image. Smaller images are left out.
+        seed: seed of everything that is drawn, together with epoch and index.
+        length: number of squares per epoch.
+        cache: largest number of decoded images kept in memory, about 4 MB each. Large images are
+            kept reduced, with a longer side of 1280 px, or a shorter side of `size`.
 
     Raises:
-        ConfigError: a folder has no path, or shares are no numbers of at least 0 with a sum above.
+        ConfigError: a folder has no path, or a share is not a number, or below 0, or all are 0.
         FacesError: a folder has no image that is large enough.
     """
 
@@ -140,7 +142,7 @@ class ImageCrops(Dataset[dict[str, torch.Tensor]]):
 
 
 def _shares(folders: Folders) -> np.ndarray:
-    """How often each folder is drawn; they sum to 1."""
+    """The probability of each folder; the sum is 1."""
     if not folders or not all(entry.get("path") for entry in folders.values()):
         raise ConfigError(
             f"expected folders as name: {{path: FOLDER, share: 1.0}}, got {dict(folders or {})}"
@@ -153,12 +155,13 @@ def _shares(folders: Folders) -> np.ndarray:
 
 
 class ImageData(StreamData):
-    """A training stream of `ImageCrops`, and a frozen set of them to validate on.
+    """A training stream of `ImageCrops`, and a fixed set of them for validation.
 
     Args:
-        folders, val_folders: see `ImageCrops`; to train and to validate on.
+        folders: folders to train on, see `ImageCrops`.
+        val_folders: folders to validate on.
         degradation, size, cache: see `ImageCrops`.
-        val_limit: squares to validate on.
+        val_limit: number of squares to validate on.
         batch_size, steps_per_epoch, workers, seed: see `StreamData`.
     """
 

@@ -1,9 +1,8 @@
-"""The manifest of a folder of prepared faces: one row for every input file, whatever came of it.
+"""The manifest of a folder of prepared faces, with at least one row for every input file.
 
-A folder of prepared faces is what `faceskd prepare` and the synthetic portraits write, and what
-everything after them reads:
+`faceskd prepare` writes folders of prepared faces; training and evaluation read them:
 
-    FACES/manifest.csv      one `Record` a row; landmarks and boxes as JSON in their cells
+    FACES/manifest.csv      one `Record` per row; cells with landmarks and boxes are JSON
     FACES/<split>/*.png     the 256x256 crops
 """
 
@@ -24,17 +23,17 @@ OK = "ok"
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one input file.
+    """The result for one face, or for an input file without a face.
 
     Attributes:
-        source: path of the input, relative to the source folder, with forward slashes; bytes that
-            are no UTF-8 are written as %XX.
+        source: path of the input file, relative to the source folder, with forward slashes; bytes
+            that are not UTF-8 are written as %XX.
         status: "ok", or why there is no face: "no_face", "too_small"; "unreadable", "unwritable",
-            "failed" (another error), "stopped" (the run ended before); "unsupported" (no image),
-            "duplicate" (a link to a folder that is searched already).
-        message: what the user should know, as clauses with ";" between; empty when all is well.
+            "failed" (another error), "stopped" (the run ended before this file); "unsupported" (not
+            an image), "duplicate" (a link to a folder that is searched already).
+        message: remarks for the user, separated by ";"; empty if there are none.
         split: "train", "val" or "test".
-        identity: who it is, as far as splits are concerned.
+        identity: name of the person; all faces of a person are in the same split.
         face: path of the crop, relative to the folder of prepared faces.
         landmarks: 5 or 68 points [x, y] in pixels of the crop.
         boxes: the component boxes [x1, y1, x2, y2] in pixels of the crop, in the order of
@@ -71,7 +70,7 @@ def _from_row(row: dict[str, str]) -> Record:
 
 
 def read_manifest(folder: Path | str, split: str | None = None) -> list[Record]:
-    """The records of a folder of prepared faces; with `split`, its usable faces only.
+    """The records of a folder of prepared faces; with `split`, only the faces of this split.
 
     Raises:
         FacesError: there is no manifest, it is damaged, or the split has no face.
@@ -96,10 +95,10 @@ def read_manifest(folder: Path | str, split: str | None = None) -> list[Record]:
 
 
 def draw_records(records: Sequence[Record], limit: int | None, *, seed: int) -> list[Record]:
-    """So many records, drawn at random, in their order; all where there is no limit.
+    """`limit` records drawn at random, in the order of the manifest; None: all records.
 
-    The first ones would be those of one source, for a manifest is sorted. The seed alone orders
-    all of them, and the first so many of that order are taken.
+    They are drawn because a manifest is sorted: its first records may all be from one source. With
+    the same seed, the records of a smaller limit are among those of a larger one.
     """
     if limit is None or limit >= len(records):
         return list(records)

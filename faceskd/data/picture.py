@@ -1,4 +1,4 @@
-"""From one photograph to its prepared faces: read, detect, choose, cut out, write, report."""
+"""Prepare the faces of one photo: read it, detect faces, choose, crop, write, report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -21,15 +21,15 @@ UNREADABLE, UNWRITABLE, FAILED, STOPPED = "unreadable", "unwritable", "failed", 
 DAMAGED = "damaged"
 UNSUPPORTED, DUPLICATE = "unsupported", "duplicate"
 FAILURES = (UNREADABLE, UNWRITABLE, FAILED, STOPPED, DAMAGED)
-"""Statuses that make a command end with status 1, of `prepare` and `restore` alike."""
+"""With one of these statuses, `prepare` and `restore` end with exit status 1."""
 
 SIMILAR_SIZE = 0.9
-"""Among faces at least this high, relative to the highest, the most central one is taken."""
+"""Faces at least this high, relative to the highest, count as equally large."""
 
 
 @dataclass(frozen=True)
 class CropSettings:
-    """What decides how a crop looks; a change of it makes old crops useless."""
+    """The settings that affect crops. If they change, old crops cannot be used any more."""
 
     detector: Detector
     crop: Crop
@@ -38,29 +38,30 @@ class CropSettings:
     faces: Literal["largest", "all"] = "largest"
 
     def check(self) -> None:
-        """Raise ConfigError for settings that make no sense."""
+        """Raise a ConfigError if a setting is invalid."""
         if self.faces not in ("largest", "all"):
-            raise ConfigError(f"faces is 'largest' or 'all', got {self.faces!r}")
+            raise ConfigError(f"expected faces=largest or all, got {self.faces!r}")
         if self.min_face < 1 or self.size < 32:
             raise ConfigError(
-                f"min_face is at least 1 and size at least 32, got {self.min_face} and {self.size}"
+                f"expected min_face of at least 1 and size of at least 32, got {self.min_face} and "
+                f"{self.size}"
             )
         if self.detector.min_face > self.min_face:
             raise ConfigError(
-                f"the least face looked for (landmarks.min_face, {self.detector.min_face} px) "
-                f"must not exceed min_face, {self.min_face}"
+                f"expected landmarks.min_face, the smallest face to detect, of at most min_face, "
+                f"which is {self.min_face}, got {self.detector.min_face}"
             )
         if isinstance(self.crop, SimilarityCrop | AlignedCrop):
             template(self.size, self.crop.template_scale)
 
     def settings(self) -> dict[str, str]:
-        """Every setting as text, to tell whether crops were made by the same settings."""
+        """All settings as text, to find out whether crops were made with the same settings."""
         return {field.name: repr(getattr(self, field.name)) for field in fields(self)}
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """One input file: where it is, what its crop is called, where it belongs."""
+    """An input file: its path, its source, the name of its crop, its split and identity."""
 
     path: Path
     source: str
@@ -90,7 +91,7 @@ def prepare_image(photo: PhotoFile, settings: CropSettings, dst: Path) -> list[R
         return [replace(blank, status=UNREADABLE, message=message)]
     except OSError as error:
         return [replace(blank, status=UNWRITABLE, message=f"cannot write its face: {error}")]
-    except Exception as error:  # detectors and crops raise all kinds
+    except Exception as error:  # detectors and crops raise many kinds
         return [replace(blank, status=FAILED, message=reason(error))]
 
 
@@ -114,13 +115,13 @@ def _faces(
 
 
 def _noted(record: Record, *clauses: str, status: str = OK) -> Record:
-    """A record with more to say."""
+    """The record with a status and additional remarks."""
     texts = [text for text in (record.message, *clauses) if text]
     return replace(record, status=status, message="; ".join(texts))
 
 
 def main_face(faces: Sequence[Face], image: np.ndarray) -> Face:
-    """The largest face; of several that are about as large, the one nearest to the centre."""
+    """The largest face. Of several about equally large ones, the one nearest to the centre."""
     centre = np.array(image.shape[1::-1]) / 2
     least = SIMILAR_SIZE * max(face.height for face in faces)
     return min(
@@ -142,7 +143,7 @@ def _photo_face(
 def _aligned_face(
     image: np.ndarray, blank: Record, photo: PhotoFile, settings: CropSettings, dst: Path
 ) -> Record:
-    """A picture that is a face already: no search for it, but its landmarks are wanted."""
+    """Crop a picture that is an aligned face already; only its landmarks are detected."""
     height, width = image.shape[:2]
     side = min(height, width)
     if side < settings.min_face:
@@ -160,7 +161,7 @@ def _aligned_face(
     else:
         scale = getattr(settings.crop, "template_scale", 1.0)
         landmarks = template(settings.size, scale).astype(np.float32)
-        remarks.append("no landmarks were found; the template's five points are taken")
+        remarks.append("no landmarks were found; those of the template were taken")
     return _write(crop, landmarks, _noted(blank, *remarks), photo.name, dst)
 
 

@@ -1,9 +1,9 @@
-"""Pools of blur kernels and noise that were estimated on real low-quality photos.
+"""Pools of blur kernels and noise, estimated from real low-quality photos.
 
 After RealSR (Ji et al., "Real-World Super-Resolution via Kernel Estimation and Noise Injection",
-CVPRW 2020). Noise is cut from flat regions, with its mean removed, as there. Kernels are estimated
-from the spectrum of a photo instead of by KernelGAN, which trains a network for each photo: the
-power spectra of sharp photos fall alike, so that what a photo lacks against them is its blur.
+CVPRW 2020). As there, noise is taken from flat regions, without their mean. RealSR estimates
+kernels with KernelGAN, which trains a network for each photo. Here they are estimated from the
+spectrum: the power spectra of sharp photos are similar, and the difference to them is the blur.
 """
 
 import json
@@ -24,27 +24,27 @@ FORMAT = "faceskd-pools-1"
 KERNEL_SIDE = 21
 PATCH_SIDE = 32
 FLAT_MEANS = 4.0
-"""Largest standard deviation of the means of a flat region's sixteenths, 8-bit levels."""
+"""Largest standard deviation of the means of the 16 cells of a flat region, 8-bit levels."""
 
 FLAT_SPREAD = 2.5
-"""Largest ratio of the standard deviations of a flat region's sixteenths."""
+"""Largest ratio between the standard deviations of the 16 cells of a flat region."""
 
 WINDOW = 64
-"""Side of the windows whose spectra are averaged, px."""
+"""Side of the windows whose spectra are averaged, in px."""
 
 
 class PoolsError(FaceskdError):
-    """A file of pools is missing, damaged or something else."""
+    """A file of pools is missing, damaged, or not a file of pools."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pools:
-    """What real photos were blurred with, and their noise.
+    """Blur kernels and noise of real photos.
 
     Attributes:
-        kernels: (K, 21, 21) float32, each of sum 1, in pixels of the photo.
-        noise: (N, 32, 32, 3) float16, in 8-bit levels, of mean 0.
-        provenance: photos, and how many regions were looked at.
+        kernels: (K, 21, 21) float32, each with sum 1, in pixels of the photo.
+        noise: (N, 32, 32, 3) float16, in 8-bit levels, with mean 0.
+        provenance: number of photos, kernels and noise patches.
     """
 
     kernels: np.ndarray
@@ -69,11 +69,13 @@ class Pools:
         """Read pools.
 
         Raises:
-            PoolsError: the file is missing, damaged or something else.
+            PoolsError: the file is missing, damaged, or not a file of pools.
         """
         path = Path(path)
         if not path.is_file():
-            raise PoolsError(f"no pools at {str(path)!r}: make them, `faceskd pools`")
+            raise PoolsError(
+                f"expected pools at {str(path)!r}, found none: make them with `faceskd pools`"
+            )
         try:
             with safe_open(path, "np") as file:
                 metadata = file.metadata() or {}
@@ -89,9 +91,14 @@ class Pools:
 
 
 def estimate_pools(photos: Sequence[np.ndarray], *, most_noise: int = 512, seed: int = 0) -> Pools:
-    """Kernels and noise of real photos, each RGB uint8 (H, W, 3).
+    """Estimate kernels and noise of real photos, each RGB uint8 (H, W, 3).
 
-    A photo gives one kernel, and noise from each of its flat regions.
+    Each photo gives one kernel, unless it is sharp, and a noise patch for each flat region.
+
+    Args:
+        photos: photos.
+        most_noise: largest number of noise patches; more are drawn at random.
+        seed: seed for drawing them.
     """
     rng = np.random.default_rng(seed)
     kernels = [kernel for photo in photos if (kernel := estimate_kernel(photo)) is not None]
@@ -109,10 +116,10 @@ def estimate_pools(photos: Sequence[np.ndarray], *, most_noise: int = 512, seed:
 
 
 def noise_patches(photo: np.ndarray) -> list[np.ndarray]:
-    """The noise of a photo's flat regions, float32 (32, 32, 3) each, in levels, of mean 0.
+    """The noise in the flat regions of a photo: float32 (32, 32, 3) each, 8-bit levels, mean 0.
 
-    A region is flat where the mean and the variance are the same all over it (RealSR, eq. 5 and 6).
-    Regions without any noise, and such as touch black or white, are left out.
+    A region is flat if mean and variance are about the same everywhere in it (RealSR, eq. 5 and 6).
+    Regions without noise, or with values close to black or white, are left out.
     """
     patches = []
     for window in _windows(photo, PATCH_SIDE):
@@ -128,15 +135,16 @@ def noise_patches(photo: np.ndarray) -> list[np.ndarray]:
 
 
 def estimate_kernel(photo: np.ndarray) -> np.ndarray | None:
-    """The Gaussian that a photo was blurred with, (21, 21) of sum 1; None if it is sharp or tiny.
+    """The Gaussian kernel (21, 21) that blurred a photo, with sum 1; None if it is sharp or tiny.
 
-    The mean power spectrum of its windows, with f in cycles a pixel, is modelled as
+    The mean power spectrum P of the photo's windows, with f in cycles per pixel, is modelled as
 
-        log P(f) = a - 2 log |f| - (2 pi)^2 f^T C f,
+        log P(f) = a - 2 log |f| - (2 pi)^2 f^T C f.
 
-    a sharp photo's (Field, "Relations between the statistics of natural images and the response
-    properties of cortical cells", JOSA A 1987) times that of a Gaussian of covariance C, above a
-    floor of noise. a and C are fitted by least squares where P is four times its floor.
+    This is the spectrum of a sharp photo (Field, "Relations between the statistics of natural
+    images and the response properties of cortical cells", JOSA A 1987) times that of a Gaussian
+    with covariance C. a and C are fitted by least squares where P is above four times the noise
+    floor.
     """
     power = _spectrum(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY))
     if power is None:
@@ -178,7 +186,7 @@ def _windows(image: np.ndarray, side: int) -> list[np.ndarray]:
 
 
 def _spectrum(grey: np.ndarray) -> np.ndarray | None:
-    """Mean power (64, 64) of the windows that show most; None where there are none."""
+    """Mean power spectrum (64, 64) of the quarter of windows with most contrast; None if none."""
     window = np.hanning(WINDOW)[:, None] * np.hanning(WINDOW)
     found = [part.astype(np.float64) for part in _windows(grey, WINDOW)]
     if not found:

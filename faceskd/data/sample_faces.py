@@ -1,4 +1,4 @@
-"""A few LR faces to try a network on: to compare exports, to time."""
+"""A few LR faces, to compare exported networks and to measure time."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ PORTRAIT_SIZE = 128
 
 
 def sample_lr_faces(count: int, folder: Path | str | None = None) -> Tensor:
-    """LR faces to try a network on, float32 in [0, 1], (count, 3, 32, 32).
+    """LR faces, float32 in [0, 1], (count, 3, 32, 32).
 
     Args:
-        count: how many; a folder with fewer is gone through again.
-        folder: aligned faces; None draws synthetic portraits, the same every time.
+        count: number of faces; if the folder has fewer, they are repeated.
+        folder: folder of aligned faces; None: synthetic portraits, always the same.
 
     Raises:
-        FaceskdError: there is no such folder, it holds no image, or one cannot be read.
+        FaceskdError: the folder does not exist, contains no image, or an image cannot be read.
     """
     if folder is None:
         faces = [render_portrait(index, size=PORTRAIT_SIZE).image for index in range(count)]

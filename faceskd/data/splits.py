@@ -1,7 +1,7 @@
-"""Who is in which split: no identity is ever in two.
+"""Assign pictures to the splits train, val and test, so that no person is in two splits.
 
-Splits are given by folders (train/, val/ and test/ below the source), by a CSV file, or drawn by
-a hash of the identity, so that a picture added later moves no other.
+Splits are given by folders (train/, val/ and test/ in the source folder), by a CSV file, or by a
+hash of the identity. With the hash, adding pictures does not move others to another split.
 """
 
 import csv
@@ -39,14 +39,14 @@ def assign(
     Args:
         sources: paths relative to the source folder, with forward slashes.
         split_file: CSV with a column `source` and `split`, `identity` or both.
-        fractions: share of the identities in each split, where splits are drawn; they add up to 1.
-        identity_by: "folder": pictures of a person share a folder; "file": each is a person;
-            "auto": by folder where there is more than one, else by file.
+        fractions: share of the identities in each split, if splits are not given; the sum is 1.
+        identity_by: "folder": all pictures in a folder show the same person; "file": each picture
+            shows another person; "auto": by folder if there is more than one, else by file.
 
     Raises:
         ConfigError: the fractions do not add up to 1.
-        FacesError: an identity is in two given splits, only some splits are given, or the CSV
-            lacks a column, a row or a valid split.
+        FacesError: an identity is in two splits, only some pictures are in folders of splits, or
+            the CSV file has a missing column, a missing row or an invalid split.
     """
     rows = _read_split_file(split_file, sources) if split_file else {}
     given = _splits_by_folder(sources) if not rows else {}
@@ -63,7 +63,7 @@ def assign(
 
 
 def draw(identity: str, fractions: Mapping[str, float] = FRACTIONS) -> str:
-    """The split of an identity, by its SHA-256: the same on every machine, in every order.
+    """The split of an identity, from its SHA-256: the same on every machine and in any order.
 
     Examples:
         >>> draw("somebody") == draw("somebody")
@@ -83,7 +83,7 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
     total = sum(fractions.values())
     if set(fractions) - set(SPLITS) or min(fractions.values()) < 0 or abs(total - 1) > 1e-6:
         raise ConfigError(
-            f"splits are fractions of {', '.join(SPLITS)} that add up to 1, got {dict(fractions)}"
+            f"expected fractions of {', '.join(SPLITS)} that add up to 1, got {dict(fractions)}"
         )
 
 
@@ -120,7 +120,7 @@ def _read_split_file(path: Path | str, sources: Iterable[str]) -> dict[str, dict
             for row in reader:
                 if rows.setdefault(row.get("source") or "", row) != row:
                     raise FacesError(
-                        f"split_file {str(path)!r} has two rows for {row['source']!r} that differ"
+                        f"split_file {str(path)!r} has two different rows for {row['source']!r}"
                     )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FacesError(f"cannot read split_file {str(path)!r}: {error}") from error

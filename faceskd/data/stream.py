@@ -1,7 +1,7 @@
-"""An endless stream of shuffled items for training, and a frozen set to validate on.
+"""An endless stream of shuffled items for training, and a fixed set for validation.
 
-The sampler deals items out by position, so that a run resumed at any step sees exactly what an
-uninterrupted one would have seen, whatever the number of workers.
+The item at each position of the stream is determined by the seed. So a resumed run sees the same
+items as a run without interruption, with any number of workers.
 """
 
 from collections.abc import Iterator, Sized
@@ -16,11 +16,11 @@ from faceskd.common.checks import check_whole
 
 
 class StreamSampler(Sampler[tuple[int, int]]):
-    """Keys (pass, index) for `steps` batches, taken from an endless stream of shuffled passes.
+    """Keys (pass, index) for `steps` batches, from an endless stream of shuffled passes.
 
-    Position p of the stream holds item perm_e[p mod n] of pass e = p // n over the n items. What
-    Lightning calls an epoch is `steps` batches of the stream; it announces each by `set_epoch`.
-    With several processes, each takes every `world`-th position.
+    Position p of the stream is item perm_e[p mod n] of pass e = p // n over the n items. An epoch
+    of Lightning is `steps` batches of the stream; Lightning calls `set_epoch` before each epoch.
+    With `world` processes, each process takes every `world`-th position.
     """
 
     def __init__(
@@ -52,24 +52,22 @@ class StreamSampler(Sampler[tuple[int, int]]):
 
 
 class Items(Sized, Protocol):
-    """A data set whose key is an index, or (pass, index)."""
+    """A data set whose keys are an index or (pass, index)."""
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]: ...
 
 
 class StreamData(pl.LightningDataModule):
-    """What the data modules share: their loaders.
-
-    A subclass sets `train` and `val`, then calls this constructor.
+    """Base class of the data modules, with their loaders. Subclasses set `train` and `val`.
 
     Args:
-        batch_size: of training and validation, a process.
+        batch_size: batch size per process, for training and validation.
         steps_per_epoch: batches between two validations.
-        workers: processes that load; 0 loads in the training process.
-        seed: of the order of the stream.
+        workers: number of loading processes; 0: load in the training process.
+        seed: seed of the order of the stream.
 
     Raises:
-        ConfigError: an option is no whole number, or too small.
+        ConfigError: an option is not a whole number or too small.
     """
 
     train: Items
@@ -97,7 +95,7 @@ class StreamData(pl.LightningDataModule):
             world=trainer.world_size if trainer else 1,
         )
         if trainer:
-            # Workers of a resumed run begin before Lightning sets the epoch.
+            # In a resumed run, workers start before Lightning calls set_epoch.
             progress = trainer.fit_loop.epoch_progress.current
             sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
         return self._loader(self.train, sampler=sampler)
@@ -106,7 +104,7 @@ class StreamData(pl.LightningDataModule):
         return self._loader(self.val)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
-        """Images in the memory format of the networks."""
+        """Convert images to the memory format of the networks, channels_last."""
         for name in ("lr", "hr"):
             batch[name] = batch[name].to(memory_format=torch.channels_last)
         return batch
@@ -118,7 +116,7 @@ class StreamData(pl.LightningDataModule):
             sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            # Not the global one: a resumed run starts loaders anew, which draws from it.
+            # Not the global generator: a resumed run starts new loaders, which draw from it.
             generator=torch.Generator().manual_seed(self.seed),
             pin_memory=torch.cuda.is_available(),
         )

@@ -42,7 +42,7 @@ def build_engine(cfg: DictConfig) -> Resumable:
     try:
         return factory(model_config=model_config, **parts)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"engine is impossible: {reason(error)}") from error
+        raise ConfigError(f"engine is invalid: {reason(error)}") from error
 
 
 def check_pretrained(cfg: DictConfig) -> None:

@@ -31,7 +31,7 @@ def build_by(factory: Callable[[Any], Built], argument: Any, setting: str) -> Bu
     try:
         return factory(argument)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{setting} is impossible: {reason(error)}") from error
+        raise ConfigError(f"{setting} is invalid: {reason(error)}") from error
 
 
 class Resumable(pl.LightningModule):

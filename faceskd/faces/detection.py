@@ -1,4 +1,4 @@
-"""Faces in a photograph: MTCNN for boxes and five points, FAN for 68 points.
+"""Detect faces in a photo: MTCNN finds boxes and five landmarks, FAN finds 68 landmarks.
 
 MTCNN: Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
 Networks", IEEE SPL 2016, as packaged with its weights in facenet-pytorch. FAN: Bulat and
@@ -6,7 +6,7 @@ Tzimiropoulos, "How far are we from solving the 2D & 3D Face Alignment problem?"
 the face-alignment package; its weights are downloaded on first use.
 
 Landmarks and boxes are in continuous pixel coordinates: (0, 0) is the outer corner of the first
-pixel and its centre is at (0.5, 0.5), as RoIAlign with aligned=True reads them.
+pixel, and its centre is (0.5, 0.5), as in RoIAlign with aligned=True.
 """
 
 import math
@@ -25,10 +25,10 @@ from faceskd.common.pickles import read_pickle
 from faceskd.faces.tiles import Found, joined, search_tiles, without_doubles
 
 WORKING_FACE = 32
-"""The smallest face searched for has this height in the picture that MTCNN is given."""
+"""Height of the smallest face to detect in the input of MTCNN, in pixels."""
 
 LEAST_FACE = 20
-"""The smallest face that MTCNN finds, in pixels of what it is given."""
+"""Height of the smallest face that MTCNN can find, in pixels of its input."""
 
 NOTHING: Found = (np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
 
@@ -40,7 +40,7 @@ class Face:
     """A face in a picture.
 
     Attributes:
-        box: x1, y1, x2, y2 in pixels of the picture, (4,) float32; may reach over its border.
+        box: x1, y1, x2, y2 in pixels of the picture, (4,) float32; may extend beyond its border.
         landmarks: 5 (`faceskd.faces.components.FIVE_POINTS`) or 68 points, (N, 2) float32, pixels.
         score: the detector's confidence, 0 to 1.
     """
@@ -59,14 +59,14 @@ class Face:
 
 
 class Detector(Protocol):
-    """What finds faces."""
+    """Interface of face detectors."""
 
     @property
     def min_face(self) -> float:
         """Height in pixels of the smallest face searched for."""
 
     def fetch(self) -> None:
-        """Make sure that the weights are here, before any work is lost."""
+        """Download the weights if they are missing, so that later work is not lost."""
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """The faces of an RGB uint8 (H, W, 3) picture, largest first; empty if there is none."""
@@ -74,24 +74,24 @@ class Detector(Protocol):
 
 @dataclass
 class MTCNNDetector:
-    """Faces with five landmarks; the weights come with facenet-pytorch, nothing is downloaded.
+    """Detects faces with five landmarks. The weights come with facenet-pytorch.
 
-    The picture is resized first so that the smallest face searched for has `WORKING_FACE` pixels,
-    and its longer side at most `max_side`; tiny pictures, in which MTCNN finds nothing, are
-    enlarged. Where faces of `min_face` would become too small for MTCNN by that, as in a panorama,
-    the picture is searched in tiles, and reduced for the larger faces. In pictures over `max_side`
-    faces under 20 px are not found.
+    The picture is resized so that the smallest face to detect has a height of `WORKING_FACE` pixels
+    and the longer side has at most `max_side`. So tiny pictures, in which MTCNN would find nothing,
+    are enlarged. If faces of `min_face` became too small for MTCNN, as in a panorama, the picture
+    is searched in tiles instead, and reduced as a whole for the larger faces. In pictures larger
+    than `max_side`, faces below 20 px are not found.
 
-    MTCNN finds upright faces only, tilted by up to about 40 degrees; for others see
+    MTCNN finds only faces that are upright or tilted by up to about 40 degrees. For others see
     `faceskd.faces.turns.AnyTurn`.
 
     Args:
-        min_face: height of the smallest face searched for, in pixels of the picture; at least 1.
-        max_side: longest side of what MTCNN is given at once, in pixels; at least 32.
-        threshold: least confidence of a face, 0 to 1.
+        min_face: height of the smallest face to detect, in pixels of the picture; at least 1.
+        max_side: longest side of the input of MTCNN, in pixels; at least 32.
+        threshold: smallest confidence of a face, 0 to 1.
 
     Raises:
-        ConfigError: a number outside its range.
+        ConfigError: a value is outside its range.
     """
 
     min_face: float = 64
@@ -109,7 +109,7 @@ class MTCNNDetector:
             raise ConfigError(f"expected a threshold from 0 to 1, got {self.threshold}")
 
     def fetch(self) -> None:
-        """Nothing to do: the weights are a part of facenet-pytorch."""
+        """Does nothing: the weights are part of facenet-pytorch."""
 
     @cached_property
     def _network(self):
@@ -118,7 +118,7 @@ class MTCNNDetector:
         return MTCNN(keep_all=True).eval()
 
     def __getstate__(self) -> dict[str, Any]:
-        """The settings; the network is loaded again where this is unpickled."""
+        """The settings without the network, which is loaded again after unpickling."""
         return {name: value for name, value in self.__dict__.items() if name != "_network"}
 
     def detect(self, image: np.ndarray) -> list[Face]:
@@ -126,14 +126,16 @@ class MTCNNDetector:
         return self.search(image, self.min_face)
 
     def search(self, image: np.ndarray, min_face: float) -> list[Face]:
-        """As `detect`, for faces of another height."""
+        """Like `detect`, for another height of the smallest face."""
         longest = max(image.shape[:2])
         smallest = max(min_face, LEAST_FACE)
         tile = int(self.max_side * smallest / LEAST_FACE)
         if longest <= tile:
             found = self._search(image, min_face, WORKING_FACE)
         else:
-            large = 2 * LEAST_FACE * longest / self.max_side  # reduced, such faces are found well
+            large = (
+                2 * LEAST_FACE * longest / self.max_side
+            )  # faces of this height are found in the reduced picture
             overlap = min(round(2 * large), tile // 2)
             small = search_tiles(
                 image, tile, overlap, lambda part: self._search(part, smallest, LEAST_FACE)
@@ -147,7 +149,7 @@ class MTCNNDetector:
         ]
 
     def _search(self, image: np.ndarray, min_face: float, working: float) -> Found:
-        """Faces of a picture, resized so that `min_face` becomes `working` px, or less."""
+        """Faces of a picture, which is resized so that `min_face` has at most `working` px."""
         height, width = image.shape[:2]
         factor = min(working / min_face, self.max_side / max(height, width))
         size = (max(round(width * factor), 1), max(round(height * factor), 1))
@@ -164,7 +166,9 @@ class MTCNNDetector:
         try:
             boxes, scores, points = self._network.detect(image, landmarks=True)
         except RuntimeError as error:
-            if "non-empty" not in str(error):  # facenet-pytorch joins an empty list of candidates
+            if "non-empty" not in str(
+                error
+            ):  # facenet-pytorch concatenates an empty list of candidates
                 raise
             boxes = None
         if boxes is None:
@@ -174,12 +178,12 @@ class MTCNNDetector:
 
 @dataclass
 class FANLandmarks:
-    """Faces with 68 landmarks: boxes from MTCNN (so that S3FD is not needed), points from FAN.
+    """Detects faces with 68 landmarks: MTCNN finds the boxes, FAN the landmarks.
 
     Args:
-        weights: the file of 2DFAN-4; None takes it from torch's hub folder ($TORCH_HOME), where
-            face-alignment keeps it too, and downloads it there if it is missing.
-        min_face, max_side, threshold: as in `MTCNNDetector`.
+        weights: file of 2DFAN-4. None: the file in torch hub's folder ($TORCH_HOME), which
+            face-alignment also uses; it is downloaded if it is missing.
+        min_face, max_side, threshold: see `MTCNNDetector`.
     """
 
     weights: str | None = None
@@ -229,7 +233,7 @@ class FANLandmarks:
         return Alignment(LandmarksType.TWO_D, device="cpu", face_detector="folder", compile=False)
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        """The faces of an RGB uint8 (H, W, 3) picture, largest first, with 68 landmarks each."""
+        """The faces of an RGB uint8 (H, W, 3) picture, largest first, each with 68 landmarks."""
         faces = self._detector.detect(image)
         if not faces:
             return []

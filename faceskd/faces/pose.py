@@ -1,4 +1,4 @@
-"""Whether five landmarks can be those of a face that is seen from the front."""
+"""Check from its landmarks whether a face is seen from the front."""
 
 import numpy as np
 
@@ -8,26 +8,29 @@ from faceskd.faces.components import five_points
 FRONT, PROFILE, UNSURE = "front", "profile", "unsure"
 
 MOST_SIDEWAYS = 0.37
-"""Of the nose from the middle of the eyes, in distances between the eyes.
+"""Largest sideways distance of the nose from the middle of the eyes, in eye distances.
 
-Of 460 portraits, 98 % have less. In those with more, one eye is hidden or nearly so, and a detector
-puts the second eye into the background.
+98 % of 460 portraits have less. In the others, one eye is hidden or almost hidden, and the detector
+places the second eye in the background.
 """
 
 MOST_RESIDUAL = 0.245
-"""Of any point from where the template has it, in distances between the template's eyes.
+"""Largest distance of a landmark from its place in the template, in eye distances.
 
-All but seven of the 460 portraits have less; those are profiles too. So small a distance leaves the
-points in their order: eyes above the nose, nose above the mouth, left on the left.
+All but seven of the 460 portraits have less; these seven are profiles, too. Below this distance the
+landmarks are in the right order: eyes above the nose, nose above the mouth, left on the left.
 """
 
 
 def pose(landmarks: np.ndarray) -> str:
-    """How a face is seen, from 5 or 68 landmarks (N, 2) in pixels, turned in any way.
+    """From which side a face is seen. The face may be rotated in the picture.
+
+    Args:
+        landmarks: 5 or 68 landmarks (N, 2), in pixels.
 
     Returns:
-        "front"; "profile": the nose is too far to the side, so one eye is hidden; "unsure": the
-        points do not lie as those of a face do, so they are wrong.
+        "front"; "profile" if the nose is so far to the side that one eye must be hidden; "unsure"
+        if the landmarks are not arranged like those of a face, so they must be wrong.
 
     Examples:
         >>> aside = template()

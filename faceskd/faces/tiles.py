@@ -1,11 +1,11 @@
-"""Large pictures, searched in tiles that overlap."""
+"""Search large pictures for faces in overlapping tiles."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 SAME_FACE = 0.5
-"""Two detections are one face when they share this part of the smaller box."""
+"""Two detections are the same face if they share at least this part of the smaller box."""
 
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Boxes (N, 4), scores (N,) and points (N, 5, 2) of faces."""
@@ -14,19 +14,19 @@ Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 def search_tiles(
     image: np.ndarray, side: int, overlap: int, search: Callable[[np.ndarray], Found]
 ) -> Found:
-    """Faces of a picture that is too large to be searched at once, found in its tiles.
+    """Find the faces of a picture in its tiles, because the picture is too large at once.
 
-    A face that the border of a tile cuts is left to the neighbour, which has it whole if it is no
-    larger than `overlap`; larger ones are not found.
+    Faces that are cut by the border of a tile are ignored there. The neighbouring tile contains the
+    whole face if the face is not larger than `overlap`. Larger faces may not be found.
 
     Args:
         image: RGB uint8, (H, W, 3).
-        side: of a tile at most, in pixels.
-        overlap: of neighbours, in pixels; less than `side`.
-        search: finds faces of a tile, in pixels of it.
+        side: largest side of a tile, in pixels.
+        overlap: overlap of neighbouring tiles, in pixels; less than `side`.
+        search: function that finds faces in a tile, in pixels of the tile.
 
     Returns:
-        Boxes, scores and points in pixels of the picture; faces of two tiles are in it twice.
+        Boxes, scores and points in pixels of the picture. A face in two tiles is included twice.
     """
     height, width = image.shape[:2]
     parts = [
@@ -38,7 +38,7 @@ def search_tiles(
 
 
 def spans(length: int, side: int, overlap: int) -> list[slice]:
-    """Where the tiles along a side of a picture lie: as few as can be, of about the same size.
+    """The tiles along one side of a picture: as few as possible, of about the same size.
 
     Examples:
         >>> spans(100, 60, 10), spans(50, 60, 10)
@@ -51,13 +51,13 @@ def spans(length: int, side: int, overlap: int) -> list[slice]:
 
 
 def joined(parts: list[Found]) -> Found:
-    """Faces found in several ways, one after another."""
+    """All faces of several searches."""
     boxes, scores, points = zip(*parts, strict=True)
     return np.concatenate(boxes), np.concatenate(scores), np.concatenate(points)
 
 
 def without_doubles(found: Found) -> Found:
-    """Of detections that share `SAME_FACE` the one with the highest score; largest faces first."""
+    """For each face, only the detection with the highest score; largest faces first."""
     boxes, scores, points = found
     kept: list[int] = []
     for index in np.argsort(-scores, kind="stable"):
@@ -68,7 +68,7 @@ def without_doubles(found: Found) -> Found:
 
 
 def shared(one: np.ndarray, other: np.ndarray) -> float:
-    """The part of the smaller of two boxes that lies in the other, 0 to 1."""
+    """The part of the smaller box that is inside the other box, 0 to 1."""
     sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     smaller = min(np.prod(one[2:] - one[:2]), np.prod(other[2:] - other[:2]))
     return float(np.prod(np.maximum(sides, 0)) / max(smaller, 1e-6))

@@ -1,7 +1,7 @@
-"""Faces that lie on their side or are upside down.
+"""Find faces that lie on their side or are upside down.
 
-Detectors find upright faces only: of 40 portraits turned by 90, 180 or 270 degrees MTCNN missed
-100 of 120, and put the landmarks of the other 20 where no eye or mouth is.
+Detectors find only upright faces. 40 portraits were rotated by 90, 180 and 270 degrees. MTCNN
+missed 100 of the 120 faces, and placed the landmarks of the other 20 wrongly.
 """
 
 from dataclasses import dataclass, replace
@@ -14,49 +14,51 @@ from faceskd.faces.detection import Face, MTCNNDetector
 from faceskd.faces.tiles import SAME_FACE, shared
 
 SURE = 0.995
-"""A photo whose upright faces all have this score is searched for turned ones only coarsely."""
+"""If all upright faces have at least this score, only large rotated faces are searched for."""
 
 LARGE = 1 / 8
-"""Height of the smallest turned face searched for then, in longer sides of the photo."""
+"""Height of the smallest of these, relative to the longer side of the photo."""
 
 TILTED = 20
-"""Degrees from the nearest of the four turns."""
+"""A face is tilted if its angle to the nearest multiple of 90 degrees is larger than this."""
 
 FRAME, FRAME_SCALE = 160, 0.75
-"""Side in pixels of a face turned upright, and how large it is in there (`template`)."""
+"""Side of the crop of a face rotated upright, in pixels, and scale of the face (`template`)."""
 
 
 @dataclass
 class AnyTurn:
-    """A detector that also finds faces turned by 90, 180 or 270 degrees, tilted up to about 45.
+    """A detector that finds faces at any angle.
 
-    The photo is searched as it is, then after each of the three turns. Where it has upright faces,
-    all found with a score of `SURE`, turned ones are searched for only from `LARGE` on, which
-    takes little time. Of detections that overlap, the one with the highest score is the face: on 65
-    pictures where a turned portrait was found in two ways, the right one always had it.
+    The photo is searched as it is, and after rotations by 90, 180 and 270 degrees. Each time,
+    MTCNN finds faces tilted by up to about 45 degrees. If all upright faces have at least the score
+    `SURE`, only rotated faces larger than `LARGE` are searched for, which takes little time. If
+    detections overlap, the one with the highest score is used. In 65 pictures where a rotated
+    portrait was found in two ways, this was always the right one.
 
-    Landmarks of a face that is tilted by more than `TILTED` degrees are rough. They are found again
-    in the face turned upright.
+    Landmarks of a face that is tilted by more than `TILTED` degrees are inaccurate. They are
+    detected again after the face is rotated upright.
 
     Args:
-        detector: what finds upright faces.
+        detector: detector of upright faces.
     """
 
     detector: MTCNNDetector
 
     @property
     def min_face(self) -> float:
-        """Height in pixels of the smallest face searched for."""
+        """Height of the smallest face to detect, in pixels."""
         return self.detector.min_face
 
     def fetch(self) -> None:
-        """Make sure that the weights are here."""
+        """Download the weights if they are missing."""
         self.detector.fetch()
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """The faces of an RGB uint8 (H, W, 3) picture, largest first.
 
-        Landmarks are those of the face: the left eye of one that is upside down lies on the right.
+        Left and right are as in the upright face: in a face upside down, the left eye is on the
+        right of the picture.
         """
         upright = self.detector.detect(image)
         sure = bool(upright) and all(face.score >= SURE for face in upright)
@@ -69,7 +71,7 @@ class AnyTurn:
         return sorted(best, key=lambda face: -face.width * face.height)
 
     def _refined(self, image: np.ndarray, face: Face) -> Face:
-        """A face with the landmarks that it has when it is turned upright, if it is tilted."""
+        """The face; if it is tilted, with landmarks detected after rotating it upright."""
         matrix = fit_similarity(face.landmarks, template(FRAME, FRAME_SCALE))
         tilt = np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))
         if abs((tilt + 45) % 90 - 45) <= TILTED:
@@ -83,7 +85,7 @@ class AnyTurn:
 
 
 def _turn_back(face: Face, quarters: int, shape: tuple[int, ...]) -> Face:
-    """A face found after `numpy.rot90(image, quarters)`, in pixels of the image of this shape."""
+    """Convert a face found in `numpy.rot90(image, quarters)` to pixels of the image."""
     height, width = shape[:2]
 
     def back(points: np.ndarray) -> np.ndarray:
@@ -97,9 +99,9 @@ def _turn_back(face: Face, quarters: int, shape: tuple[int, ...]) -> Face:
 
 
 def _without_doubles(found: list[list[Face]]) -> list[Face]:
-    """Of faces found in several turns, one each: that with the highest score.
+    """For each face that was found at several rotations, the detection with the highest score.
 
-    MTCNN has joined the detections of a single turn already.
+    Within one rotation, MTCNN has removed duplicates already.
     """
     ranked = sorted(
         ((face, turn) for turn, faces in enumerate(found) for face in faces),

@@ -32,7 +32,7 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
         fail; there are none where there is more to do, or where `only` names some jobs.
 
     Raises:
-        FaceskdError: an option is impossible, or there are no prepared faces at `faces` or
+        FaceskdError: an option is invalid, or there are no prepared faces at `faces` or
             `second`.
     """
     for folder in (options["faces"], options["second"]):

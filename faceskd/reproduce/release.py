@@ -34,7 +34,7 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
         The exit status, see `Runner.report`.
 
     Raises:
-        FaceskdError: an option is impossible, or there are no prepared faces at `faces`.
+        FaceskdError: an option is invalid, or there are no prepared faces at `faces`.
     """
     read_manifest(options["faces"], SPLIT)
     runner = Runner.of(options, run_command, console)

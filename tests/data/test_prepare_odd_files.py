@@ -198,5 +198,5 @@ def test_two_rows_of_a_split_file_that_differ_are_refused(src, dst, tmp_path):
     table.write_text("source,split\na.png,train\nb.png,val\nc.png,test\na.png,train\n")
     run(src, dst, detector=OneFace(), split_file=table)
     table.write_text("source,split\na.png,train\nb.png,val\nc.png,test\na.png,test\n")
-    with pytest.raises(FacesError, match=r"two rows for 'a\.png' that differ"):
+    with pytest.raises(FacesError, match=r"two different rows for 'a\.png'"):
         run(src, dst, detector=OneFace(), split_file=table)

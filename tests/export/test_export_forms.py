@@ -141,7 +141,7 @@ class TestFp16:
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
         backend = instantiate(compose("export", ["format=fp16"]).format)
         path = tmp_path / "lite.safetensors"
-        with pytest.raises(ExportError, match=r"'cuda' is not there: PyTorch sees 0 GPUs"):
+        with pytest.raises(ExportError, match=r"'cuda' does not exist: PyTorch finds 0 GPUs"):
             export_network(lite, path, backend=backend, model_config=LITE)
         assert not list(tmp_path.iterdir())
         metadata = {"model": json.dumps(LITE), "training": "{}", "precision": "fp16"}

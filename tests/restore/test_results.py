@@ -191,7 +191,7 @@ class TestCommand:
         assert rows(out)["notes.txt"]["status"] == "unsupported"
         (inbox / "drawing.svg").write_text("text")
         assert self.run(inbox, out, onnx_file) == 1
-        assert "drawing.svg: unreadable: .svg files are not read" in capsys.readouterr().err
+        assert "drawing.svg: unreadable: .svg files cannot be read" in capsys.readouterr().err
 
     def test_what_a_single_photo_lost_is_printed(self, tmp_path, out, onnx_file, capsys):
         import cv2
