@@ -1,1 +1,1 @@
-"""Plans of jobs: commands, the jobs that each needs, and what of them is done."""
+"""Run plans: jobs, each of which is a command and the jobs that it needs."""

@@ -1,4 +1,4 @@
-"""The key of a job: it tells whether what was done is what is now asked for."""
+"""The key of a job: a job is done if the same key was completed before."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from faceskd.data.manifest import MANIFEST
 
 
 def job_key(line: str, needs: Mapping[str, str]) -> str:
-    """SHA-256 of a command line and of what the job needs: name -> `state_of` that job.
+    """SHA-256 of a command line and of the jobs it needs (name -> `state_of` the job).
 
     Example:
         >>> key = job_key("faceskd train steps=2", {"faces": "a"})
@@ -22,15 +22,15 @@ def job_key(line: str, needs: Mapping[str, str]) -> str:
 
 
 def state_of(key: str, product: str | None) -> str:
-    """SHA-256 of a done job for those that need it: its key, and what it made."""
+    """SHA-256 of the key and the product of a finished job, for the keys of jobs that need it."""
     return _sha256_of_json([key, product])
 
 
 def content_digest(path: Path) -> str | None:
-    """A text that changes with the content of a file or folder; None where there is nothing.
+    """A text that changes with the content of a file or folder; None if it does not exist.
 
-    Of a file the SHA-256 counts, of a folder of prepared faces that of its manifest, and of any
-    other folder the path, size and time of change of each file.
+    It is computed from the SHA-256 of a file, from the SHA-256 of the manifest of a folder of
+    prepared faces, and from path, size and modification time of each file in any other folder.
     """
     manifest = path / MANIFEST
     if path.is_file() or manifest.is_file():
@@ -43,11 +43,11 @@ def content_digest(path: Path) -> str | None:
 
 
 def without_places(line: str, places: Mapping[str, str]) -> str:
-    r"""A command line with names instead of paths: it is the same where a folder was moved.
+    r"""A command line with names instead of paths, so that it stays the same if a folder is moved.
 
     Args:
         line: the command line.
-        places: path -> name. The parts of a line that are such a path, or lie below it, change.
+        places: path -> name. These paths, and the start of paths below them, are replaced.
 
     Example:
         >>> without_places("train out=/a/run/x data=/a/runs", {"/a/run": "out"})

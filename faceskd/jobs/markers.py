@@ -1,4 +1,4 @@
-"""What a plan's folder says of its jobs: a marker each, an error where one failed, a log."""
+"""Files in the folder of a plan: a marker for each job, tracebacks of failures, a log."""
 
 import fcntl
 import json
@@ -21,14 +21,14 @@ LOG = "log.jsonl"
 
 @dataclass(frozen=True)
 class Marker:
-    """What is known of a job that was begun; it is done when this key was completed.
+    """The state of a job that was started.
 
     Attributes:
-        key: of the job as it was begun (`faceskd.jobs.keys.job_key`).
-        command: the line that a user would type.
+        key: key of the job when it was started (`faceskd.jobs.keys.job_key`).
+        command: command line, as a user would type it.
         done: whether it was completed.
-        seconds: how long it took, in all calls together.
-        peak_memory_mib: the largest memory of the process until the job's end, MiB.
+        seconds: time in all calls together.
+        peak_memory_mib: peak memory of the process until the end of the job, in MiB.
     """
 
     key: str
@@ -45,7 +45,7 @@ class Markers:
         self.folder = make_folder(Path(out) / FOLDER)
 
     def read(self, name: str, key: str) -> Marker | None:
-        """The marker of a job that was begun with this key; None where there is no such marker."""
+        """The marker of a job that was started with this key; None if there is none."""
         try:
             marker = Marker(**json.loads(self._path(name).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):  # none, or another version's
@@ -53,21 +53,21 @@ class Markers:
         return marker if marker.key == key else None
 
     def write(self, name: str, marker: Marker) -> None:
-        """Write it; a reader sees the old one or the new one, never half of one."""
+        """Write the marker of a job, atomically."""
         write_text(self._path(name), json.dumps(asdict(marker), indent=2))
 
     def clear(self, name: str, line: str, output: Path | None) -> None:
-        """Delete what a job wrote with another key, so that nothing resumes from it.
+        """Delete the output of a job with another key, so that nothing resumes from it.
 
-        Only what lies in the plan's folder is deleted.
+        Only files in the folder of the plan are deleted.
 
         Args:
-            name: of the job.
-            line: its command line.
-            output: the file or folder that the command writes, where it is known.
+            name: name of the job.
+            line: command line of the job.
+            output: file or folder that the command writes, if it is known.
 
         Raises:
-            FaceskdError: at `output` is something that no job of this plan wrote.
+            FaceskdError: `output` contains files that no job of this plan wrote.
         """
         if output is None or self.folder.parent.resolve() not in output.resolve().parents:
             return
@@ -83,7 +83,7 @@ class Markers:
             output.unlink(missing_ok=True)
 
     def note_error(self, name: str, text: str | None) -> None:
-        """Keep the traceback of a failure; None removes that of an earlier one."""
+        """Write the traceback of a failure to a file; None deletes that of an earlier failure."""
         path = self.folder / f"{name}.error.txt"
         if text is None:
             path.unlink(missing_ok=True)
@@ -91,7 +91,7 @@ class Markers:
             write_text(path, text)
 
     def log(self, name: str, line: str, result: str, seconds: float) -> None:
-        """Append what a call did, with time, machine and revision, to `log.jsonl`."""
+        """Append the result of a call, with time, machine and git revision, to `log.jsonl`."""
         entry: dict[str, Any] = {
             "job": name,
             "command": line,
@@ -105,10 +105,12 @@ class Markers:
 
     @contextmanager
     def lock(self, name: str, on_wait: Callable[[], None]) -> Iterator[None]:
-        """One process at a time; the system frees the lock when a process ends in any way.
+        """Within the block, no other process runs this job.
+
+        The system releases the lock when the process ends, for any reason.
 
         Args:
-            name: of the job.
+            name: name of the job.
             on_wait: called before waiting for another process.
         """
         with (self.folder / f"{name}.lock").open("w") as file:
@@ -125,7 +127,7 @@ class Markers:
 
 @cache
 def _origin() -> dict[str, Any]:
-    """The machine and the source that this process runs."""
+    """The machine, and the git revision of the source."""
     return {"machine": machine_summary(), "git_revision": git_revision()}
 
 

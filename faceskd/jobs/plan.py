@@ -1,13 +1,13 @@
-"""A plan: jobs from a config, each after the jobs that it needs.
+"""Read a plan from a config: jobs in an order in which each comes after the jobs it needs.
 
 A job in a config:
 
     NAME:
       command: train           # of faceskd
-      needs: [faces, encoder]  # jobs that are done first
+      needs: [faces, encoder]  # jobs that must be done first
       uses: [pixel]            # names of lists of overrides that several jobs share
-      overrides: [steps=200]   # its own, which have the last word
-      given: null              # a path: nothing is run, since what the job makes is there
+      overrides: [steps=200]   # its own overrides, which come last
+      given: null              # a path: the product exists already, so nothing is run
 """
 
 import shlex
@@ -32,11 +32,11 @@ class Job:
     """A command of faceskd, and the names of the jobs that it needs.
 
     Attributes:
-        name: also names the job's marker, and the folder of a training.
-        command: such as "train".
-        overrides: the arguments of the command.
+        name: name of the job, of its marker, and of the folder of a training.
+        command: command, such as "train".
+        overrides: arguments of the command.
         needs: names of other jobs.
-        given: a file or folder that is there already, so that no command is run.
+        given: existing file or folder that is used instead of running the command.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Job:
     given: Path | None = None
 
     def line(self, *more: str) -> str:
-        """What a user would type."""
+        """The command line, as a user would type it."""
         return shlex.join(["faceskd", self.command, *self.overrides, *more])
 
     @property
     def output(self) -> Path | None:
-        """The file or folder that the command writes, where an option names it."""
+        """The file or folder that the command writes, if an option names it."""
         for option, value in zip(self.overrides, self.overrides[1:], strict=False):
             if option in ("-o", "--output"):
                 return Path(value)
@@ -62,7 +62,7 @@ class Job:
 
     @property
     def product(self) -> Path | None:
-        """What other jobs use of its output: of a training the weights, else all of it."""
+        """The output that other jobs use: the weights of a training, else the whole output."""
         trained = self.output is not None and self.command == "train"
         return self.output / WEIGHTS if trained else self.output  # type: ignore[operator]
 
@@ -70,19 +70,19 @@ class Job:
 def read_jobs(
     configs: Mapping[str, Options | None], shared: Mapping[str, Sequence[str]], out: Path | str
 ) -> dict[str, Job]:
-    """The jobs of a config in an order in which each comes after what it needs.
+    """The jobs of a config, each after the jobs that it needs.
 
-    A `train` job also gets the overrides `shared["train"]`, its name and the folder
-    `<out>/<name>`. A job that is null is left out, and no other job waits for it.
+    A `train` job also gets the overrides `shared["train"]`, its name, and the folder
+    `<out>/<name>`. Jobs that are null are left out; no other job waits for them.
 
     Args:
-        configs: name -> config, as the head of this module shows.
-        shared: lists of overrides that `uses` names.
-        out: the folder of the plan.
+        configs: name -> config, as shown at the top of this module.
+        shared: lists of overrides, which `uses` names.
+        out: folder of the plan.
 
     Raises:
-        ConfigError: a config has an unknown key, there is nothing at a given path, or a job needs
-            one that does not exist, or itself by way of others.
+        ConfigError: a config has an unknown key, a given path does not exist, a job needs a job
+            that does not exist, or jobs need each other.
     """
     wanted = {name: config for name, config in configs.items() if config is not None}
     jobs = {}
@@ -102,7 +102,7 @@ def read_jobs(
 
 
 def select_jobs(jobs: Mapping[str, Job], only: Collection[str]) -> dict[str, Job]:
-    """The jobs of these names and all that they need, each after what it needs.
+    """The jobs of these names and the jobs they need, each after the jobs it needs.
 
     Raises:
         ConfigError: there is no such job, or jobs need each other.
@@ -127,7 +127,7 @@ def select_jobs(jobs: Mapping[str, Job], only: Collection[str]) -> dict[str, Job
 
 
 def read_plan(options: Options) -> dict[str, Job]:
-    """The jobs of a plan's config: its `jobs`, `shared` and `out`, or those that `only` names."""
+    """The jobs in the config of a plan (`jobs`, `shared`, `out`), or only those of `only`."""
     jobs = read_jobs(options["jobs"], options["shared"], options["out"])
     only = options["only"]
     if only is None:
@@ -136,7 +136,7 @@ def read_plan(options: Options) -> dict[str, Job]:
 
 
 def weights_of(name: str, out: Path | str) -> Path:
-    """Where the `train` job of a name leaves its network."""
+    """The weights file of the `train` job with this name."""
     return Path(out) / name / WEIGHTS
 
 

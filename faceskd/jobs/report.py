@@ -1,4 +1,4 @@
-"""What a plan's jobs were and what they took, for a report."""
+"""The section of a report about the jobs of a plan."""
 
 from collections.abc import Collection
 
@@ -7,7 +7,7 @@ from faceskd.reporting.tables import markdown_table
 
 
 def jobs_section(outcomes: Collection[Outcome]) -> str:
-    """Markdown: the time of all jobs together, and a table with a row for each."""
+    """Markdown: the total time, and a table with a row for each job."""
     rows = [
         {
             "job": outcome.job.name,

@@ -1,9 +1,9 @@
-"""Runs the jobs of a plan: each once, in slices where the time is limited, whatever one fails.
+"""Run the jobs of a plan, each only once.
 
-A job is done when its key was completed: a hash of its command line, and of the keys and products
-of the jobs it needs. With another key its output is deleted and it starts again; one that was
-interrupted with the same key resumes. The error of a failed job is kept in a file; jobs that need
-the failed one are skipped, the others run.
+A job is done if its key was completed. The key is a hash of its command line, and of the keys and
+products of the jobs it needs. If the key changes, the output is deleted and the job starts again. A
+job that was interrupted with the same key resumes. The traceback of a failed job is written to a
+file. Jobs that need a failed job are skipped; the others run.
 """
 
 import gc
@@ -25,19 +25,19 @@ from faceskd.jobs.markers import Marker, Markers
 from faceskd.jobs.plan import Job, Options
 
 LIMITED = {"train": "trainer.max_time={}"}
-"""What makes a command stop by itself after a time."""
+"""Command -> override that sets its time limit."""
 EXIT_SOME_FAILED = 1
-"""How a command ends that did its work, except on some files, which it names."""
+"""Exit status of a command that did its work, but not for all files."""
 FIRST_SIGNAL = 128
-"""A status above: the process was told to end, by the signal of that number more."""
+"""An exit status above this means: ended by the signal with number status - 128."""
 
 RunCommand = Callable[[str, Sequence[str]], int]
-"""Runs a command of faceskd by name in this process, and returns its exit status."""
+"""Function that runs a command of faceskd in this process and returns its exit status."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job that is done: how long it took, in seconds, and whether an earlier call did it."""
+    """A finished job: its time in seconds, its peak memory, and whether an earlier call did it."""
 
     job: Job
     seconds: float
@@ -46,20 +46,20 @@ class Outcome:
 
 
 class Runner:
-    """Runs jobs one by one and keeps what became of each.
+    """Runs jobs one after another and keeps their results.
 
     Args:
-        out: the plan's folder; markers, errors and the log go into `<out>/jobs/`.
-        run_command: runs a command by name.
-        console: where progress is printed.
-        restart: do every job again.
-        seconds: stop after this time, at the next checkpoint of a training or after the job that
-            is running. Each call does at least one job, or one slice of a training.
+        out: folder of the plan; markers, tracebacks and the log are in `<out>/jobs/`.
+        run_command: function that runs a command by its name.
+        console: console for progress messages.
+        restart: run every job again.
+        seconds: time limit. A training stops at its next checkpoint; other jobs are completed. Each
+            call does at least one job, or a part of a training.
 
     Attributes:
-        outcomes: of the jobs that are done, in the order they were run.
-        failures: for each job that failed or was skipped, why.
-        unfinished: whether the time was over before all jobs were done.
+        outcomes: finished jobs, in the order they were run.
+        failures: reason for each job that failed or was skipped.
+        unfinished: whether the time limit was reached before all jobs were done.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class Runner:
         self._restart = restart
         self._end = None if seconds is None else time.monotonic() + seconds
         self._markers = Markers(out)
-        self._states: dict[str, str] = {}  # of what is done, for the keys of jobs that need it
+        self._states: dict[str, str] = {}  # of finished jobs, for the keys of jobs that need them
         self._given: dict[str, str] = {}
         self._advanced = False  # whether this call has done anything
         self._number = self._total = 0
 
     @classmethod
     def of(cls, options: Options, run_command: RunCommand, console: Console) -> "Runner":
-        """The runner of a plan's config: its `out`, `restart` and `slice`."""
+        """The runner for the config of a plan: its `out`, `restart` and `slice`."""
         return cls(
             options["out"],
             run_command,
@@ -99,20 +99,20 @@ class Runner:
         )
 
     def run_all(self, jobs: Mapping[str, Job], *, later: int = 0) -> None:
-        """Run jobs in their order.
+        """Run jobs in the given order.
 
         Args:
-            jobs: each after what it needs (`faceskd.jobs.plan.read_plan`).
-            later: how many jobs will be run after these, for "job 3 of 12".
+            jobs: jobs, each after the jobs it needs (`faceskd.jobs.plan.read_plan`).
+            later: number of jobs that will be run after these, for "[3/12]".
         """
         self._total = sum(job.given is None for job in jobs.values()) + later
         for job in jobs.values():
             self.run(job)
 
     def run(self, job: Job) -> None:
-        """Run a job to its end, or until the time is over, unless it is done.
+        """Run a job until it is done or the time limit is reached, unless it is done already.
 
-        Nothing happens where the time is over already.
+        Does nothing if the time limit is reached already.
         """
         if self.unfinished:
             return
@@ -134,9 +134,9 @@ class Runner:
             self._states[job.name] = state_of(key, product)
 
     def report(self) -> int:
-        """Print what failed, and whether there is more to do; returns the exit status.
+        """Print failures, and whether there is more to do. Returns the exit status.
 
-        It is 75 (EX_TEMPFAIL) where there is more to do, else 1 where a job failed, else 0.
+        The status is 75 (EX_TEMPFAIL) if there is more to do, else 1 if a job failed, else 0.
         """
         for name, why in self.failures.items():
             self._console.print(f"{name}: {why}", style="bold red", markup=False)
@@ -147,7 +147,7 @@ class Runner:
         return EXIT_SOME_FAILED if self.failures else 0
 
     def _key(self, job: Job) -> str:
-        """The same wherever the plan's folder and the given files lie."""
+        """The key of a job. It does not depend on where the plan's folder and given files are."""
         needed = {need: self._states[need] for need in job.needs}
         places = {path: needed[name] for name, path in self._given.items() if name in needed}
         return job_key(without_places(job.line(), {str(self.out): "out"} | places), needed)
@@ -182,7 +182,7 @@ class Runner:
         if marker.done:
             self._markers.note_error(job.name, None)
             self._note_done(job, marker, cached=False)
-        gc.collect()  # networks and optimisers hold each other
+        gc.collect()  # networks and optimisers refer to each other
 
     def _note_done(self, job: Job, marker: Marker, *, cached: bool) -> None:
         self.outcomes[job.name] = Outcome(job, marker.seconds, marker.peak_memory_mib, cached)
@@ -199,13 +199,13 @@ class Runner:
                 self._markers.clear(job.name, job.line(), job.output)
             self._markers.write(job.name, marker)
             status = self._run_command(job.command, [*job.overrides, *more])
-            if status > FIRST_SIGNAL:  # an interruption is no failure of the job
+            if status > FIRST_SIGNAL:  # the user stopped the job; it did not fail
                 raise SystemExit(status)
             if status == EXIT_UNFINISHED:
                 return "unfinished"
             if status not in (0, EXIT_SOME_FAILED):
                 raise FaceskdError(f"the command ended with status {status}")
-        except Exception as error:  # whatever breaks one job, the others go on
+        except Exception as error:  # the other jobs still run
             self._markers.note_error(job.name, traceback.format_exc())
             self._fail(job, f"failed: {reason(error)}")
             return "failed"
@@ -225,7 +225,7 @@ class Runner:
 
 
 def _spoken(seconds: float) -> str:
-    """A time for people.
+    """A readable time.
 
     Example:
         >>> _spoken(9.25), _spoken(194)
@@ -238,7 +238,7 @@ def _spoken(seconds: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """A time as Lightning wants it, DD:HH:MM:SS.
+    """A time in the format of Lightning, DD:HH:MM:SS.
 
     Example:
         >>> _duration(90061)
