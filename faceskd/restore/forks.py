@@ -1,4 +1,4 @@
-"""Restorers and processes made by fork, in which the threads of the parent are missing."""
+"""Restorers in forked processes, in which the threads of the parent are missing."""
 
 import os
 
@@ -8,16 +8,17 @@ import torch
 from faceskd.common.errors import ConfigError
 
 _LOADED_IN = os.getpid()
-"""The process that imported this module; another number is that of a fork of it."""
+"""ID of the process that imported this module; in a forked process the ID is different."""
 
 
 def prepare_fork(device: str) -> None:
-    """In a forked process run on one thread: the others of the pools stayed with the parent.
+    """Use one thread in a forked process.
 
-    A library that waits for them waits for ever.
+    The threads of the parent's thread pools do not exist in a fork. A library that waits for them
+    would wait for ever.
 
     Raises:
-        ConfigError: the device is a GPU, which a fork cannot use.
+        ConfigError: the device is a GPU, which a forked process cannot use.
     """
     if os.getpid() == _LOADED_IN:
         return
@@ -31,10 +32,10 @@ def prepare_fork(device: str) -> None:
 
 
 def check_process(made_in: int) -> None:
-    """Refuse what another process made: it would wait for threads that are not here.
+    """Refuse an object that another process made: it would wait for threads that do not exist.
 
     Raises:
-        ConfigError: `made_in` is not the number of this process.
+        ConfigError: `made_in` is not the ID of this process.
     """
     if os.getpid() != made_in:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Photos in and out with all they carry: alpha, colour profile, EXIF, XMP, resolution."""
+"""Read and write photos with alpha, colour profile, EXIF, XMP and resolution."""
 
 import io
 import re
@@ -28,10 +28,10 @@ TIFF_LAYOUT = frozenset(
     {254, 255, *range(256, 260), 262, 263, 266, 273, *range(277, 280), 284, 317}
     | {*range(320, 326), 330, 338, 339, 347, *range(512, 522), *range(529, 533)}
 )
-"""Tags that tell how a TIFF's pixels lie in its file; in EXIF of another file they are wrong."""
+"""TIFF tags about the storage of pixels in the file; in another file they would be wrong."""
 
 CARRIED_APART = frozenset({700, 34675})
-"""XMP and colour profile, which a TIFF keeps as tags and which are carried by themselves."""
+"""TIFF tags of XMP and colour profile, which are copied separately."""
 
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation="\d"|<tiff:Orientation>\d</tiff:Orientation>')
 
@@ -45,14 +45,14 @@ PARTS = {"exif": "EXIF", "xmp": "XMP", "icc_profile": "colour profile", "dpi": "
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo as it came.
+    """A photo, read from a file.
 
     Attributes:
         image: RGB uint8, (H, W, 3), upright.
-        alpha: uint8, (H, W); None where the file has none.
-        metadata: what is to be written again: `icc_profile`, `exif`, `xmp`, `dpi`.
-        grey: whether the file has one channel of grey, and its result is to have one, too.
-        notes: clauses for the user about what reading lost.
+        alpha: uint8, (H, W); None if the file has no alpha channel.
+        metadata: metadata for the restored photo: `icc_profile`, `exif`, `xmp`, `dpi`.
+        grey: whether the photo is grey, so that the restored photo is grey, too.
+        notes: messages for the user about what was lost when the file was read.
     """
 
     image: np.ndarray
@@ -63,17 +63,17 @@ class Photo:
 
 
 def read_photo(path: Path | str, page: int = 0) -> Photo:
-    """Read a photo; colours under alpha are as in the file, not laid over white.
+    """Read a photo. Colours of transparent pixels stay as they are in the file.
 
-    A colour profile is kept where it is of the colours that will be written, grey or RGB. Entries
-    of the EXIF that cannot be written again are left out, and said.
+    A colour profile is kept if it fits the colours that will be written, grey or RGB. EXIF entries
+    that cannot be written are left out, and `notes` says so.
 
     Args:
-        path: the file.
-        page: of a document, from 0.
+        path: image file.
+        page: page of a document, from 0.
 
     Raises:
-        ImageError: as `faceskd.common.images.read_image`.
+        ImageError: see `faceskd.common.images.read_image`.
     """
     with open_image(path, page) as file:
         lost = notes(file)
@@ -102,7 +102,7 @@ def read_photo(path: Path | str, page: int = 0) -> Photo:
 
 
 def extension(source: str, wanted: str) -> str:
-    """Of "auto" the source's own where it is JPEG or WebP, else PNG.
+    """The suffix of the restored photo. "auto" keeps JPEG and WebP, and is PNG for other formats.
 
     Examples:
         >>> extension("a.JPEG", "auto"), extension("a.tif", "auto"), extension("a.tif", "jpg")
@@ -112,21 +112,21 @@ def extension(source: str, wanted: str) -> str:
 
 
 def write_photo(path: Path, image: np.ndarray, original: Photo) -> list[str]:
-    """Write what became of a photo, with the alpha (enlarged) and metadata of the original.
+    """Write a restored photo with the alpha channel (enlarged) and the metadata of the original.
 
-    JPEG holds no alpha: there the image is laid over white. Metadata that the format cannot hold,
-    such as XMP of over 64 KB in JPEG, is left out.
+    JPEG has no alpha channel, so transparent areas become white. Metadata that the format cannot
+    store, such as XMP of more than 64 KB in JPEG, is left out.
 
     Args:
-        path: its suffix, .png, .jpg or .webp, chooses the format.
+        path: file to write; the suffix .png, .jpg or .webp is the format.
         image: RGB uint8, (H, W, 3), of any size.
-        original: where it comes from.
+        original: original photo.
 
     Returns:
-        Clauses for the user about what was left out.
+        Messages for the user about what was left out.
 
     Raises:
-        ImageError: the format cannot hold an image of this size.
+        ImageError: the image is too large for the format.
     """
     kind = path.suffix[1:]
     height, width = image.shape[:2]
@@ -156,10 +156,10 @@ def write_photo(path: Path, image: np.ndarray, original: Photo) -> list[str]:
 def _save_options(
     metadata: dict[str, Any], kind: str, result: Image.Image
 ) -> tuple[dict[str, Any], list[str]]:
-    """Options of Pillow's `save` with all metadata that a format can hold, and names of the rest.
+    """Options for Pillow's `save` with all metadata that the format can store; names of the rest.
 
-    Each part is tried on a picture of one pixel: formats differ in their limits, and Pillow in
-    what it raises.
+    Each part is tried on a picture of one pixel, because formats have different limits and Pillow
+    raises different exceptions.
     """
     options, left_out = dict(SAVE_OPTIONS[kind]), []
     for part, value in metadata.items():
@@ -188,13 +188,13 @@ def _save_option(part: str, value: Any, kind: str, result: Image.Image) -> dict[
 
 
 def _xmp(image: Image.Image) -> bytes:
-    """The XMP of a file, for its upright pixels; empty where there is none."""
+    """The XMP data of a file, for the upright image; empty if there is none."""
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     return XMP_ORIENTATION.sub(b"", xmp.encode() if isinstance(xmp, str) else bytes(xmp))
 
 
 def _exif(file: Image.Image) -> tuple[bytes, list[str]]:
-    """The EXIF of a file, for its upright pixels, and names of the entries that are damaged."""
+    """The EXIF data of a file, for the upright image, and names of the damaged entries."""
     exif = exif_of(file)
     unwanted = {Base.Orientation} | CARRIED_APART
     for tag in unwanted | (TIFF_LAYOUT if file.format == "TIFF" else set()):
@@ -208,7 +208,7 @@ def _exif(file: Image.Image) -> tuple[bytes, list[str]]:
 
 
 def _sound(exif: Image.Exif) -> tuple[bytes, list[str]]:
-    """What of an EXIF can be written again, and names of the entries that cannot."""
+    """The EXIF entries that can be written, and the names of those that cannot."""
     sound, damaged = Image.Exif(), []
     for tag in exif:
         alone = Image.Exif()
@@ -223,14 +223,14 @@ def _sound(exif: Image.Exif) -> tuple[bytes, list[str]]:
 
 
 def _remove(exif: Image.Exif, tag: int) -> None:
-    """Delete a tag, also one whose value cannot be read."""
+    """Delete a tag, even if its value cannot be read."""
     if tag in exif:
         exif[tag] = 0
         del exif[tag]
 
 
 def _resized(exif: bytes, width: int, height: int) -> bytes:
-    """EXIF in which width and height, where it gives them, are the result's."""
+    """EXIF data with width and height, if it has them, replaced by those of the result."""
     changed = Image.Exif()
     changed.load(exif)
     details = changed.get_ifd(IFD.Exif) if IFD.Exif in changed else {}

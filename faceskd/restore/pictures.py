@@ -1,4 +1,4 @@
-"""What a program hands to a `Restorer`: paths, PIL images and arrays."""
+"""Convert the input of a `Restorer`: paths, PIL images and arrays."""
 
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,10 @@ def to_picture(image: Picture) -> np.ndarray:
 
 
 def check_lr(face: Any) -> None:
-    """Refuse what is no LR face.
+    """Check that the input is LR faces.
 
     Raises:
-        ImageError: it is no array of RGB uint8 (32, 32, 3).
+        ImageError: it is not an array of RGB uint8 (32, 32, 3).
     """
     kind = f"{face.dtype} {face.shape}" if isinstance(face, np.ndarray) else type(face).__name__
     if kind != f"uint8 {LR_SHAPE}":

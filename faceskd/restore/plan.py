@@ -1,4 +1,4 @@
-"""Which files are restored, and what their results are called."""
+"""List the files to restore, and choose the names of their results."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,18 +24,18 @@ def plan_inputs(
     folders: Sequence[str] = ("",),
     suffixes: Sequence[str] = (".png",),
 ) -> list[InputFile]:
-    """All files of a folder, or one, and what their results are called: sub-folder and stem.
+    """All files of a folder, or a single file, with the names of their results.
 
-    Every page of a document (TIFF) is an input of its own, `a_p1`, `a_p2`. Images whose results
-    would have the same name (`a.jpg` and `a.png`, on any file system) all keep their suffix in
-    it: `a_jpg`, `a_png`. A name that `results.csv` in `out` gives to another input is not used
-    again. Results of earlier runs are no inputs.
+    A name is the sub-folder and the file name without suffix. Every page of a document (TIFF) is a
+    separate input: `a_p1`, `a_p2`. If the results of several images would have the same name
+    (`a.jpg` and `a.png`), their suffixes are added: `a_jpg`, `a_png`. Names that `results.csv` in
+    `out` has for other inputs are not used again. Results of earlier runs are not inputs.
 
     Args:
         source: a file, or a folder with its sub-folders.
-        out: the folder of results.
-        folders: where below `out` results of images lie; "" is `out` itself.
-        suffixes: of the files written there.
+        out: folder of results.
+        folders: folders in `out` for the results of images; "" is `out` itself.
+        suffixes: suffixes of the files written there.
 
     Raises:
         FaceskdError: there is no image and no video, or results would be mixed with inputs.
@@ -110,7 +110,7 @@ def _unusable(file: ListedFile) -> InputFile:
 def _named(
     files: Sequence[ListedFile], root: Path, earlier: Sequence[dict[str, str]]
 ) -> list[InputFile]:
-    """Inputs with names that no other input has, of this run or an earlier one."""
+    """Inputs with names that no other input of this run or of earlier runs has."""
     pages = {file: page_count(file.path) if file.kind == "image" else 1 for file in files}
     stems = {file: fitting(printable(_stem(file.path, root))) for file in files}
     uses = Counter(key for file in files for key in _keys(file.kind, stems[file], pages[file]))
@@ -155,7 +155,7 @@ def _labels(name: str, pages: int) -> list[str]:
 
 
 def _keys(kind: str, name: str, pages: int) -> list[tuple[str, str]]:
-    """What must differ: photos and videos lie in different folders, and case may not count."""
+    """Keys that must be unique. Photos and videos are in different folders; case is ignored."""
     return [(kind, label.casefold()) for label in _labels(name, pages)]
 
 

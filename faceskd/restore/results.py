@@ -1,8 +1,8 @@
-"""`results.csv`: what became of every input, whatever happens.
+"""`results.csv`: the result for every input, even after an error.
 
-Its columns are the fields of `Result`, one row for each face, or for a file, page or video without
-one. Rows of earlier runs into the same folder stay, but for those of inputs that are restored
-again.
+Its columns are the fields of `Result`. There is a row for each face, and for each file, page or
+video without a face. Rows of earlier runs into the same folder stay, except for inputs that are
+restored again.
 """
 
 import csv
@@ -26,12 +26,12 @@ class InputFile:
     """An input: a file, or a page of a document.
 
     Attributes:
-        path: where it is.
-        source: its path relative to the folder of inputs, as `Result.source` has it.
-        name: what its results are called, with sub-folder, without suffix.
+        path: path of the file.
+        source: path relative to the folder of inputs, as in `Result.source`.
+        name: name of its results, with sub-folder, without suffix.
         kind: "image", "video", or "other", which is not read.
-        page: of a document, from 0.
-        status, message: what becomes of it where that is known without reading it, else empty.
+        page: page of a document, from 0.
+        status, message: the result, if it is known without reading the file; else empty.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class InputFile:
 
     @property
     def input(self) -> str:
-        """Its absolute path, as `Result.input` has it."""
+        """The absolute path, as in `Result.input`."""
         return printable(str(self.path.absolute()))
 
 
@@ -53,32 +53,32 @@ class Result:
     """A row of `results.csv`.
 
     Attributes:
-        source: the input, relative to the folder of inputs. Pages of a document have "#2" and so
-            on at the end; bytes of a name that are no UTF-8 are written as %XX.
+        source: path relative to the folder of inputs. "#1", "#2" at the end are pages of a
+            document; bytes of a name that are not UTF-8 are written as %XX.
         status:
             "ok"            restored
             "partly"        restored in part
             "kept", "profile", "unsure", "skipped"
                             left as it is, see `faceskd.restore.photo_face.PhotoFace.status`
             "no_face"       no face was found
-            "unreadable"    an image or video that cannot be read
-            "damaged"       of a video: what could be read of it was restored
-            "unwritable"    its result cannot be written
+            "unreadable"    the image or video cannot be read
+            "damaged"       a part of the video cannot be read; the rest was restored
+            "unwritable"    the result cannot be written
             "failed"        another error
-            "stopped"       the run ended before it was done (Ctrl-C)
-            "unsupported"   no image and no video
+            "stopped"       the run ended before this input (Ctrl-C)
+            "unsupported"   neither an image nor a video
             "duplicate"       a link to a folder that is searched already
-        message: what the user should know, as clauses with ";" between: why there is no result,
-            what of the file was not read or not written. Empty when all is well.
-        output: the restored face or video, relative to the folder of results; empty where there
-            is none.
-        image: the restored photo, relative to the folder of results.
-        face: the face's number in the photo, largest first.
-        x1, y1, x2, y2: its box in pixels of the upright photo.
-        size: pixels of the photo across the aligned face.
-        score: the detector's confidence, 0 to 1.
-        input: the input's absolute path.
-        name: what its results are called, without suffix and number of the face.
+        message: remarks for the user, separated by ";": why there is no result, or which part of
+            the file was not read or written. Empty if there are none.
+        output: path of the restored face or video, relative to the folder of results; empty if
+            there is none.
+        image: path of the restored photo, relative to the folder of results.
+        face: number of the face in the photo, from the largest.
+        x1, y1, x2, y2: box of the face in pixels of the upright photo.
+        size: width of the aligned face in pixels of the photo.
+        score: confidence of the detector, 0 to 1.
+        input: absolute path of the input.
+        name: name of the results, without suffix and number of the face.
     """
 
     source: str
@@ -101,10 +101,10 @@ COLUMNS = [column.name for column in fields(Result)]
 
 
 def read_results(out: Path | str) -> list[dict[str, str]]:
-    """The rows of `results.csv` in a folder of results; none where there is no such file.
+    """The rows of `results.csv` in a folder of results; an empty list if the file does not exist.
 
     Raises:
-        ConfigError: it is not what this version of faceskd writes.
+        ConfigError: the file was not written by this version of faceskd.
     """
     path = Path(out) / RESULTS
     if not path.is_file():
@@ -124,13 +124,13 @@ def read_results(out: Path | str) -> list[dict[str, str]]:
 
 
 class ResultsFile:
-    """Collects what becomes of inputs; leaving the block writes `results.csv`, however it is left.
+    """Collects results. At the end of the block it writes `results.csv`, even after an error.
 
-    Rows that are there stay, but for those of inputs that are restored again. Inputs that were
-    not reached have the status "stopped", or the rows of an earlier run.
+    Existing rows stay, except for inputs that are restored again. Inputs that were not reached
+    keep the rows of an earlier run, or get the status "stopped".
 
     Args:
-        out: the folder of results.
+        out: folder of results.
         inputs: all inputs of this run.
 
     Raises:
@@ -146,7 +146,7 @@ class ResultsFile:
         return self
 
     def add(self, results: Sequence[Result]) -> list[Result]:
-        """Note what became of an input; returns its rows with `input` and `name`."""
+        """Add the results of an input; returns them with `input` and `name`."""
         complete = []
         for result in results:
             given = self._inputs[result.source]
@@ -184,7 +184,7 @@ def _row(result: Result) -> dict[str, str]:
 
 
 def joined(*clauses: str | Sequence[str]) -> str:
-    """Clauses as one message, without empty and repeated ones.
+    """Join remarks to one message, without empty and repeated ones.
 
     Examples:
         >>> joined("no face was found", ["its profile was left out"], "")

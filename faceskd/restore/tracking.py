@@ -1,4 +1,4 @@
-"""The same face through the frames of a video, its landmarks smoothed over time."""
+"""Track faces through the frames of a video, and smooth their landmarks over time."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -9,29 +9,29 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 LEAST_OVERLAP = 0.3
-"""Intersection over union of a face's boxes from one sighting to the next."""
+"""Smallest intersection over union of the boxes of a face in successive sightings."""
 
 LONGEST_GAP = 5
-"""Frames that a face may be missed for; its landmarks are interpolated there."""
+"""Largest number of frames without a sighting within a track; landmarks are interpolated."""
 
 SHORTEST = 5
-"""Frames; what is seen in fewer of a longer shot is a mistake of the detector."""
+"""Fewer sightings than this, in a longer shot, count as a mistake of the detector."""
 
 WINDOW, ORDER = 9, 2
-"""Of the smoothing polynomial (Savitzky and Golay, 1964): steady motion passes, jitter does not."""
+"""Smoothing polynomial (Savitzky and Golay, 1964), which keeps motion and removes jitter."""
 
 CALM = 13
-"""Frames over which what a face lacks is smoothed, half a second: no picture flickers."""
+"""Frames over which the missing detail is smoothed (half a second), against flicker."""
 
 SAME_LOOK = 0.75
-"""Correlation of two aligned faces, below which they are two people: a cut.
+"""Below this correlation, two aligned faces are of two people, and the track ends.
 
-Of 37 portraits, 99 % of the pairs have less than 0.8; one face with the noise, jitter and change of
-light of two frames has more than 0.88 in 95 % of the cases.
+99 % of the pairs of 37 portraits have less than 0.8. A face with the noise, jitter and change of
+light between two frames has more than 0.88 in 95 % of the cases.
 """
 
 LOOK_SIDE, REMEMBERED = 16, 5
-"""Side in pixels of the picture that faces are compared by, and of how many frames its mean is."""
+"""Side of the pictures that are compared, in pixels, and number of frames in their mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,9 @@ class Sighting:
     Attributes:
         box: x1, y1, x2, y2, (4,).
         landmarks: (5, 2).
-        missing_octaves: what it lacks (`faceskd.restore.octaves.lacking`), (4,).
-        look: from `look_of`.
-        refused: the landmarks are not those of a face seen from the front.
+        missing_octaves: the detail it lacks (`faceskd.restore.octaves.lacking`), (4,).
+        look: result of `look_of`.
+        refused: whether the landmarks are not those of a face seen from the front.
     """
 
     box: np.ndarray
@@ -55,7 +55,7 @@ class Sighting:
 
 @dataclass
 class Track:
-    """The sightings of one face, by the number of the frame, in order."""
+    """The sightings of one face by frame number, in order."""
 
     seen: dict[int, Sighting] = field(default_factory=dict)
 
@@ -69,23 +69,23 @@ class Track:
 
     @property
     def look(self) -> np.ndarray:
-        """The mean of how it looked last."""
+        """The mean of the last vectors of `look_of`."""
         return np.mean([sighting.look for sighting in [*self.seen.values()][-REMEMBERED:]], axis=0)
 
     def landmarks(self) -> np.ndarray:
-        """Of every frame from the first to the last, smoothed: (frames, 5, 2) float32."""
+        """Smoothed landmarks of every frame of the track, (frames, 5, 2) float32."""
         points = self._every([sighting.landmarks.ravel() for sighting in self.seen.values()])
         window = min(WINDOW, len(points) - 1 + len(points) % 2)
         if window > ORDER:
-            from scipy.signal import savgol_filter  # takes as long to import as a photo to restore
+            from scipy.signal import savgol_filter  # importing takes as long as restoring a photo
 
             points = savgol_filter(points, window, ORDER, axis=0)
         return points.reshape(-1, 5, 2).astype(np.float32)
 
     def missing_octaves(self) -> np.ndarray:
-        """What it lacks in every frame, changing slowly: (frames, 4).
+        """The detail it lacks in every frame, smoothed over time: (frames, 4).
 
-        It falls to 0 before a stretch in which the face is refused, and rises after it.
+        It falls to 0 before frames in which the face is refused, and rises after them.
         """
         from scipy.ndimage import median_filter, minimum_filter1d, uniform_filter1d
 
@@ -97,14 +97,14 @@ class Track:
         return np.clip(lacks * usable, 0, 1)
 
     def _every(self, values: Sequence[ArrayLike]) -> np.ndarray:
-        """Values of the frames in which it was seen, for every frame: (frames, N)."""
+        """Interpolate values from the frames with a sighting to every frame: (frames, N)."""
         frames = np.arange(self.first, self.last + 1)
         columns = np.asarray(values, np.float64).T
         return np.column_stack([np.interp(frames, list(self.seen), column) for column in columns])
 
 
 def look_of(crop: np.ndarray) -> np.ndarray:
-    """How an aligned face, RGB uint8 (256, 256, 3), looks, for comparing: zero mean, length 1."""
+    """A vector of mean 0 and length 1 to compare aligned faces, RGB uint8 (256, 256, 3)."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (LOOK_SIDE, LOOK_SIDE), interpolation=cv2.INTER_AREA)
     inner = small[2:-1, 2:-2].astype(np.float64).ravel()
@@ -113,13 +113,13 @@ def look_of(crop: np.ndarray) -> np.ndarray:
 
 
 def link(frames: Sequence[Sequence[Sighting]], cuts: Collection[int] = ()) -> list[Track]:
-    """Join the faces of all frames to tracks: each goes to the free track that it overlaps most.
+    """Join the faces of all frames to tracks. Each face joins the free track it overlaps most.
 
-    A track ends at a cut, and where another face stands in its place.
+    A track ends at a cut, and if another face appears at its place.
 
     Args:
-        frames: the faces of each frame.
-        cuts: numbers of the frames that begin a new shot.
+        frames: faces of each frame.
+        cuts: numbers of the frames that start a new shot.
     """
     starts = sorted({0, *cuts, len(frames)})
     tracks = []

@@ -1,4 +1,4 @@
-"""Videos in: upright frames, shot cuts, and what could not be read, by FFmpeg."""
+"""Read videos with FFmpeg: upright frames, cuts, and the parts that cannot be read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ import numpy as np
 from faceskd.common.errors import ImageError, MissingExtraError
 
 EXACT = 4 | 0x2000 | 0x40000
-"""swscale's bicubic, full chroma and accurate rounding, without which every pass darkens."""
+"""swscale flags: bicubic, full chroma, accurate rounding. Without, each pass is darker."""
 
 CUT_SCORE = 10
-"""Of FFmpeg's filter scdet, 0 to 100; its own default."""
+"""Threshold of FFmpeg's filter scdet, 0 to 100; its default."""
 
 EARLY = 0.5
-"""Seconds before the end that a file gives, from which it is said to break off."""
+"""A video that ends this many seconds too early counts as incomplete."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +26,10 @@ class VideoFrame:
     """A frame of a video.
 
     Attributes:
-        frame: as PyAV has it.
+        frame: frame of PyAV.
         image: RGB uint8 (H, W, 3), upright.
-        pixel_aspect: width of a pixel over its height, in `image`.
-        cut: whether it begins a new shot.
+        pixel_aspect: width of a pixel divided by its height, in `image`.
+        cut: whether a new shot starts with this frame.
     """
 
     frame: Any
@@ -40,13 +40,13 @@ class VideoFrame:
 
 @dataclass
 class Losses:
-    """What of a video could not be read.
+    """The parts of a video that could not be read.
 
     Attributes:
-        lost: frames that could not be decoded.
-        frames: that could.
-        damaged: of these, how many FFmpeg had to mend.
-        broken_off: what ended the reading before the end of the file; empty if nothing did.
+        lost: number of frames that could not be decoded.
+        frames: number of frames that were decoded.
+        damaged: number of decoded frames that FFmpeg had to repair.
+        broken_off: why reading stopped before the end of the file; empty if it did not.
     """
 
     lost: int = 0
@@ -73,11 +73,11 @@ def read_frames(source: Path, losses: Losses | None = None) -> Iterator[VideoFra
     """All frames of a video that can be decoded.
 
     Args:
-        source: a file that FFmpeg reads.
-        losses: what cannot be read is counted here.
+        source: video file.
+        losses: counts what cannot be read.
 
     Raises:
-        ImageError: the file is no video.
+        ImageError: the file is not a video.
     """
     losses = Losses() if losses is None else losses
     with opened(source) as container:
@@ -122,7 +122,7 @@ def _decoded(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
 
 
 def _early_end(container: Any, end: float) -> str:
-    """Whether a file ends before the time that it should, in seconds; only these formats tell."""
+    """Whether a file ends too early; times are in seconds. Only some formats store the length."""
     if container.duration is None or not {"mp4", "matroska"} & {*container.format.name.split(",")}:
         return ""
     promised = (container.duration + max(container.start_time or 0, 0)) / 1e6
@@ -132,7 +132,7 @@ def _early_end(container: Any, end: float) -> str:
 
 
 class _CutFilter:
-    """Whether a frame begins a new shot: the filter scdet of FFmpeg, frame by frame."""
+    """Detects cuts with FFmpeg's filter scdet, frame by frame."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -141,7 +141,7 @@ class _CutFilter:
 
     def __call__(self, frame: Any) -> bool:
         shape = (frame.width, frame.height, frame.format.name)
-        if shape != self._shape:  # the first frame, or another resolution amid the stream
+        if shape != self._shape:  # the first frame, or the resolution changes
             first, self._shape = self._shape is None, shape
             self._graph = pyav().filter.Graph()
             source = self._graph.add_buffer(
@@ -162,7 +162,7 @@ class _CutFilter:
 
 @contextmanager
 def opened(source: Path) -> Iterator[Any]:
-    """A video to read; what FFmpeg cannot read of it is an ImageError."""
+    """Open a video for reading; errors of FFmpeg become an ImageError."""
     av = pyav()
     try:
         with av.open(str(source)) as container:
@@ -177,7 +177,7 @@ def pyav() -> Any:
     """The module PyAV.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: PyAV is not installed.
     """
     try:
         import av

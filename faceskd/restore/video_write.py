@@ -1,4 +1,4 @@
-"""Videos out: H.264, with the sound, subtitles and metadata of the source."""
+"""Write videos: H.264, with the sound, subtitles and metadata of the source."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -12,19 +12,19 @@ from faceskd.restore.video_read import EXACT, VideoFrame, opened, pyav
 QUALITY = {"crf": "16", "preset": "medium"}
 
 OF_THE_FILE = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands"})
-"""Metadata that tell how a file was written; they are those of the new file."""
+"""Metadata about the file itself, which are not copied."""
 
 
 def write_video(path: Path, source: Path, frames: Iterator[tuple[VideoFrame, np.ndarray]]) -> None:
-    """Encode pictures at the times of the frames they come from, with what the source carries.
+    """Encode pictures at the times of the frames they replace.
 
-    Sound and subtitles are copied packet by packet. The shape of the pixels, colour space, title,
-    time of creation and other metadata, and chapters are those of the source.
+    Sound and subtitles are copied packet by packet. Pixel aspect, colour space, chapters, title,
+    time of creation and other metadata are copied from the source.
 
     Args:
-        path: of the result, .mp4 or .mkv.
-        source: the video that the frames come from.
-        frames: each with its new picture, RGB uint8, all of one size.
+        path: file to write, .mp4 or .mkv.
+        source: video that the frames come from.
+        frames: frames, each with its new picture, RGB uint8, all of the same size.
     """
     with opened(source) as given, pyav().open(str(path), "w") as made:
         video = made.add_stream("libx264", given.streams.video[0].guessed_rate, options=QUALITY)
@@ -63,20 +63,20 @@ def _copy_metadata(given: Any, made: Any, video: Any) -> None:
 
 
 def _packets(container: Any, copies: dict[int, Any]) -> Iterator[Any]:
-    """The packets to copy, each bound for its stream in the result, as far as they can be read."""
-    if not copies:  # demux() of none would be of all
+    """The packets to copy, as far as they can be read, for the streams of the result."""
+    if not copies:  # demux() without arguments would read all streams
         return
     try:
         for packet in container.demux(*(container.streams[index] for index in copies)):
-            if packet.dts is not None:  # without: it only tells a decoder to end
+            if packet.dts is not None:  # packets without a time only end a decoder
                 packet.stream = copies[packet.stream.index]
                 yield packet
     except (pyav().error.FFmpegError, OSError):
-        return  # reading the frames ended there too, and counted it
+        return  # reading the frames ended here, too, and was reported
 
 
 def _describe(video: Any, frame: VideoFrame, encoded: Any) -> None:
-    """Tell the encoder size, clock and colour space, which are known with the first frame."""
+    """Set size, time base and colour space of the encoder from the first frame."""
     context, source = video.codec_context, frame.frame
     context.width, context.height, context.pix_fmt = encoded.width, encoded.height, "yuv420p"
     context.sample_aspect_ratio = frame.pixel_aspect
@@ -86,9 +86,9 @@ def _describe(video: Any, frame: VideoFrame, encoded: Any) -> None:
 
 
 def _to_frame(frame: Any, image: np.ndarray, last: int | None) -> Any:
-    """A picture as the encoder wants it: even sides, the colour space and time of its source.
+    """A picture as a frame for the encoder: even sides, colour space and time of the source.
 
-    In damaged files times may stand still or be missing; then it follows the `last` one.
+    In damaged files, times may be equal or missing. Then the time is one after the `last`.
     """
     height, width = (side // 2 * 2 for side in image.shape[:2])
     even = np.ascontiguousarray(image[:height, :width])
