@@ -48,9 +48,9 @@ def evaluate_files(
         if not Path(path).is_file():
             raise WeightsError(f"expected a weights file of {name!r} at {path!r}, found none")
     if dictionary is not None and not Path(dictionary).is_file():
-        raise DictionaryError(f"the dictionary is expected in the file {dictionary!r}: none there")
+        raise DictionaryError(f"expected a dictionary file at {dictionary!r}, found none")
     if face_model is not None and not Path(face_model).is_file():
-        raise ConfigError(f"face_model is expected to be an ONNX file, none at {face_model!r}")
+        raise ConfigError(f"expected an ONNX file of face_model at {face_model!r}, found none")
     if groups not in (None, "skin_tone"):
         raise ConfigError(f"expected groups as skin_tone or null, got {groups!r}")
     make_folder(out)

@@ -14,7 +14,7 @@ from faceskd.models.frozen import frozen_parts
 from faceskd.models.weights import check_state
 
 Built = TypeVar("Built")
-OTHER_TRAINING = "the checkpoint is of another training (resume=false starts anew)"
+OTHER_TRAINING = "the checkpoint belongs to another training (resume=false starts again)"
 
 
 def trained_parameters(module: nn.Module) -> list[nn.Parameter]:

@@ -67,7 +67,10 @@ class RunRecord:
             return None
         content = OmegaConf.to_container(OmegaConf.load(path))
         if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
-            raise ConfigError(f"{str(path)!r} is no record of a training: start anew, resume=false")
+            raise ConfigError(
+                f"expected the settings of a training in {str(path)!r}, got something else: set "
+                "resume=false to start again"
+            )
         return cls(content["config"], content.get("files") or {})
 
     def write(self, out: Path) -> None:
@@ -99,8 +102,8 @@ class RunRecord:
         lines = "\n".join(f"  {difference}" for difference in shown)
         raise ConfigError(
             f"{str(cfg.out)!r} holds a training with other settings:\n{lines}\n"
-            "resume=stored goes on with its own settings, resume=false deletes it and starts "
-            "again with yours, and another out= leaves it alone"
+            "Set resume=stored to resume with its settings, resume=false to delete it and start "
+            "again with yours, or out=FOLDER to use another folder"
         )
 
     def _differences(self, cfg: DictConfig) -> Iterator[str]:

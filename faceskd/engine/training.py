@@ -131,10 +131,10 @@ def resumed_config(cfg: DictConfig, out: Path) -> DictConfig:
     record = RunRecord.read(out)
     if record is None:
         if cfg.resume == STORED:
-            raise ConfigError(f"{str(out)!r} has no {RECORD}: resume=stored has nothing to go by")
+            raise ConfigError(f"expected {RECORD} in {str(out)!r} for resume=stored, found none")
         Console(stderr=True, soft_wrap=True).print(
             f"{out} has a checkpoint but no {RECORD}, as runs of release 0.1: it is resumed as if "
-            "it had been started with the present settings",
+            "it had been started with the current settings",
             style="yellow", markup=False,
         )  # fmt: skip
         return cfg
@@ -204,7 +204,7 @@ def build_trainer(cfg: DictConfig, *, epochs: int) -> pl.Trainer:
         )
     except (InstantiationException, MisconfigurationException) as error:
         cause = error.__cause__ or error
-        raise ConfigError(f"the trainer cannot be built so: {reason(cause)}") from error
+        raise ConfigError(f"trainer is invalid: {reason(cause)}") from error
 
 
 def _quieten() -> None:

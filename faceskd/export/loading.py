@@ -51,7 +51,7 @@ def load_exported(
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise WeightsError(f"expected a file of weights, but there is none at {str(path)!r}")
+        raise WeightsError(f"expected a weights file at {str(path)!r}, found none")
     if path.suffix not in LOADERS:
         raise WeightsError(f"expected a file ending in {', '.join(LOADERS)}, got {path.name!r}")
     exported = LOADERS[path.suffix](path, device, precision)

@@ -142,7 +142,7 @@ def weights_of(name: str, out: Path | str) -> Path:
 
 def _existing(name: str, given: str) -> Path:
     if not Path(given).exists():
-        raise ConfigError(f"for {name}, a file or folder is expected at {given!r}: none there")
+        raise ConfigError(f"expected a file or folder for {name} at {given!r}, found none")
     return Path(given)
 
 

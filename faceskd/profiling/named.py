@@ -131,7 +131,7 @@ def build_model(model: str, *, atoms: int = 512) -> SuperResolver:
     """A network from `conf/model/` (random weights, nothing downloaded) or from a weights file."""
     path = Path(model)
     if path.suffix in WEIGHTS_SUFFIXES:
-        if path.resolve().parent == FOLDER:  # so that a teacher gets its dictionary
+        if path.resolve().parent == FOLDER.resolve():  # so that a teacher gets its dictionary
             return load_pretrained(path.stem)
         return load_network(path)
     return build_random(compose_model(model), atoms=atoms)

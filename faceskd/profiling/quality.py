@@ -70,7 +70,9 @@ def _figures(row: ProfileRow, quality: Quality) -> dict[str, float]:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ConfigError(f"expected a metrics.json of `faceskd evaluate`, none at {str(path)!r}")
+        raise ConfigError(
+            f"expected a metrics.json of `faceskd evaluate` at {str(path)!r}, found none"
+        )
     try:
         methods = json.loads(path.read_text(encoding="utf-8"))["metrics"]
         return {method: dict(content["values"]) for method, content in methods.items()}

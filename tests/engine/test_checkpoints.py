@@ -73,7 +73,7 @@ def test_a_checkpoint_of_another_training_is_refused(checkpoint, batch):
             max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, accelerator="cpu",
         )  # fmt: skip
-        with pytest.raises(WeightsError, match="the checkpoint is of another training"):
+        with pytest.raises(WeightsError, match="the checkpoint belongs to another training"):
             trainer.fit(other, loader, ckpt_path=str(path), weights_only=True)
 
 

@@ -229,8 +229,8 @@ class TestFiles:
             ({"faces": "nowhere"}, FacesError, "no manifest.csv"),
             ({"split": "val"}, FacesError, "no face in the split 'val'"),
             ({"methods": {"student": "none.safetensors"}}, WeightsError, "'student'"),
-            ({"face_model": "none.onnx"}, ConfigError, "none at 'none.onnx'"),
-            ({"dictionary": "none.safetensors"}, FaceskdError, "none there"),
+            ({"face_model": "none.onnx"}, ConfigError, "at 'none.onnx', found none"),
+            ({"dictionary": "none.safetensors"}, FaceskdError, "found none"),
         ],
     )
     def test_paths_are_checked_first(self, prepared, tmp_path, change, error, message):

@@ -45,7 +45,7 @@ def test_a_job_left_out_is_needed_by_none(tmp_path):
         ({"needs": ["student"]}, "jobs need each other: "),
         ({"uses": ["gpu"]}, "the job faces uses 'gpu'"),
         ({"override": ["a"]}, "the job faces has 'override': expected command, "),
-        ({"given": "nowhere"}, "for faces, a file or folder is expected at 'nowhere': none there"),
+        ({"given": "nowhere"}, "expected a file or folder for faces at 'nowhere', found none"),
     ],
 )
 def test_impossible_jobs(tmp_path, change, message):

@@ -87,7 +87,7 @@ class TestQuality:
             read_quality([path])
 
     def test_no_file(self, tmp_path):
-        with pytest.raises(ConfigError, match="none at"):
+        with pytest.raises(ConfigError, match="found none"):
             read_quality([tmp_path / "none.json"])
 
     @given(
