@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from faceskd.common.errors import FaceskdError, MissingExtraError
+from faceskd.common.errors import FaceskdError, MissingExtraError, disk_full_as_error
 from faceskd.common.stopping import EXIT_STOPPED
 
 PACKAGE = "fastapi"
@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     try:
-        return _run(options)
+        with disk_full_as_error():
+            return _run(options)
     except FaceskdError as error:
         from faceskd.common.config import fail  # imports Hydra
 

@@ -96,7 +96,8 @@ def fail(error: FaceskdError) -> SystemExit:
 def errors_end_command() -> Iterator[None]:
     """Within the block, an error for the user ends the command: a message and an exit status.
 
-    Every command runs its work in this block. Other exceptions keep their traceback.
+    Every command runs its work in this block. A full disk is such an error, too. Other exceptions
+    keep their traceback.
     """
     try:
         with disk_full_as_error():

@@ -26,7 +26,7 @@ Batch = Mapping[str, Tensor]
 
 
 def inputs(network: SuperResolver, batch: Batch) -> dict[str, Tensor]:
-    """What a network is given in training; a privileged one sees the HR faces, too."""
+    """The inputs of a network in training; a privileged network also gets the HR faces."""
     names = ("lr", "boxes", "hr") if network.privileged else ("lr", "boxes")
     return {name: batch[name] for name in names}
 
