@@ -1,10 +1,10 @@
-"""From sharp faces to faces as bad photos show them, for blind restoration at 512 px.
+"""Degradation of sharp faces as in bad photos, for blind restoration at 512 px.
 
 One or two rounds of blur, resize, noise and JPEG with random settings, after BSRGAN (Zhang et al.,
 "Designing a Practical Degradation Model for Deep Blind Image Super-Resolution", ICCV 2021) and
-GFPGAN (Wang et al., CVPR 2021). Blur kernels and noise may also come from pools that were estimated
-on real photos, as in RealSR (Ji et al., CVPRW 2020; `faceskd.data.pools`). The result has the size
-of the input, enlarged as `faceskd restore` enlarges a face.
+GFPGAN (Wang et al., CVPR 2021). Blur kernels and noise can also come from pools, which are
+estimated from real photos, as in RealSR (Ji et al., CVPRW 2020; `faceskd.data.pools`). The result
+is enlarged to the size of the input, in the same way as in `faceskd restore`.
 """
 
 import math
@@ -20,10 +20,10 @@ from faceskd.data.degradation import Range, is_range, motion_kernel
 from faceskd.data.pools import Pools
 
 FRAME = 512
-"""Side of the frame that `side` refers to, px; windows of a frame are degraded as parts of it."""
+"""Side of the frame that `side` refers to, in px; smaller images count as parts of a frame."""
 
 LARGEST_SIGMA = 4.0
-"""Where a blur is wider than this, px, the image is reduced first: nothing finer is left anyway."""
+"""If a blur is wider than this, in px, the image is reduced first; no finer detail is lost."""
 
 FILTERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
@@ -33,20 +33,20 @@ class PhotoDegradation:
     """Sharp faces, uint8 RGB (N, N, 3) -> degraded ones of the same size.
 
     Attributes:
-        side: range of the side to which a frame of 512 px is reduced, px; drawn log-uniformly.
-        blur: range of the blur's standard deviation, px of the reduced image; drawn log-uniformly.
-        noise: standard deviation of the distribution of the noise's own standard deviation, 8-bit
-            levels: small values are frequent, twice this is rare.
+        side: range of the side to which a frame of 512 px is reduced, in px; log-uniform.
+        blur: range of the standard deviation of the blur, in px of the reduced image; log-uniform.
+        noise: scale of the noise, 8-bit levels. The standard deviation of the noise is the absolute
+            value of a normal variable with this standard deviation.
         jpeg: range of the JPEG quality, 1 to 100.
         twice: probability of a second round.
-        untouched: probability that nothing is done, so that sharp faces stay sharp.
-        halo: probability of sharpening with halos before the last JPEG.
+        untouched: probability that the face is not changed, so that networks keep sharp faces.
+        halo: probability of sharpening with halos before the last JPEG compression.
         grain: probability of film grain.
-        pooled: probability that a blur kernel, or noise, comes from the pools.
-        pools: a file that `faceskd pools` wrote; None for none.
+        pooled: probability that a blur kernel comes from the pools; the same for noise.
+        pools: file of `faceskd pools`; None: no pools.
 
     Raises:
-        ConfigError: a range is reversed or outside what is possible, or a probability is none.
+        ConfigError: a range is reversed or outside its limits, or a probability is not in [0, 1].
     """
 
     side: Range = (20, 600)
@@ -88,7 +88,7 @@ class PhotoDegradation:
         for number in range(rounds):
             last = number == rounds - 1
             image = self._round(image, side, rng, last=last)
-            side *= rng.uniform(0.6, 1.5)  # of the next round
+            side *= rng.uniform(0.6, 1.5)  # for the next round
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
         return _to_levels(image)
 
@@ -106,7 +106,7 @@ class PhotoDegradation:
         return _compressed(image, round(rng.uniform(*self.jpeg)))
 
     def _blurred(self, image: np.ndarray, reduction: float, rng: np.random.Generator) -> np.ndarray:
-        """Blurred with a kernel whose width is given in px of the image once it is reduced."""
+        """Blur the image. The width of the kernel is in px of the reduced image."""
         if len(self._pools.kernels) and rng.random() < self.pooled:
             kernel = self._pools.kernels[rng.integers(len(self._pools.kernels))]
             return _filtered(image, kernel, reduction)
@@ -132,7 +132,7 @@ class PhotoDegradation:
         if len(self._pools.noise) and rng.random() < self.pooled:
             patch = self._pools.noise[rng.integers(len(self._pools.noise))]
             noise = _tiled(patch.astype(np.float32), shape[0], rng)
-        elif rng.random() < 0.25:  # Poisson: its variance grows with the light
+        elif rng.random() < 0.25:  # Poisson noise: its variance is proportional to the brightness
             grey = rng.standard_normal(shape, np.float32)
             noise = sigma * grey * np.sqrt(np.clip(image, 0, 255) / 128)
         elif rng.random() < 0.4:
@@ -147,7 +147,7 @@ class PhotoDegradation:
 
 
 def anisotropic_kernel(wide: float, narrow: float, angle: float) -> np.ndarray:
-    """A Gaussian of two standard deviations, px, the wide one at `angle` (radians); sum 1."""
+    """Gaussian kernel with two standard deviations, in px; `wide` is at `angle` (radians); sum 1."""
     half = math.ceil(3 * max(wide, narrow))
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
     along = x * math.cos(angle) + y * math.sin(angle)
@@ -157,7 +157,7 @@ def anisotropic_kernel(wide: float, narrow: float, angle: float) -> np.ndarray:
 
 
 def disk_kernel(radius: float) -> np.ndarray:
-    """A disk of `radius` px with an antialiased edge, the blur of a lens out of focus; sum 1."""
+    """Kernel of a lens out of focus: a disk of `radius` px with an antialiased edge; sum 1."""
     half = math.ceil(radius)
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
     kernel = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
@@ -175,7 +175,7 @@ def _reduced(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _filtered(image: np.ndarray, kernel: np.ndarray, reduction: float) -> np.ndarray:
-    """Blurred with a kernel of the reduced image, at an image that is not yet reduced."""
+    """Blur an image with a kernel for the reduced image; the result has the original size."""
     side = image.shape[0]
     if reduction > 1:
         image = _reduced(image, reduction)
@@ -186,7 +186,7 @@ def _filtered(image: np.ndarray, kernel: np.ndarray, reduction: float) -> np.nda
 
 
 def _tiled(patch: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise (side, side, C): a patch repeated, mirrored at its borders, from a random place on."""
+    """Noise (side, side, C): a patch repeated with mirroring, starting at a random place."""
     pad = max(side + patch.shape[0], 0)
     tiled = np.pad(patch, ((0, pad), (0, pad), (0, 0)), mode="symmetric")
     top, left = rng.integers(patch.shape[0], size=2)

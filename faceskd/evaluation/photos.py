@@ -1,9 +1,9 @@
-"""Whole photos measured: how much nearer a restored face is to the original than its photo is.
+"""Evaluate methods on whole photos.
 
-A portrait is scaled so that its face has a known height: the HR photo. It is blurred, reduced,
-given noise and compressed as a phone would, restored as a whole photo, and compared with the HR
-photo in a square of one and a half face boxes around the face. Plain Lanczos enlargement is
-measured beside every method, and figures are read relative to it.
+A portrait is scaled so that its face has a known height; this is the HR photo. It is blurred,
+reduced and compressed, and noise is added, as in photos of a phone. The photo is restored and
+compared with the HR photo, in a square around the face with 1.5 times the height of the face box.
+Plain Lanczos enlargement is also measured, and results are relative to it.
 """
 
 import math
@@ -25,30 +25,30 @@ from faceskd.metrics.colour import TYPOLOGY_ANGLE
 from faceskd.metrics.suite import Scores
 
 SIZES = (16, 24, 40, 64, 100, 160, 250, 400)
-"""Heights of faces in the photos, px."""
+"""Heights of the faces in the photos, in px."""
 
 HR_FACE = 256
-"""Height of the face in the HR photo, px; larger faces keep their own."""
+"""Height of the face in the HR photo, in px; larger faces keep their size."""
 
 LARGEST_SCALE = 8.0
 SQUARE = 1.5
-"""Side of the square that is compared, in heights of the face box."""
+"""Side of the square that is compared, relative to the height of the face box."""
 
 LANCZOS, HR = "lanczos", "hr"
 PhotoMethod = Callable[[np.ndarray, float], np.ndarray]
-"""From a photo, RGB uint8 (H, W, 3), and a scale to the restored photo, `scale` times as large."""
+"""Function: photo, RGB uint8 (H, W, 3), and scale -> restored photo, `scale` times as large."""
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoCase:
-    """A portrait as a bad photo shows it.
+    """A bad photo, made from a portrait.
 
     Attributes:
-        name: of the portrait.
-        size: height of the face in `photo`, px.
-        photo: RGB uint8, as it was decoded from a JPEG.
-        hr: the HR photo, RGB uint8.
-        face: where the face is in `hr`.
+        name: name of the portrait.
+        size: height of the face in `photo`, in px.
+        photo: bad photo, RGB uint8.
+        hr: HR photo, RGB uint8.
+        face: the face in `hr`.
     """
 
     name: str
@@ -59,23 +59,23 @@ class PhotoCase:
 
     @property
     def scale(self) -> float:
-        """By which a method is asked to enlarge the photo; 1 to 8."""
+        """The scale at which methods enlarge the photo, 1 to 8."""
         return float(np.clip(self.face.height / self.size, 1, LARGEST_SCALE))
 
     def square(self, photo: np.ndarray) -> np.ndarray:
-        """The compared square of a photo of any size, brought to the size of `hr` first."""
+        """The square to compare, cut from a photo after resizing it to the size of `hr`."""
         photo = resized(photo, self.hr.shape[1::-1])
         left, top, side = self._square()
         return photo[top : top + side, left : left + side]
 
     @property
     def landmarks(self) -> np.ndarray:
-        """The five points, (5, 2) float32, px of the square."""
+        """The five landmarks, (5, 2) float32, in pixels of the square."""
         left, top, _ = self._square()
         return (self.face.landmarks - (left, top)).astype(np.float32)
 
     def _square(self) -> tuple[int, int, int]:
-        """Left, top and side, px of `hr`; smaller than `SQUARE` says where the photo ends."""
+        """Left, top and side of the square in pixels of `hr`, limited by the photo."""
         height, width = self.hr.shape[:2]
         side = min(round(SQUARE * self.face.height), height, width)
         centre = (self.face.box[:2] + self.face.box[2:]) / 2
@@ -86,18 +86,20 @@ class PhotoCase:
 def photo_case(
     name: str, portrait: np.ndarray, face: Face, size: int, rng: np.random.Generator
 ) -> PhotoCase:
-    """A portrait made a bad photo of itself.
+    """Make a bad photo from a portrait.
 
-    Blur of 0.35 px of the photo, reduction by area averaging, Gaussian noise of 1 to 5 levels and
-    JPEG quality 55 to 90.
+    Gaussian blur with a standard deviation of 0.35 px of the photo, reduction by area averaging,
+    Gaussian noise of 1 to 5 levels, and JPEG with quality 55 to 90.
 
     Args:
+        name: name of the portrait.
         portrait: RGB uint8 (H, W, 3).
-        face: found in it.
-        size: height that the face is to have, px.
+        face: face in the portrait.
+        size: height of the face in the photo, in px.
+        rng: random generator.
 
     Raises:
-        ConfigError: the portrait's own face is smaller than `size`.
+        ConfigError: the face in the portrait is smaller than `size`.
     """
     height = max(HR_FACE, size)
     if size < 1 or face.height < size:
@@ -119,7 +121,7 @@ def photo_case(
 
 
 def resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """An RGB uint8 image at another (width, height), by antialiased Lanczos."""
+    """An RGB uint8 image, resized to (width, height) with antialiased Lanczos."""
     if tuple(size) == image.shape[1::-1]:
         return image
     width, height = size
@@ -128,12 +130,12 @@ def resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PhotoEvaluation:
-    """What came of it.
+    """Results of an evaluation on photos.
 
     Attributes:
-        scores: by size, then by method: Lanczos first, then the methods as given, then "hr", which
-            has only what the HR photo alone has.
-        unavailable: for each metric that could not be measured, why.
+        scores: results by size, then by method: Lanczos, the given methods, and "hr", for which
+            only metrics of the HR photo alone are measured.
+        unavailable: for each metric that could not be measured, the reason.
     """
 
     scores: dict[int, dict[str, Scores]]
@@ -142,8 +144,8 @@ class PhotoEvaluation:
     def rows(self) -> list[dict[str, Any]]:
         """One row for each size and method: means, and LPIPS and PSNR against Lanczos.
 
-        `lpips_*_ratio` is the mean of a method over that of Lanczos; `psnr_gain` is in dB;
-        `identity_below` is the share of faces whose identity falls below that of Lanczos.
+        `lpips_*_ratio` is the mean of the method divided by that of Lanczos. `psnr_gain` is in dB.
+        `identity_below` is the share of faces with a lower identity than with Lanczos.
         """
         return [
             {"face": size, "method": method, "faces": len(scores.faces), **scores.summary()}
@@ -206,19 +208,21 @@ def evaluate_photos(
     *,
     on_case: Callable[[PhotoCase, dict[str, np.ndarray]], None] = lambda case, squares: None,
 ) -> PhotoEvaluation:
-    """Measure methods, and Lanczos enlargement beside them, on whole photos.
+    """Measure methods and Lanczos enlargement on whole photos.
 
     Args:
-        methods: by the name they get in tables.
-        cases: photos; each is measured on its own.
-        metrics: names and settings; it is left empty.
-        on_case: called with the compared squares of each case, RGB uint8, for pictures.
+        methods: methods by their names in tables.
+        cases: photos.
+        metrics: the metrics to measure; this suite itself stays empty.
+        on_case: called for each case with its squares, RGB uint8, to make pictures.
 
     Raises:
-        ConfigError: a method's name is taken, or there is no case.
+        ConfigError: the name of a method is reserved, or there is no case.
     """
     if taken := sorted({LANCZOS, HR} & set(methods)):
-        raise ConfigError(f"a method cannot be named {taken[0]!r}: that name is taken")
+        raise ConfigError(
+            f"expected a name other than {taken[0]!r} for a method: this name is reserved"
+        )
     plain: PhotoMethod = _enlarged
     named = {LANCZOS: plain, **methods}
     suites: dict[int, dict[str, MetricSuite]] = {}
