@@ -147,7 +147,7 @@ class PhotoDegradation:
 
 
 def anisotropic_kernel(wide: float, narrow: float, angle: float) -> np.ndarray:
-    """Gaussian kernel with two standard deviations, in px; `wide` is at `angle` (radians); sum 1."""
+    """Gaussian kernel with two standard deviations in px, the wide one at `angle` radians."""
     half = math.ceil(3 * max(wide, narrow))
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
     along = x * math.cos(angle) + y * math.sin(angle)
