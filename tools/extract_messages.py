@@ -19,7 +19,7 @@ from faceskd.studio.translation import CATALOGUES
 
 STUDIO = CATALOGUES.parent
 KEYWORDS: dict = {"_": None, "ngettext": (1, 2)}
-Message = tuple[str | tuple[str, ...], str, int]
+Message = tuple[str | tuple[str, ...] | list[str], str, int]
 """A text, or a singular and a plural; the file under faceskd/studio/; the line."""
 
 

@@ -1,5 +1,6 @@
 """What goes wrong, as an answer: JSON for programs, a page for people, in their language."""
 
+import contextlib
 import logging
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from faceskd.studio.database import is_away
 from faceskd.studio.errors import Refusal, not_found, too_large
 from faceskd.studio.rendering import page
 from faceskd.studio.security import HEADERS
+from faceskd.studio.tables import User
 from faceskd.studio.translation import translator
 
 logger = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ def refused(request: Request, refusal: Refusal) -> Response:
     if refusal.status == 401:
         wanted = request.url.path if request.method == "GET" else "/"
         return RedirectResponse(f"/login?next={quote(wanted)}", 303)
-    user = getattr(request.state, "user", None)
+    user = _visitor(request, refusal.status)
     answer = page(
         request,
         "error",
@@ -51,6 +53,14 @@ def refused(request: Request, refusal: Refusal) -> Response:
     )
     answer.headers.update(refusal.headers)
     return answer
+
+
+def _visitor(request: Request, status: int) -> User | None:
+    """Who sees the page of an error: it has their menu, also at addresses that no route takes."""
+    if status == 404 and not hasattr(request.state, "user"):
+        with contextlib.suppress(Refusal, DBAPIError, PoolTimeout):
+            return context.find_user(request)
+    return getattr(request.state, "user", None)
 
 
 def refused_by_framework(request: Request, error: HTTPException) -> Response:

@@ -47,17 +47,11 @@ def serve(settings: Settings) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which ends event streams as soon as it is to stop.
-
-    uvicorn raises the signal again when it has stopped, which would end this process before its
-    workers have finished; here it does not.
-    """
+    """uvicorn's server, which ends event streams as soon as it is to stop."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.config.app.state.studio.hub.close()  # type: ignore[union-attr]
-        if self.should_exit and sig == signal.SIGINT:
-            self.force_exit = True
-        self.should_exit = True
+        super().handle_exit(sig, frame)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ be compiled.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -117,11 +117,15 @@ def _texts(language: str, folder: str = "") -> dict[str, str]:
         return {}
     with path.open("rb") as file:
         catalogue = read_po(file, locale=language)
-    texts = {}
-    for message in catalogue:
-        plural = isinstance(message.id, tuple)
-        source = message.id[0] if plural else message.id
-        translated = message.string[0] if plural else message.string
-        if source and translated and any(name.startswith(folder) for name, _ in message.locations):
-            texts[source] = translated
-    return texts
+    return {
+        _first(message.id): _first(message.string)
+        for message in catalogue
+        if _first(message.id)
+        and _first(message.string)
+        and any(name.startswith(folder) for name, _ in message.locations)
+    }
+
+
+def _first(text: str | Sequence[str] | None) -> str:
+    """A text, or the first of its plural forms."""
+    return text if isinstance(text, str) else (text or ("",))[0]

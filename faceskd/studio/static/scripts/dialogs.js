@@ -34,11 +34,17 @@ export function whenSent(id, action) {
   });
 }
 
+/* Whether a click is beside the dialog; one that ends there after selecting text also counts as on it. */
+function outside({ target, clientX, clientY }) {
+  const { left, right, top, bottom } = target.getBoundingClientRect();
+  return clientX < left || clientX > right || clientY < top || clientY > bottom;
+}
+
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-open]");
   if (opener) open(opener.dataset.open);
   if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
-  if (event.target.localName === "dialog") event.target.close();
+  if (event.target.localName === "dialog" && outside(event)) event.target.close();
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target) || event.target.closest(".item")) menu.open = false;
   }

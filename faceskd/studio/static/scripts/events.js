@@ -32,6 +32,7 @@ function connect() {
   });
   addEventListener("pagehide", () => source.close(), { once: true });
 }
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 if (document.body.dataset.user) {
   channel.addEventListener("message", ({ data }) => tell(data.name, data.data));

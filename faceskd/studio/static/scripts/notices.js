@@ -69,9 +69,15 @@ function tell() {
   const here = href.split("?")[0] === location.pathname;
   if (!here || document.body.dataset.page !== "uncover") toast(text, { tone: bad.length ? "bad" : "good", link: here ? null : { href, text: _("Open") }, key: "jobs" });
   if (document.hidden && globalThis.Notification?.permission === "granted") {
-    const message = new Notification(_("faceskd studio"), { body: text, tag: "faceskd-jobs" });
-    message.onclick = () => { focus(); location.assign(href); message.close(); };
+    notify(text, href);
   }
+}
+
+function notify(text, href) {
+  try {
+    const message = new Notification("faceskd studio", { body: text, tag: "faceskd-jobs" });
+    message.onclick = () => { focus(); location.assign(href); message.close(); };
+  } catch { /* browsers of phones have no such notifications; the notice in the page is there */ }
 }
 
 /* Browsers ask for permission only after a click, so there is a button. */

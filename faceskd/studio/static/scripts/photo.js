@@ -100,6 +100,7 @@ document.getElementById("results").parentElement.addEventListener("click", (even
   const face = event.target.closest("[data-face]");
   if (face && viewer) {
     viewer.face(Number(face.dataset.face));
+    stage.scrollIntoView({ block: "nearest", behavior: "smooth" });
     for (const one of document.querySelectorAll("[data-face]")) one.setAttribute("aria-pressed", String(one === face));
   }
 });

@@ -13,6 +13,7 @@ const picked = document.getElementById("picked");
 const choosing = "choose" in tiles.dataset;
 const albumField = document.querySelector("#upload [name=album_id]");
 const tileOf = (id) => tiles.querySelector(`[data-photo="${id}"]`);
+const MOST = 1000;
 const plural = (count) => ngettext("{count} photo", "{count} photos", count);
 
 /* More photos come when the end of the list is near. */
@@ -46,6 +47,7 @@ watchEnd();
    of order are put right by asking again. */
 const asked = new Map();
 async function update(id, { first = false } = {}) {
+  if (!first && !tileOf(id)) return;
   const turn = (asked.get(id) ?? 0) + 1;
   asked.set(id, turn);
   const part = await page(`/photos/${id}/tile${choosing ? "?for=uncover" : ""}`).catch(() => null);
@@ -178,7 +180,8 @@ document.querySelector("[data-restore-all]")?.addEventListener("click", async (e
   button.disabled = true;
   try {
     const photos = await allPhotos();
-    askAndRestore({ photos }, plural(photos.length), started);
+    const subject = photos.length < MOST ? plural(photos.length) : _("The newest {count} photos", { count: MOST });
+    askAndRestore({ photos }, subject, started);
   } catch (error) {
     toast(error.message, { tone: "bad" });
   } finally {
@@ -186,7 +189,7 @@ document.querySelector("[data-restore-all]")?.addEventListener("click", async (e
   }
 });
 
-/* All photos that can be restored; a request takes at most 1,000. */
+/* All photos that can be restored, as many as a request takes. */
 async function allPhotos() {
   const photos = [];
   let cursor = "";
@@ -194,8 +197,8 @@ async function allPhotos() {
     const part = await api("GET", `/photos?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
     photos.push(...part.items.filter((photo) => photo.state !== "broken").map((photo) => photo.id));
     cursor = part.next;
-  } while (cursor && photos.length < 1000);
-  return photos.slice(0, 1000);
+  } while (cursor && photos.length < MOST);
+  return photos.slice(0, MOST);
 }
 
 /* Moving and deleting the selection. */

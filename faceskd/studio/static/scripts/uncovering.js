@@ -158,7 +158,8 @@ export class Uncovering {
     });
     surface.addEventListener("pointermove", (event) => {
       if (this.way === "scroll") return;
-      for (const one of event.getCoalescedEvents?.() ?? [event]) this.go(...point(one), surface.hasPointerCapture(event.pointerId));
+      const all = event.getCoalescedEvents?.() ?? [];
+      for (const one of all.length ? all : [event]) this.go(...point(one), surface.hasPointerCapture(event.pointerId));
     });
     surface.addEventListener("keydown", (event) => {
       if (this.way === "scroll" || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -90,6 +90,7 @@ export class Uploader {
       for (const [name, value] of Object.entries(this.fields)) body.append(name, value);
       body.append("file", file, file.name);
       request.open("POST", "/api/v1/photos");
+      request.setRequestHeader("Idempotency-Key", row.key); /* tried again, it is still one photo */
       request.responseType = "json";
       request.upload.addEventListener("progress", (event) => { if (event.lengthComputable) row.bar.value = event.loaded / event.total; });
       request.addEventListener("load", () => {
@@ -197,7 +198,7 @@ export class Uploader {
     this.stopButton(stop, file);
     item.append(picture, middle, stop);
     this.list.append(item);
-    return { item, bar, stop };
+    return { item, bar, stop, key: randomKey() };
   }
 
   title() {
@@ -213,6 +214,10 @@ export class Uploader {
     clearTimeout(this.timer);
     if (!this.failed) this.timer = setTimeout(() => { if (this.total === this.arrived) this.hide(); }, 4000);
   }
+}
+
+function randomKey() {
+  return [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
 }
 
 function note(style, text) {
