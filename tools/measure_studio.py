@@ -75,7 +75,7 @@ class Studio:
 
     def states(self, jobs: list[str]) -> dict[str, dict]:
         """The jobs that have ended."""
-        found = {}
+        found: dict[str, dict] = {}
         for state in ("done", "failed"):
             query = f"/api/v1/jobs?state={state}&limit=200"
             items = self.http.get(query).raise_for_status().json()["items"]

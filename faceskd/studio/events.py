@@ -64,6 +64,10 @@ class Hub:
             if not self._queues[user_id]:
                 del self._queues[user_id]
 
+    def count(self, user_id: str) -> int:
+        """How many streams a user has open at this server process."""
+        return len(self._queues.get(user_id, ()))
+
     def tell(self, user_id: str, name: str, data: Any) -> None:
         """Tell the browsers of a user, from any thread."""
         if self._loop is not None:

@@ -47,11 +47,17 @@ def serve(settings: Settings) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which ends event streams as soon as it is to stop."""
+    """uvicorn's server, which ends event streams as soon as it is to stop.
+
+    uvicorn raises the signal again when it has stopped, which would end this process before its
+    workers have finished; here it does not.
+    """
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.config.app.state.studio.hub.close()  # type: ignore[union-attr]
-        super().handle_exit(sig, frame)
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
 
 
 @contextmanager

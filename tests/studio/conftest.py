@@ -82,22 +82,25 @@ def _fast_hashes(monkeypatch):
 
 
 @pytest.fixture
-def places(tmp_path, database_url):
-    """Makes studios on both databases, with settings."""
+def place(tmp_path, database_url):
+    """A studio, on SQLite and on PostgreSQL."""
+    place = Place(tmp_path, database_url)
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def places(tmp_path, sqlite_url):
+    """Makes studios on SQLite, with settings."""
     made = []
 
     def make(**settings):
-        made.append(Place(tmp_path, database_url, **settings))
+        made.append(Place(tmp_path, sqlite_url, **settings))
         return made[-1]
 
     yield make
     for place in made:
         place.close()
-
-
-@pytest.fixture
-def place(places):
-    return places()
 
 
 @pytest.fixture

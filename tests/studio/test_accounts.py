@@ -59,25 +59,25 @@ def test_the_cookie_is_hidden_from_scripts_and_other_sites(lite):
     assert "; secure" in log_in(lite.browser()).headers["set-cookie"].lower()
 
 
-def test_a_session_from_before_the_login_is_never_used(place):
+def test_a_session_from_before_the_login_is_never_used(lite):
     """Session fixation: an attacker gives a victim a cookie and waits for the login."""
-    place.browser("Mina")
-    victim = place.browser()
+    lite.browser("Mina")
+    victim = lite.browser()
     victim.cookies.set(COOKIE, "chosen-by-the-attacker")
     answer = log_in(victim)
     assert answer.status_code == 200
     fresh = answer.cookies[COOKIE]
     assert fresh != "chosen-by-the-attacker"
-    attacker = place.browser()
+    attacker = lite.browser()
     attacker.cookies.set(COOKIE, "chosen-by-the-attacker")
     assert attacker.get("/api/v1/me").status_code == 401
 
 
-def test_logging_in_again_ends_the_session_before(place):
-    client = place.browser("Mina")
+def test_logging_in_again_ends_the_session_before(lite):
+    client = lite.browser("Mina")
     before = client.cookies[COOKIE]
     log_in(client)
-    other = place.browser()
+    other = lite.browser()
     other.cookies.set(COOKIE, before)
     assert other.get("/api/v1/me").status_code == 401
 

@@ -10,8 +10,6 @@ from helpers.studio import Place, code, picture, restore, upload
 
 from faceskd.studio.translation import LANGUAGES
 
-HTML = {"accept": "text/html"}
-
 
 def test_albums_and_moving(place):
     client = place.browser("Mina")
@@ -56,11 +54,11 @@ def test_a_list_in_parts_has_every_photo_once(place):
     assert client.get("/api/v1/photos?cursor=" + "f" * 40 + "_").status_code == 422
 
 
-def test_a_whole_album_is_restored_but_what_is_broken(place):
-    client = place.browser("Mina")
+def test_a_whole_album_is_restored_but_what_is_broken(lite):
+    client = lite.browser("Mina")
     album = client.post("/api/v1/albums", json={"name": "A"}).json()["id"]
     upload(client, album_id=album), upload(client, b"\xff\xd8\xff", album_id=album)
-    place.work()
+    lite.work()
     body = {"album": album, "kind": "photo", "options": {"scale": 3}}
     (job,) = client.post("/api/v1/jobs", json=body).json()["items"]
     assert job["options"] == {
@@ -69,7 +67,7 @@ def test_a_whole_album_is_restored_but_what_is_broken(place):
         "faces": "auto",
         "only_center_face": False,
     }
-    place.work()
+    lite.work()
     assert client.get(f"/api/v1/jobs/{job['id']}").json()["result"]["width"] == 180
 
 
@@ -115,16 +113,16 @@ def test_cancel_retry_and_delete(place):
     assert client.get(f"/api/v1/photos/{photo}").json()["job"] is None
 
 
-def test_an_archive_has_newest_results_under_different_names(place):
-    client = place.browser("Mina")
+def test_an_archive_has_newest_results_under_different_names(lite):
+    client = lite.browser("Mina")
     album = client.post("/api/v1/albums", json={"name": "가족"}).json()["id"]
     photos = [upload(client, picture(seed=seed), "가.jpg", album_id=album) for seed in range(2)]
     upload(client, picture(seed=9), "without.jpg", album_id=album)
     restore(client, photos[0], "photo", options={"scale": 1}), restore(client, photos[1])
-    place.work()
+    lite.work()
     time.sleep(0.01)
     restore(client, photos[0])
-    place.work()
+    lite.work()
     answer = client.get(f"/api/v1/albums/{album}/zip")
     assert "%EA%B0%80%EC%A1%B1.zip" in answer.headers["content-disposition"]
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
@@ -178,12 +176,12 @@ def test_a_direct_request_has_limits(tmp_path):
     place.close()
 
 
-def test_every_page_is_shown_in_every_language_with_a_strict_policy(place):
-    client = place.browser("Mina")
+def test_every_page_is_shown_in_every_language_with_a_strict_policy(lite):
+    client = lite.browser("Mina")
     album = client.post("/api/v1/albums", json={"name": "<b>A</b>"}).json()["id"]
     photo = upload(client, name="<script>alert(1)</script>.jpg", album_id=album)
     restore(client, photo), restore(client, photo, "face", crop={"x": 0, "y": 0, "side": 20})
-    place.work()
+    lite.work()
     paths = ("/", f"/albums/{album}", f"/photos/{photo}", "/jobs", "/uncover")
     for path in (*paths, f"/uncover/{photo}", "/account", "/cost", "/api", "/nothing"):
         for language in LANGUAGES:

@@ -4,7 +4,7 @@ import struct
 import zlib
 
 import pytest
-from helpers.studio import code, picture, restore, upload
+from helpers.studio import Place, code, picture, restore, upload
 
 
 def state(client, photo):
@@ -88,8 +88,6 @@ def test_a_bomb_is_known_by_its_header_and_never_decoded(lite, monkeypatch, pixe
 
 
 def test_the_limit_on_pixels_is_the_operators(tmp_path):
-    from helpers.studio import Place
-
     place = Place(tmp_path, "", max_pixels=1000)
     client = place.browser("Mina")
     photo = upload(client, picture(40, 26))
@@ -138,8 +136,6 @@ def test_no_path_leads_out(lite, path):
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path):
-    from helpers.studio import Place
-
     place = Place(tmp_path, "", max_bytes=10_000)
     client = place.browser("Mina")
     for size in (20_000, 2_000_000):
@@ -161,8 +157,6 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path):
 
 
 def test_storage_and_queue_have_limits(tmp_path):
-    from helpers.studio import Place
-
     size = len(picture())
     place = Place(tmp_path, "", bytes_per_user=2 * size, jobs_per_user=2)
     client = place.browser("Mina")
@@ -180,8 +174,6 @@ def test_storage_and_queue_have_limits(tmp_path):
 
 
 def test_too_many_requests_are_refused_by_user(tmp_path):
-    from helpers.studio import Place
-
     place = Place(tmp_path, "", requests_per_minute=20)
     mina, jun = place.browser("Mina"), place.browser("Jun")
     statuses = [mina.get("/api/v1/me").status_code for _ in range(25)]
