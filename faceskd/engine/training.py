@@ -26,6 +26,7 @@ from faceskd.data.stream import StreamData
 from faceskd.engine.building import build_engine
 from faceskd.engine.callbacks import TimeSlice
 from faceskd.engine.checkpoint_io import AtomicCheckpointIO
+from faceskd.engine.precision import with_precision
 from faceskd.engine.resumable import Resumable
 from faceskd.engine.run_record import RECORD, RunRecord
 from faceskd.reporting.curves import plot_curves
@@ -69,6 +70,7 @@ def train(cfg: DictConfig) -> Trained:
     _quieten()
     out = make_folder(cfg.out)
     weights, checkpoint = out / "weights.safetensors", out / "checkpoints" / LAST_CHECKPOINT
+    cfg = with_precision(cfg, out if cfg.resume and checkpoint.is_file() else None)
     cfg = prepare_folder(cfg, out, checkpoint, weights)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.threads is not None:
@@ -153,6 +155,7 @@ def weights_metadata(engine: Resumable, data: StreamData, cfg: DictConfig) -> di
         "batch_size": cfg.data.batch_size,
         "faces": len(data.train),
         "seed": cfg.seed,
+        "training_precision": cfg.trainer.precision,
         "torch": torch.__version__,
     }
 
