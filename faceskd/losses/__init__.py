@@ -12,19 +12,16 @@ from faceskd.losses.distillation import FeatureDistillation
 from faceskd.losses.distribution import BlockDistribution
 from faceskd.losses.perceptual import PerceptualLoss
 from faceskd.losses.reconstruction import Charbonnier, L1Loss, MSELoss
-from faceskd.losses.targets import Darkening, LocalContrast
 
 __all__ = [
     "BlockDistribution",
     "Charbonnier",
-    "Darkening",
     "DetectorLoss",
     "FeatureDistillation",
     "Hinge",
     "InBox",
     "L1Loss",
     "LeastSquares",
-    "LocalContrast",
     "MSELoss",
     "PerceptualLoss",
     "WeightedSum",
@@ -44,8 +41,6 @@ class WeightedSum(nn.Module):
     Args:
         terms: name -> {weight, loss}. A term that is None or has weight 0 is skipped and costs
             nothing. If `terms` is None, the sum is zero.
-        targets: name -> module that changes the HR faces before all terms, applied in this order.
-            A module that is None is skipped.
 
     Examples:
         >>> import torch
@@ -55,21 +50,14 @@ class WeightedSum(nn.Module):
         (1.0, 0.01)
     """
 
-    def __init__(
-        self,
-        *,
-        terms: Mapping[str, Term | None] | None,
-        targets: Mapping[str, nn.Module | None] | None = None,
-    ) -> None:
+    def __init__(self, *, terms: Mapping[str, Term | None] | None) -> None:
         super().__init__()
-        self.targets = nn.Sequential(*[step for step in (targets or {}).values() if step])
         kept = {name: term for name, term in (terms or {}).items() if term and term["weight"]}
         self.weights = {name: float(term["weight"]) for name, term in kept.items()}
         self.losses = nn.ModuleDict({name: term["loss"] for name, term in kept.items()})
 
     def forward(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """SR and HR images (B, 3, H, W) -> the weighted sum, and the terms without weights."""
-        target = self.targets(hr)
-        parts = {name: loss(sr, target) for name, loss in self.losses.items()}
+        parts = {name: loss(sr, hr) for name, loss in self.losses.items()}
         total = sum((self.weights[name] * part for name, part in parts.items()), sr.new_zeros(()))
         return total, parts

@@ -266,7 +266,7 @@ def test_a_finish_with_soft_targets_builds(losses, materials):
     assert built.adversarial_weight == 0.15
     assert built.mirrored
     detectors = {} if losses == "losses.terms=null" else {"detector_refine", "detector_output"}
-    assert set(built.teacher_losses.weights) == {"reconstruction", "colour", *detectors}
+    assert set(built.teacher_losses.weights) == {"reconstruction", *detectors}
 
 
 @pytest.mark.usefixtures("quarter_weights")
