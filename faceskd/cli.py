@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from faceskd.commands import COMMANDS, HYDRA_COMMANDS, PLAIN_COMMANDS
+from faceskd.commands import COMMANDS, HYDRA_COMMANDS, PLAIN_COMMANDS, module_name
 from faceskd.common.version import __version__
 
 
@@ -65,11 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(usage() + "\n")
         return 0 if arguments else 2
     name, *rest = arguments
+    if rest and f"{name} {rest[0]}" in COMMANDS:  # a command of two words
+        name, rest = f"{name} {rest[0]}", rest[1:]
     if name in ("-V", "--version", "version"):
         sys.stdout.write(f"faceskd {__version__}\n")
         return 0
     if name in PLAIN_COMMANDS:
-        return import_module(f"faceskd.commands.{name}").main(rest)
+        return import_module(module_name(name)).main(rest)
     if name in HYDRA_COMMANDS:
         if rest in (["-h"], ["--help"]):  # with more words, Hydra shows what they compose
             from faceskd.common.help import command_help
@@ -85,7 +87,7 @@ def _run_module(name: str, arguments: list[str]) -> int:
     before = sys.argv
     sys.argv = [f"faceskd {name}", *arguments]
     try:
-        runpy.run_module(f"faceskd.commands.{name}", run_name="__main__", alter_sys=True)
+        runpy.run_module(module_name(name), run_name="__main__", alter_sys=True)
     finally:
         sys.argv = before
     return 0

@@ -11,6 +11,8 @@ from faceskd.common.errors import ConfigError, FaceskdError
 
 HYDRA_COMMANDS = {
     "portraits": "draw synthetic portraits with known landmarks",
+    "data layout": "make the faces that the released models learned from, from git clones",
+    "data verify": "check whether a folder has the faces that the released models learned from",
     "prepare": "find, align and crop the faces of a folder of photos",
     "dictionary": "build the dictionaries of facial components from prepared faces",
     "pools": "collect blur kernels and noise from real low-quality photos",
@@ -21,6 +23,7 @@ HYDRA_COMMANDS = {
     "pipeline": "the quick start: run every step once, from photos to restored faces",
     "reproduce": "train every method of the paper and write its tables",
     "release": "train the networks that come with the package",
+    "release verify": "check data, plan, files and figures of released models",
     "random_dictionary": "make a dictionary of random atoms, to compare with",
 }
 PLAIN_COMMANDS = {
@@ -28,6 +31,11 @@ PLAIN_COMMANDS = {
     "studio": "a web application for restoring photos",
 }
 COMMANDS = PLAIN_COMMANDS | HYDRA_COMMANDS
+
+
+def module_name(name: str) -> str:
+    """The module of a command; that of "data layout" is `faceskd.commands.data_layout`."""
+    return f"faceskd.commands.{name.replace(' ', '_')}"
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
@@ -42,13 +50,13 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     """
     if name not in COMMANDS:
         raise ConfigError(f"expected a command ({', '.join(COMMANDS)}), got {name!r}")
-    main = import_module(f"faceskd.commands.{name}").main
+    main = import_module(module_name(name)).main
     try:
         if name in PLAIN_COMMANDS:
             return main(list(arguments))
         from faceskd.common.config import compose  # not for `faceskd --help`: it imports Hydra
 
-        main.task(compose(name, list(arguments)))
+        main.task(compose(name.replace(" ", "_"), list(arguments)))
     except SystemExit as end:
         if isinstance(end.code, str):
             raise FaceskdError(end.code) from None

@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from faceskd.common.config import hydra_main, instantiate, to_plain
 from faceskd.common.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.common.files import make_folder, sha256
-from faceskd.data.manifest import read_manifest
+from faceskd.data.manifest import of_kind, read_manifest
+from faceskd.pretrained import weights_path
 
 if TYPE_CHECKING:
     from faceskd.evaluation.evaluate import Evaluation, Precision
@@ -19,6 +20,7 @@ def evaluate_files(
     *,
     faces: str,
     split: str,
+    kind: str | None = None,
     out: str,
     methods: Mapping[str, str | None],
     degradation: Any,
@@ -34,16 +36,19 @@ def evaluate_files(
     threads: int | None = None,
     show: int = 6,
 ) -> "Evaluation":
-    """Evaluate weights files on a folder of prepared faces; write the report to `out`.
+    """Evaluate networks on a folder of prepared faces; write the report to `out`.
 
-    The arguments are the options of `conf/evaluate.yaml`. Methods without a file are left out. All
-    paths are checked before the work starts.
+    The arguments are the options of `conf/evaluate.yaml`. A method is a weights file or the name of
+    a released model; methods that are None are left out. All paths are checked before the work
+    starts.
 
     Raises:
         FaceskdError: a file or folder is missing or cannot be used, or a setting is invalid.
     """
-    read_manifest(faces, split)
-    files = {name: path for name, path in methods.items() if path is not None}
+    records = read_manifest(faces, split)
+    if kind is not None:
+        of_kind(records, kind)
+    files = {name: weights_path(path) for name, path in methods.items() if path is not None}
     for name, path in files.items():
         if not Path(path).is_file():
             raise WeightsError(f"expected a weights file of {name!r} at {path!r}, found none")
@@ -73,7 +78,8 @@ def evaluate_files(
         face_model=face_model,
     )
     networks = {name: load_network(path, dictionary) for name, path in files.items()}
-    dataset = FaceDataset(faces, split, degradation, seed=seed)
+    dataset = FaceDataset(faces, split, degradation, seed=seed, kind=kind)
+    kinds = {Path(record.face).stem: record.kind for record in dataset.records}
     evaluation = evaluate(
         networks,
         dataset,
@@ -83,10 +89,11 @@ def evaluate_files(
         device=device,
         show=show,
     )
-    extra = {"faces_folder": faces, "split": split, "seed": seed, "degradation": repr(degradation)}
+    extra: dict[str, Any] = {"faces_folder": faces, "split": split, "kind": kind, "seed": seed}
+    extra["degradation"] = repr(degradation)
     extra["weights_sha256"] = {name: sha256(path) for name, path in files.items()}
     tones = compare_skin_tones(evaluation, networks, dataset) if groups else None
-    write_report(evaluation, out, extra=extra | {"methods": files}, tones=tones)
+    write_report(evaluation, out, extra=extra | {"methods": files}, tones=tones, kinds=kinds)
     return evaluation
 
 

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 PATH_OPTIONS = frozenset(
     {"src", "dst", "out", "faces", "photos", "split_file", "weights", "init", "teacher", "dir"}
     | {"dictionary", "teacher_dictionary", "like", "face_model", "calibration", "quality"}
+    | {"clones", "table", "report", "models_folder"}
 )
 """Options that are paths, by the last part of their name: `faces` stands for `data.faces`, too.
 

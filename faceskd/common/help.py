@@ -15,10 +15,10 @@ def command_help(name: str, purpose: str) -> str:
     """The text of `faceskd NAME --help`.
 
     Args:
-        name: name of the command and of its file in `conf/`.
+        name: name of the command and, with "_" for " ", of its file in `conf/`.
         purpose: what the command does.
     """
-    path = conf_dir() / f"{name}.yaml"
+    path = conf_dir() / f"{name.replace(' ', '_')}.yaml"
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = [line.removeprefix("#").strip() for line in lines[: _first_setting(lines)]]
     example, *remarks = [line for line in comments if line]

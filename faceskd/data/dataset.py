@@ -6,6 +6,7 @@ chooses the order, so that a resumed run sees the same items as a run without in
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.images import read_image, to_tensor
 from faceskd.data.augment.geometry import Augmentation, BoxedFace
 from faceskd.data.degradation import Degradation
-from faceskd.data.manifest import draw_records, read_manifest
+from faceskd.data.manifest import check_kinds, draw_records, of_kind, read_manifest
+from faceskd.data.sources import GENERATED
 from faceskd.data.stream import StreamData
 from faceskd.faces.components import five_points
 
@@ -42,10 +44,12 @@ class FaceDataset(Dataset[Item]):
         draw: seed for drawing them.
         cache: largest number of decoded faces kept in memory, 0.2 MB each at 256 px.
         size: side of the prepared faces, in px.
+        kind: kind of the faces to use (`faceskd.data.sources.KINDS`); None: all.
+        mix_kinds: whether an augmentation may mix a face with one of another kind.
 
     Raises:
-        FacesError: there is no manifest or no face in the split, or the file of a face is missing
-            or has another size.
+        FacesError: there is no manifest or no face in the split, the file of a face is missing or
+            has another size, or the kind of a face is needed but not known.
     """
 
     def __init__(
@@ -60,10 +64,18 @@ class FaceDataset(Dataset[Item]):
         draw: int = 0,
         cache: int = CACHED_FACES,
         size: int = HR_SIZE,
+        kind: str | None = None,
+        mix_kinds: bool = True,
     ) -> None:
         self.size = size
         self.folder = Path(faces)
-        self.records = draw_records(read_manifest(faces, split), limit, seed=draw)
+        records = read_manifest(faces, split)
+        if kind is not None:
+            records = of_kind(records, kind)
+        self.records = draw_records(records, limit, seed=draw)
+        if not mix_kinds:
+            check_kinds(self.records)
+        self.mix_kinds = mix_kinds
         self._check_files()
         self.degradation = degradation
         self.augment = augment
@@ -81,7 +93,7 @@ class FaceDataset(Dataset[Item]):
         record = self.records[index]
         hr, boxes = self._boxed_face(index)
         if self.augment is not None:
-            hr, boxes = self.augment(hr, boxes, rng, partial(self._any_face, rng))
+            hr, boxes = self.augment(hr, boxes, rng, partial(self._another_face, record.kind, rng))
         return {
             "lr": to_tensor(self.degradation(hr, rng)),
             "hr": to_tensor(hr),
@@ -93,8 +105,14 @@ class FaceDataset(Dataset[Item]):
     def _boxed_face(self, index: int) -> BoxedFace:
         return self._face(index), np.array(self.records[index].boxes, np.float32)
 
-    def _any_face(self, rng: np.random.Generator) -> BoxedFace:
-        return self._boxed_face(int(rng.integers(len(self))))
+    def of_kind(self, kind: str) -> list[int]:
+        """The indices of the faces of a kind."""
+        return [index for index, record in enumerate(self.records) if record.kind == kind]
+
+    def _another_face(self, kind: str, rng: np.random.Generator) -> BoxedFace:
+        if self.mix_kinds:
+            return self._boxed_face(int(rng.integers(len(self))))
+        return self._boxed_face(int(rng.choice(self.of_kind(kind))))
 
     def _check_files(self) -> None:
         """Check that all files exist, so that a training does not fail after hours."""
@@ -133,10 +151,13 @@ class FaceData(StreamData):
         batch_size, steps_per_epoch, workers, seed: see `StreamData`.
         cache: see `FaceDataset`; each worker has its own cache.
         size: side of the prepared faces, in px.
+        most_generated: largest share of generated faces in a batch, rounded down to whole faces.
+            Generated faces are then mixed with generated faces only. None: no limit.
 
     Raises:
-        ConfigError: no folder is given, or an option is not a whole number or too small.
-        FacesError: see `FaceDataset`.
+        ConfigError: no folder is given, or an option is not a whole number, too small or too large.
+        FacesError: see `FaceDataset`; or `most_generated` is given, but the manifest does not say
+            which faces are generated.
     """
 
     def __init__(
@@ -153,6 +174,7 @@ class FaceData(StreamData):
         seed: int = 0,
         cache: int = CACHED_FACES,
         size: int = HR_SIZE,
+        most_generated: float | None = None,
     ) -> None:
         super().__init__(
             batch_size=batch_size, steps_per_epoch=steps_per_epoch, workers=workers, seed=seed
@@ -167,5 +189,27 @@ class FaceData(StreamData):
         dataset = partial(
             FaceDataset, faces, degradation=degradation, seed=seed, cache=cache, size=size
         )
-        self.train = dataset("train", augment=augment, limit=train_limit, draw=seed)
+        self.most_generated = most_generated
+        self.train = dataset(
+            "train", augment=augment, limit=train_limit, draw=seed,
+            mix_kinds=most_generated is None,
+        )  # fmt: skip
+        if most_generated is not None:
+            self._check_generated(most_generated)
         self.val = dataset("val", limit=val_limit)
+
+    def limits(self) -> dict[str, Any]:
+        if self.most_generated is None:
+            return {}
+        most = int(self.most_generated * self.batch_size)
+        return {"limited": self.train.of_kind(GENERATED), "most": most}
+
+    def _check_generated(self, share: float) -> None:
+        if not 0 <= share <= 1:
+            raise ConfigError(f"expected data.most_generated in [0, 1] or null, got {share}")
+        generated = len(self.train.of_kind(GENERATED))
+        if generated == len(self.train) and share < 1:
+            raise ConfigError(
+                f"all {generated} training faces are generated: data.most_generated={share} "
+                "leaves nothing to train on"
+            )

@@ -79,6 +79,8 @@ class Journal:
         entry = self._entries.get(source)
         if entry is None or entry["stamp"] != stamp:
             return None
+        if any("kind" not in record for record in entry["records"]):
+            return None  # written before kinds were noted: the file is prepared again
         try:
             return [Record(**record) for record in entry["records"]]
         except TypeError:  # records of another version: the file is prepared again

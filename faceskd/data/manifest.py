@@ -7,6 +7,7 @@
 """
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from faceskd.common.errors import FacesError
-from faceskd.common.files import atomic_path
+from faceskd.common.files import atomic_path, sha256
 
 MANIFEST = "manifest.csv"
 OK = "ok"
@@ -38,6 +39,8 @@ class Record:
         landmarks: 5 or 68 points [x, y] in pixels of the crop.
         boxes: the component boxes [x1, y1, x2, y2] in pixels of the crop, in the order of
             `faceskd.faces.components.COMPONENTS`.
+        kind: "photograph", "generated" (by a generative network) or "drawn"
+            (`faceskd.data.sources.KINDS`); empty where it is not known.
     """
 
     source: str
@@ -48,6 +51,7 @@ class Record:
     face: str = ""
     landmarks: list[list[float]] = field(default_factory=list)
     boxes: list[list[float]] = field(default_factory=list)
+    kind: str = ""
 
 
 COLUMNS = [column.name for column in fields(Record)]
@@ -92,6 +96,48 @@ def read_manifest(folder: Path | str, split: str | None = None) -> list[Record]:
         found = sorted({record.split for record in records if record.status == OK})
         raise FacesError(f"no face in the split {split!r} of {str(folder)!r}; it has {found}")
     return faces
+
+
+def of_kind(records: Sequence[Record], kind: str) -> list[Record]:
+    """The faces of one kind.
+
+    Raises:
+        FacesError: there is none, or the manifest does not say of which kind a face is.
+    """
+    check_kinds(records)
+    found = [record for record in records if record.kind == kind]
+    if not found:
+        there = sorted({record.kind for record in records})
+        raise FacesError(f"expected faces of the kind {kind!r}, got only {there}")
+    return found
+
+
+def check_kinds(records: Sequence[Record]) -> None:
+    """Raise a FacesError unless the kind of every face is known."""
+    unknown = [record.source for record in records if not record.kind]
+    if unknown:
+        raise FacesError(
+            f"the manifest does not say of {len(unknown)} of {len(records)} faces whether they are "
+            f"photographed or generated, {unknown[0]!r} for one: prepare them again; give photos "
+            "that faceskd does not know a split_file with the columns source and kind"
+        )
+
+
+def faces_sha256(folder: Path | str) -> str:
+    """One hash of the manifest and of every face that it names.
+
+    Raises:
+        FacesError: there is no manifest, or a face is missing.
+    """
+    folder = Path(folder)
+    records = read_manifest(folder)
+    digest = hashlib.sha256(json.dumps([_to_row(record) for record in records]).encode())
+    for record in records:
+        if record.face:
+            if not (folder / record.face).is_file():
+                raise FacesError(f"the face {record.face!r} is missing in {str(folder)!r}")
+            digest.update(f"{record.face} {sha256(folder / record.face)}\n".encode())
+    return digest.hexdigest()
 
 
 def draw_records(records: Sequence[Record], limit: int | None, *, seed: int) -> list[Record]:

@@ -11,6 +11,7 @@ from faceskd.common.decoding import notes, open_image, page_count
 from faceskd.common.errors import ConfigError, DiskFullError, ImageError, reason
 from faceskd.common.images import from_pil, write_image
 from faceskd.data.manifest import OK, Record
+from faceskd.data.sources import kind_of
 from faceskd.data.splits import Place
 from faceskd.faces.align import AlignedCrop, Crop, SimilarityCrop, template, transform_points
 from faceskd.faces.components import boxes_from_landmarks
@@ -77,8 +78,10 @@ def prepare_image(photo: PhotoFile, settings: CropSettings, dst: Path) -> list[R
     Raises:
         DiskFullError: the disk is full.
     """
-    blank = Record(photo.source, OK, split=photo.place.split, identity=photo.place.identity)
+    place = photo.place
+    blank = Record(photo.source, OK, split=place.split, identity=place.identity, kind=place.kind)
     try:
+        blank = replace(blank, kind=place.kind or kind_of(photo.path))
         with open_image(photo.path) as file:
             image, lost = from_pil(file), notes(file)
         if (pages := page_count(photo.path)) > 1:

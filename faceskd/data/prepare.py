@@ -148,6 +148,7 @@ def _finished(photo: PhotoFile, journal: Journal, dst: Path) -> list[Record] | N
         return None
     valid = all(
         (record.split, record.identity) == (photo.place.split, photo.place.identity)
+        and photo.place.kind in ("", record.kind)
         and record.status not in FAILURES
         and (not record.face or (dst / record.face).is_file())
         for record in records

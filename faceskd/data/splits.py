@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from faceskd.common.errors import ConfigError, FacesError
+from faceskd.data.sources import KINDS
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -21,10 +22,14 @@ IdentityBy = Literal["auto", "folder", "file"]
 
 @dataclass(frozen=True)
 class Place:
-    """Split ("train", "val" or "test") and identity of one picture."""
+    """Split ("train", "val" or "test"), identity and kind of one picture.
+
+    The kind (`faceskd.data.sources.KINDS`) is empty where nobody gave it.
+    """
 
     split: str
     identity: str
+    kind: str = ""
 
 
 def assign(
@@ -38,7 +43,7 @@ def assign(
 
     Args:
         sources: paths relative to the source folder, with forward slashes.
-        split_file: CSV with a column `source` and `split`, `identity` or both.
+        split_file: CSV with a column `source` and `split`, `identity`, `kind` or several of them.
         fractions: share of the identities in each split, if splits are not given; the sum is 1.
         identity_by: "folder": all pictures in a folder show the same person; "file": each picture
             shows another person; "auto": by folder if there is more than one, else by file.
@@ -57,7 +62,7 @@ def assign(
         row = rows.get(source, {})
         identity = row.get("identity") or identities[source]
         split = row.get("split") or given.get(source) or draw(identity, fractions)
-        places[source] = Place(split, identity)
+        places[source] = Place(split, identity, row.get("kind") or "")
     _refuse_shared_identities(places)
     return places
 
@@ -124,13 +129,16 @@ def _read_split_file(path: Path | str, sources: Iterable[str]) -> dict[str, dict
                     )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FacesError(f"cannot read split_file {str(path)!r}: {error}") from error
-    if "source" not in columns or not {"split", "identity"} & set(columns):
+    if "source" not in columns or not {"split", "identity", "kind"} & set(columns):
         raise FacesError(
-            f"split_file {str(path)!r} needs a column source and split or identity, has {columns}"
+            f"split_file {str(path)!r} needs a column source and split, identity or kind, has "
+            f"{columns}"
         )
     wrong = {row["split"] for row in rows.values() if row.get("split")} - set(SPLITS)
     if wrong:
         raise FacesError(f"split_file {str(path)!r}: splits are {SPLITS}, got {sorted(wrong)}")
+    if odd := {row["kind"] for row in rows.values() if row.get("kind")} - set(KINDS):
+        raise FacesError(f"split_file {str(path)!r}: kinds are {KINDS}, got {sorted(odd)}")
     missing = [source for source in sources if source not in rows]
     if missing:
         raise FacesError(

@@ -4,7 +4,9 @@ The item at each position of the stream is determined by the seed. So a resumed 
 items as a run without interruption, with any number of workers.
 """
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
+from fractions import Fraction
+from math import floor
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,11 +23,23 @@ class StreamSampler(Sampler[tuple[int, int]]):
     Position p of the stream is item perm_e[p mod n] of pass e = p // n over the n items. An epoch
     of Lightning is `steps` batches of the stream; Lightning calls `set_epoch` before each epoch.
     With `world` processes, each process takes every `world`-th position.
+
+    With `limited`, two such streams are merged, one of the limited items and one of the others. The
+    limited items are spread evenly. Their share is that of all items, but at most `most` items of a
+    batch.
+
+    Args:
+        length: number n of items.
+        batch_size, steps: size of a batch, and number of batches in an epoch.
+        seed: seed of the permutations.
+        rank, world: index of this process, and number of processes.
+        limited: indices of the limited items.
+        most: largest number of limited items in a batch.
     """
 
     def __init__(
         self, length: int, *, batch_size: int, steps: int, seed: int = 0, rank: int = 0,
-        world: int = 1,
+        world: int = 1, limited: Sequence[int] = (), most: int = 0,
     ) -> None:  # fmt: skip
         self.length = length
         self.per_epoch = batch_size * steps
@@ -33,6 +47,11 @@ class StreamSampler(Sampler[tuple[int, int]]):
         self.rank = rank
         self.world = world
         self.epoch = 0
+        self.limited = np.array(sorted(limited), int)
+        self.share = Fraction(0)
+        if len(self.limited):
+            self.share = min(Fraction(len(self.limited), length), Fraction(most, batch_size))
+        self.others = np.setdiff1d(np.arange(length), self.limited)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -41,14 +60,31 @@ class StreamSampler(Sampler[tuple[int, int]]):
         return self.per_epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        start = self.epoch * self.per_epoch * self.world + self.rank
-        permutation, current = np.empty(0, int), -1
-        for position in range(start, start + self.per_epoch * self.world, self.world):
-            items_pass, place = divmod(position, self.length)
-            if items_pass != current:
-                rng = np.random.default_rng((self.seed, items_pass, self.length))
-                permutation, current = rng.permutation(self.length), items_pass
-            yield items_pass, int(permutation[place])
+        limited = _Shuffled(self.limited, self.seed)
+        others = _Shuffled(self.others, self.seed)
+        start = self.epoch * self.per_epoch
+        for number in range(start, start + self.per_epoch):  # of this process
+            before, after = floor(number * self.share), floor((number + 1) * self.share)
+            if after > before:
+                yield limited[before * self.world + self.rank]
+            else:
+                yield others[(number - before) * self.world + self.rank]
+
+
+class _Shuffled:
+    """An endless stream of (pass, item), each pass in another order."""
+
+    def __init__(self, items: np.ndarray, seed: int) -> None:
+        self.items = items
+        self.seed = seed
+        self.current, self.order = -1, np.empty(0, int)
+
+    def __getitem__(self, position: int) -> tuple[int, int]:
+        items_pass, place = divmod(position, len(self.items))
+        if items_pass != self.current:
+            rng = np.random.default_rng((self.seed, items_pass, len(self.items)))
+            self.current, self.order = items_pass, rng.permutation(len(self.items))
+        return items_pass, int(self.items[self.order[place]])
 
 
 class Items(Sized, Protocol):
@@ -93,12 +129,17 @@ class StreamData(pl.LightningDataModule):
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
             world=trainer.world_size if trainer else 1,
+            **self.limits(),
         )
         if trainer:
             # In a resumed run, workers start before Lightning calls set_epoch.
             progress = trainer.fit_loop.epoch_progress.current
             sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
         return self._loader(self.train, sampler=sampler)
+
+    def limits(self) -> dict[str, Any]:
+        """What a subclass limits: `limited` and `most` of `StreamSampler`."""
+        return {}
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val)

@@ -13,6 +13,7 @@ from faceskd.common.files import make_folder, write_text
 from faceskd.common.images import write_image
 from faceskd.common.machine import git_revision, machine_summary
 from faceskd.evaluation.evaluate import HR, LR, Evaluation
+from faceskd.evaluation.kinds import compare_kinds, kind_rows
 from faceskd.evaluation.skin_tones import SkinTones
 from faceskd.reporting.pictures import close_ups, image_grid
 from faceskd.reporting.tables import format_cell, markdown_table, rich_table, write_csv
@@ -32,6 +33,7 @@ def write_report(
     *,
     extra: Mapping[str, Any] | None = None,
     tones: SkinTones | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> Path:
     """Write per_image.csv, metrics.json, report.md and pictures into the folder `out`.
 
@@ -41,6 +43,7 @@ def write_report(
         extra: further settings (data, degradation, weights files) as plain values, written into
             metrics.json and report.md.
         tones: results by skin tone; None leaves the section out.
+        kinds: face -> kind of face; where there are several, each gets its own figures.
 
     Returns:
         The path of report.md.
@@ -50,11 +53,15 @@ def write_report(
     record = _record(evaluation, dict(extra or {}))
     if tones is not None:
         record["skin_tone"] = tones.record()
+    if kinds is not None:
+        record["kinds"] = compare_kinds(evaluation, kinds)
     write_text(out / "metrics.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     pictures = _write_pictures(evaluation, out)
     sections = [f"## {caption}\n\n![{caption}]({file})" for file, caption in pictures.items()]
     if tones is not None:
         sections = [*_skin_tone_section(evaluation, tones, out), *sections]
+    if len(record.get("kinds", ())) > 1:
+        sections = [*_kinds_section(record["kinds"]), *sections]
     write_text(out / "report.md", _markdown(evaluation, record, sections))
     return out / "report.md"
 
@@ -119,6 +126,14 @@ def _skin_tone_section(evaluation: Evaluation, tones: SkinTones, out: Path) -> l
         "\n".join(said),
         markdown_table(tones.rows()),
         "![Examples of each third](skin_tones.png)",
+    ]
+
+
+def _kinds_section(record: Mapping[str, Any]) -> list[str]:
+    return [
+        "## By kind of face",
+        "The figures above are of all faces together. Means with 95 % bootstrap intervals.",
+        markdown_table(kind_rows(record)),
     ]
 
 

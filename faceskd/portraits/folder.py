@@ -17,6 +17,7 @@ from faceskd.common.files import atomic_path, make_folder
 from faceskd.portraits.render import identity_name, portrait_landmarks, render_portrait
 
 LANDMARKS = "landmarks.csv"
+SPLIT_FILE = "splits.csv"
 PHOTOS_PER_IDENTITY = 2
 SPLITS: Mapping[str, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 IDENTITIES_PER_SEED = 1_000_000
@@ -34,7 +35,8 @@ def write_portraits(
 ) -> list[Path]:
     """Draw `count` portraits to `dst/<split>/portrait-00012.png`, two of each person.
 
-    No person is in two splits. `dst/landmarks.csv` has the 68 exact points of each portrait, with
+    No person is in two splits. `dst/splits.csv` says for `faceskd prepare` that they are drawn:
+    split_file=dst/splits.csv. `dst/landmarks.csv` has the 68 exact points of each portrait, with
     the columns file, identity, x0, y0, ..., x67, y67, in pixels. Existing portraits are kept. So an
     interrupted run resumes, and a larger `count` adds portraits to the folder.
 
@@ -59,6 +61,7 @@ def write_portraits(
     rows = _rows(count, seed, size, splits)
     make_folder(dst)
     _write_landmarks(dst / LANDMARKS, rows)
+    _write_splits(dst)
     people = [_person(index, seed) for index in range(count)]
     jobs = [
         (dst / row[0], *person)
@@ -136,6 +139,15 @@ def _write_landmarks(path: Path, rows: Sequence[list[str]]) -> None:
         writer = csv.writer(file)
         writer.writerow(_HEADER)
         writer.writerows(rows)
+
+
+def _write_splits(dst: Path) -> None:
+    """Write the split, the person and the kind of each portrait of the table."""
+    with (dst / LANDMARKS).open(newline="", encoding="utf-8") as file:
+        rows = [(row["file"], row["identity"]) for row in csv.DictReader(file)]
+    lines = [f"{file},{file.partition('/')[0]},{identity},drawn\n" for file, identity in rows]
+    with atomic_path(dst / SPLIT_FILE) as temporary:
+        temporary.write_text("source,split,identity,kind\n" + "".join(lines), encoding="utf-8")
 
 
 def _run(jobs: Sequence[tuple[Path, int, int]], size: int, workers: int) -> Iterator[None]:
