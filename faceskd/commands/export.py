@@ -9,17 +9,19 @@ from faceskd.common.config import hydra_main, instantiate
 from faceskd.data.dataset import FaceDataset
 from faceskd.export import export_network
 from faceskd.models.weights import load_network, read_weights
+from faceskd.pretrained import weights_path
 
 
 @hydra_main("export")
 def main(cfg: DictConfig) -> None:
     """Export a network, compare the file with PyTorch, and print the result."""
-    stored = read_weights(cfg.weights)
+    weights = weights_path(cfg.weights)
+    stored = read_weights(weights)
     faces = None
     if cfg.faces is not None:
         faces = FaceDataset(cfg.faces, cfg.split, instantiate(cfg.degradation), seed=cfg.seed)
     card = export_network(
-        load_network(cfg.weights),
+        load_network(weights),
         cfg.out,
         backend=instantiate(cfg.format),
         model_config=stored.config,

@@ -14,6 +14,20 @@ from faceskd.models.blocks import unfuse
 from faceskd.models.registry import TARGETS
 from faceskd.models.vgg import NO_WEIGHTS, RANDOM
 from faceskd.models.weights import build_network, load_network, load_state, read_weights
+from faceskd.pretrained import weights_path
+
+
+def with_released_weights(cfg: DictConfig) -> DictConfig:
+    """The config with the files of released models in place of their names ("lite-m@1")."""
+    cfg = cfg.copy()
+    if cfg.init is not None:
+        cfg.init = weights_path(cfg.init)
+    teacher = cfg.engine.get("teacher")
+    if isinstance(teacher, str):
+        cfg.engine.teacher = weights_path(teacher)
+    elif teacher is not None:
+        cfg.engine.teacher = [weights_path(file) for file in teacher]
+    return cfg
 
 
 def build_engine(cfg: DictConfig) -> Resumable:

@@ -23,7 +23,7 @@ from faceskd.common.config import instantiate
 from faceskd.common.errors import ConfigError, MissingExtraError, reason
 from faceskd.common.files import make_folder
 from faceskd.data.stream import StreamData
-from faceskd.engine.building import build_engine
+from faceskd.engine.building import build_engine, with_released_weights
 from faceskd.engine.callbacks import TimeSlice
 from faceskd.engine.checkpoint_io import AtomicCheckpointIO
 from faceskd.engine.precision import with_precision
@@ -67,6 +67,7 @@ def train(cfg: DictConfig) -> Trained:
             or differs from the run to resume; a loss diverged.
     """
     check_settings(cfg)
+    cfg = with_released_weights(cfg)
     _quieten()
     out = make_folder(cfg.out)
     weights, checkpoint = out / "weights.safetensors", out / "checkpoints" / LAST_CHECKPOINT

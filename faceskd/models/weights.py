@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from faceskd.common.errors import ConfigError, DictionaryError, FaceskdError, WeightsError
-from faceskd.common.files import atomic_path
+from faceskd.common.files import atomic_path, sha256
 from faceskd.common.pickles import read_pickle
 from faceskd.common.tensors import check_finite, read_safetensors
 from faceskd.models.base import SuperResolver
@@ -153,7 +153,8 @@ def load_network(path: Path | str, dictionary: Path | str | None = None) -> Supe
 
     Args:
         path: weights file.
-        dictionary: file of a teacher's dictionary; None: the path stored when it was trained.
+        dictionary: file of a teacher's dictionary; None: the path stored when it was trained, or
+            the file with the stored checksum in the folder of the weights.
 
     Raises:
         WeightsError: the file is missing or damaged, its weights belong to another architecture, or
@@ -167,7 +168,8 @@ def load_network(path: Path | str, dictionary: Path | str | None = None) -> Supe
         network = fuse(network)
     load_state(network, state, str(path))
     if network.uses_dictionary:
-        _attach_dictionary(network, dictionary, metadata.get("dictionary", {}))
+        recorded = metadata.get("dictionary", {})
+        _attach_dictionary(network, dictionary or _find_dictionary(recorded, Path(path)), recorded)
     return network.eval()
 
 
@@ -194,12 +196,22 @@ def check_state(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], probl
         )
 
 
-def _attach_dictionary(network: SuperResolver, given: Path | str | None, recorded: dict) -> None:
-    path = given or recorded.get("path")
-    if not path or path == "None":
+def _find_dictionary(recorded: dict, weights: Path) -> Path | None:
+    """The path stored in the weights file, or a file with the stored checksum in its folder."""
+    named = recorded.get("path") or "None"
+    if Path(named).is_file():
+        return Path(named)
+    wanted = recorded.get("sha256")
+    beside = sorted(weights.parent.glob("*.safetensors")) if wanted else []
+    found = (file for file in beside if sha256(file) == wanted)
+    return next(found, None if named == "None" else Path(named))
+
+
+def _attach_dictionary(network: SuperResolver, path: Path | str | None, recorded: dict) -> None:
+    if path is None:
         raise DictionaryError(
             "expected the path of the teacher's dictionary in its weights file, got none: give the "
-            "path of the dictionary"
+            "path of the dictionary, or put it into the folder of the weights"
         )
     dictionary = Dictionary.load(path)
     if recorded.get("sha256") and recorded["sha256"] != dictionary.sha256:

@@ -17,7 +17,13 @@ from faceskd.export.eager import DTYPES
 from faceskd.models.base import SuperResolver
 from faceskd.models.registry import from_stored
 from faceskd.models.weights import build_network, load_network, network_class, read_weights
-from faceskd.pretrained import FOLDER, load_pretrained
+from faceskd.pretrained import (
+    VERSION_MARK,
+    available_models,
+    is_model_name,
+    load_pretrained,
+    model_path,
+)
 from faceskd.profiling.landmarks import MTCNNBoxes
 from faceskd.profiling.subjects import Subject
 
@@ -95,8 +101,8 @@ def named_subjects(
     """Subjects named `<model>@<form>`, and `<model>+mtcnn@<form>` for networks that need boxes.
 
     Args:
-        models: names from `conf/model/` (random weights), weights files, or files that `faceskd
-            export` wrote, which have one form only.
+        models: names from `conf/model/` (random weights), names of released models, weights files,
+            or files that `faceskd export` wrote, which have one form only.
         forms: "fp32", "bf16" and "fp16", run by PyTorch, and formats of `conf/format/`.
         landmarks: "given" excludes the detection of landmarks, "mtcnn" includes it. Networks that
             need no boxes are measured once.
@@ -128,12 +134,11 @@ def named_subjects(
 
 
 def build_model(model: str, *, atoms: int = 512) -> SuperResolver:
-    """A network from `conf/model/` (random weights, nothing downloaded) or from a weights file."""
-    path = Path(model)
-    if path.suffix in WEIGHTS_SUFFIXES:
-        if path.resolve().parent == FOLDER.resolve():  # so that a teacher gets its dictionary
-            return load_pretrained(path.stem)
-        return load_network(path)
+    """A network of `conf/model/` (random weights), of a released model, or of a weights file."""
+    if released(model):
+        return load_pretrained(model)
+    if Path(model).suffix in WEIGHTS_SUFFIXES:
+        return load_network(model)
     return build_random(compose_model(model), atoms=atoms)
 
 
@@ -165,10 +170,19 @@ def exported_subject(path: Path, device: str = "cpu") -> Subject:
     )
 
 
+def released(model: str) -> bool:
+    """Whether a name asks for a released model; networks of `conf/model/` come first."""
+    if not is_model_name(model) or (conf_dir() / "model" / f"{model}.yaml").is_file():
+        return False
+    return VERSION_MARK in model or model in {each.name for each in available_models()}
+
+
 def _find(model: str, atoms: int) -> Model | Path:
     """A model from its name or weights file, or the path of an exported file."""
     path = Path(model)
     build = partial(build_model, model, atoms=atoms)
+    if released(model):
+        return Model(model, read_weights(model_path(model)).config, build)
     if not path.suffix:
         return Model(model, compose_model(model), build)
     if not path.is_file():
