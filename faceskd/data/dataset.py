@@ -160,6 +160,8 @@ class FaceData(StreamData):
             which faces are generated.
     """
 
+    train: FaceDataset
+
     def __init__(
         self,
         *,

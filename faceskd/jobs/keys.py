@@ -9,6 +9,9 @@ from pathlib import Path
 from faceskd.common.files import sha256
 from faceskd.data.manifest import MANIFEST
 
+MOST_READ = 2**30
+"""Bytes of a folder that are read at most to tell whether its content has changed."""
+
 
 def job_key(line: str, needs: Mapping[str, str]) -> str:
     """SHA-256 of a command line and of the jobs it needs (name -> `state_of` the job).
@@ -30,7 +33,8 @@ def content_digest(path: Path) -> str | None:
     """A text that changes with the content of a file or folder; None if it does not exist.
 
     It is computed from the SHA-256 of a file, from the SHA-256 of the manifest of a folder of
-    prepared faces, and from path, size and modification time of each file in any other folder.
+    prepared faces, and from path and SHA-256 of each file in any other folder. If such a folder has
+    more than `MOST_READ` bytes, path, size and modification time of each file are used.
     """
     manifest = path / MANIFEST
     if path.is_file() or manifest.is_file():
@@ -39,6 +43,8 @@ def content_digest(path: Path) -> str | None:
         return None
     files = sorted(file for file in path.rglob("*") if file.is_file())
     stats = [(str(file.relative_to(path)), file.stat()) for file in files]
+    if sum(stat.st_size for _, stat in stats) <= MOST_READ:
+        return _sha256_of_json([(str(file.relative_to(path)), sha256(file)) for file in files])
     return _sha256_of_json([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 

@@ -47,7 +47,7 @@ class Job:
 
     def line(self, *more: str) -> str:
         """The command line, as a user would type it."""
-        return shlex.join(["faceskd", self.command, *self.overrides, *more])
+        return shlex.join(["faceskd", *self.command.split(), *self.overrides, *more])
 
     @property
     def output(self) -> Path | None:
@@ -127,8 +127,15 @@ def select_jobs(jobs: Mapping[str, Job], only: Collection[str]) -> dict[str, Job
 
 
 def read_plan(options: Options) -> dict[str, Job]:
-    """The jobs in the config of a plan (`jobs`, `shared`, `out`), or only those of `only`."""
-    jobs = read_jobs(options["jobs"], options["shared"], options["out"])
+    """The jobs in the config of a plan (`jobs`, `shared`, `out`), or only those of `only`.
+
+    The lists in `more` are appended to the lists in `shared` with the same names.
+    """
+    more = options.get("more") or {}
+    if unknown := sorted(set(more) - set(options["shared"])):
+        raise ConfigError(f"more has {unknown[0]!r}: expected {', '.join(options['shared'])}")
+    shared = {name: [*own, *more.get(name, ())] for name, own in options["shared"].items()}
+    jobs = read_jobs(options["jobs"], shared, options["out"])
     only = options["only"]
     if only is None:
         return jobs

@@ -1,12 +1,15 @@
 """Trained models that come with the package.
 
-For each model this folder contains `<name>.safetensors` and a card, `<name>.json`. `index.json`
-lists the models with their checksums. `NOTICE` has the licences of third parties and the credits of
-photographs. A file is used only if its SHA-256 is the one in the index. No file contains pickled
-code. `tools/release_model.py` adds models to the folder.
+For each model this folder contains a weights file and a card. `index.json` lists the models with
+their checksums. `NOTICE` has the licences of third parties and the credits of photographs. A file
+is used only if its SHA-256 is the one in the index. No file contains pickled code.
+
+New weights get a new version, and a released version never changes: "lite-m@1" is always the same
+file, "lite-m" is the newest version. `tools/release_model.py` adds models to the folder.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,7 @@ FORMAT = "faceskd-pretrained-1"
 DEFAULT_STUDENT = "lite-m"
 ROLES = ("student", "teacher", "dictionary")
 AGAIN = "install faceskd again"
+VERSION_MARK = "@"
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class PretrainedModel:
     """One entry of the index.
 
     Attributes:
-        name: name of the model.
+        name: name of the model, without its version.
         role: "student", "teacher" or "dictionary".
         task: short description of what it does.
         licence: SPDX expression.
@@ -38,8 +42,9 @@ class PretrainedModel:
         bytes: size of the file.
         sha256: SHA-256 of the file.
         figures: metrics on the test faces, by name; the card says how they were measured.
-        dictionary: for a teacher, the name of its dictionary.
+        dictionary: for a teacher, the name and version of its dictionary.
         recipe: command that makes the file, if the file is too large for the package.
+        version: 1, 2, ...
     """
 
     name: str
@@ -52,6 +57,22 @@ class PretrainedModel:
     figures: dict[str, float] = field(default_factory=dict)
     dictionary: str = ""
     recipe: str = ""
+    version: int = 1
+
+    @property
+    def full_name(self) -> str:
+        """Name and version.
+
+        Example:
+            >>> find_model("lite-m@1").full_name
+            'lite-m@1'
+        """
+        return f"{self.name}{VERSION_MARK}{self.version}"
+
+    @property
+    def stem(self) -> str:
+        """The name of its files without suffix; those of version 1 have no number."""
+        return self.name if self.version == 1 else self.full_name
 
 
 def available_models(folder: Path | str | None = None) -> list[PretrainedModel]:
@@ -77,26 +98,49 @@ def available_models(folder: Path | str | None = None) -> list[PretrainedModel]:
 def find_model(
     name: str, folder: Path | str | None = None, *, role: str | None = None
 ) -> PretrainedModel:
-    """The index entry of a model.
+    """The index entry of a model: of its newest version, or of a given one ("lite-m@1").
 
     Raises:
-        WeightsError: there is no model of this name, or it has another role.
+        WeightsError: there is no model of this name and version, or it has another role.
     """
     models = available_models(folder)
     fitting = [model for model in models if role in (None, model.role)]
-    for model in fitting:
-        if model.name == name:
-            return model
+    if found := _of_name(name, fitting):
+        return max(found, key=lambda model: model.version)
     what = f"pretrained {role or 'model'}"
-    there = ", ".join(model.name for model in fitting)
-    others = [model.role for model in models if model.name == name]
-    if others:
-        raise WeightsError(f"expected a {what}, but {name!r} is a {others[0]}; there are: {there}")
+    there = ", ".join(model.full_name for model in fitting)
+    if others := _of_name(name, models):
+        raise WeightsError(
+            f"expected a {what}, but {name!r} is a {others[0].role}; there are: {there}"
+        )
     if not there:
         raise WeightsError(
             f"no {what} {name!r}: this copy of faceskd comes without any; give a file of weights"
         )
     raise WeightsError(f"no {what} {name!r}; there are: {there}")
+
+
+def _of_name(name: str, models: Sequence[PretrainedModel]) -> list[PretrainedModel]:
+    return [model for model in models if name in (model.name, model.full_name)]
+
+
+def is_model_name(text: str) -> bool:
+    """Whether a text can only be the name of a model: files of weights have a suffix.
+
+    Example:
+        >>> is_model_name("lite-m@1"), is_model_name("runs/lite-m"), is_model_name("a.safetensors")
+        (True, False, False)
+    """
+    return len(Path(text).parts) == 1 and not Path(text).suffix
+
+
+def weights_path(text: str) -> str:
+    """The file of a released name, such as "lite-m" or "lite-m@1"; any other path as it is.
+
+    Raises:
+        WeightsError: see `model_path`.
+    """
+    return str(model_path(text)) if is_model_name(text) else text
 
 
 def model_path(name: str, folder: Path | str | None = None, *, role: str | None = None) -> Path:
@@ -107,7 +151,7 @@ def model_path(name: str, folder: Path | str | None = None, *, role: str | None 
             wrong.
     """
     model = find_model(name, folder, role=role)
-    path = Path(folder or FOLDER) / f"{name}.safetensors"
+    path = Path(folder or FOLDER) / f"{model.stem}.safetensors"
     if not path.is_file():
         way = f"make it by: {model.recipe}" if model.recipe else AGAIN
         raise WeightsError(
@@ -130,8 +174,7 @@ def model_card(name: str, folder: Path | str | None = None) -> dict[str, Any]:
     Raises:
         WeightsError: there is no such model, or its card is missing or damaged.
     """
-    find_model(name, folder)
-    path = Path(folder or FOLDER) / f"{name}.json"
+    path = Path(folder or FOLDER) / f"{find_model(name, folder).stem}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

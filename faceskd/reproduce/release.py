@@ -1,29 +1,35 @@
-"""`faceskd release`: train the networks that come with the package, and evaluate each."""
+"""`faceskd release`: train what ships by one plan, measure it, and write files and cards."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from faceskd.common.arguments import quoted
+from faceskd.common.errors import ConfigError
 from faceskd.common.files import write_text
-from faceskd.data.manifest import read_manifest
+from faceskd.common.machine import git_revision
+from faceskd.data.layout import OK, verify
+from faceskd.data.sources import read_sources
 from faceskd.evaluation.evaluate import BICUBIC
 from faceskd.jobs.plan import Options, read_plan, weights_of
 from faceskd.jobs.report import jobs_section
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.weights import read_metadata
 from faceskd.reporting.tables import markdown_table
+from faceskd.reproduce.ablations import ablation_section, with_ablations
 
 SPLIT = "val"
 """Choices are made on this split; the test split is for the final figures alone."""
 NETWORK = "network"
 """The list of shared overrides of a training that makes a network, and not an encoder."""
+MODELS = "models"
 
 
 def train_release(options: Options, run_command: RunCommand, console: Console) -> int:
-    """Run or resume the plan of `conf/release.yaml`; write `<out>/summary.md`.
+    """Run or resume the plan of `conf/release.yaml`; write `<out>/models` and `<out>/summary.md`.
 
     Args:
         options: that config, plain.
@@ -31,28 +37,70 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
         console: where progress is printed.
 
     Returns:
-        The exit status, see `Runner.report`.
+        The exit status, see `Runner.report`. The models are written once all jobs are done.
 
     Raises:
-        FaceskdError: an option is invalid, or there are no prepared faces at `faces`.
+        FaceskdError: an option is invalid, the source has changes, or the photos are not those of
+            the package's table.
     """
-    read_manifest(options["faces"], SPLIT)
+    from faceskd.reproduce.cards import write_models
+
+    revision = check_revision(dirty=options["dirty"])
+    data = check_photos(options)
     runner = Runner.of(options, run_command, console)
-    runner.run_all(read_plan(with_evaluations(options)))
-    if evaluated := [name for name in runner.outcomes if name.endswith(f"_{SPLIT}")]:
-        rows = [row for name in evaluated for row in _summary_rows(name, runner)]
-        jobs = jobs_section(runner.outcomes.values())
+    runner.run_all(read_plan(with_evaluations(with_ablations(options))))
+    if any(name.endswith(f"_{SPLIT}") for name in runner.outcomes):
         summary = runner.out / "summary.md"
-        write_text(summary, f"# Release\n\n{markdown_table(rows)}\n\n## Jobs\n\n{jobs}\n")
+        write_text(summary, summarise(options, runner))
         console.print(f"summary: {summary}", markup=False, highlight=False, soft_wrap=True)
+    if options["only"] is None and not (runner.unfinished or runner.failures):
+        write_models(with_evaluations(options), runner, revision=revision, data=data)
+        models = runner.out / MODELS
+        console.print(f"models: {models}", markup=False, highlight=False, soft_wrap=True)
     return runner.report()
+
+
+def check_revision(*, dirty: bool) -> str:
+    """The revision of the source, "+changes" after it where there are any.
+
+    Raises:
+        ConfigError: it has changes, or this is no checkout, and `dirty` is false.
+    """
+    revision = git_revision()
+    if not dirty and (revision is None or "+" in revision):
+        found = "no git checkout" if revision is None else f"{revision}, which is not committed"
+        raise ConfigError(
+            f"a release is made from a committed source, found {found}: commit first, or say "
+            "dirty=true, which the cards will say, too"
+        )
+    return revision or "no git checkout"
+
+
+def check_photos(options: Options) -> dict[str, Any]:
+    """What the cards say of the photos: how many are those of the package's table.
+
+    Raises:
+        FaceskdError: there is no such folder; or some are others, and `other_photos` is false.
+    """
+    if options["jobs"]["photos"].get("given") is None:
+        return {"photos": "drawn by faceskd"}
+    if options["photos"] is None:
+        raise ConfigError("expected photos as the folder that `faceskd data layout` wrote")
+    counts = Counter(one.status for one in verify(options["photos"], read_sources()))
+    if set(counts) != {OK} and not options["other_photos"]:
+        raise ConfigError(
+            f"the photos in {options['photos']!r} are not those of the package's table "
+            f"({dict(counts)}): see `faceskd data verify`, or say other_photos=true, which the "
+            "cards will say, too"
+        )
+    return {"photos": dict(counts)}
 
 
 def with_evaluations(options: Options) -> dict[str, Any]:
     """The options with a job `NAME_val` after the training NAME of each network.
 
     A training of a network is one that uses `shared.network`. Where `only` names it, it gets its
-    evaluation too.
+    evaluation too. Networks of `models` get a job `NAME_test_KIND` for each kind of face.
     """
     jobs: dict[str, Any] = {}
     trained = []
@@ -60,7 +108,13 @@ def with_evaluations(options: Options) -> dict[str, Any]:
         jobs[name] = config
         if config and NETWORK in (config.get("uses") or ()):
             trained.append(name)
-            jobs[f"{name}_{SPLIT}"] = _evaluation(name, Path(options["out"]))
+            jobs[f"{name}_{SPLIT}"] = _evaluation(name, Path(options["out"]), SPLIT)
+    for model in options["models"].values():
+        if model["role"] != "dictionary":
+            for kind in options["report"]["kinds"]:
+                split = options["report"]["split"]
+                job = _evaluation(model["job"], Path(options["out"]), split, kind)
+                jobs[report_job(model["job"], split, kind)] = job
     only = options["only"]
     if only is not None:
         only = [only] if isinstance(only, str) else list(only)
@@ -68,23 +122,52 @@ def with_evaluations(options: Options) -> dict[str, Any]:
     return {**options, "jobs": jobs, "only": only}
 
 
-def _evaluation(name: str, out: Path) -> dict[str, Any]:
+def report_job(name: str, split: str, kind: str) -> str:
+    """The name of the job that measures a network on one kind of face."""
+    return f"{name}_{split}_{kind}"
+
+
+def metrics_of(out: Path, name: str, split: str, kind: str | None = None) -> Path:
+    """Where an evaluation of a training leaves its figures."""
+    return out / name / (split if kind is None else f"{split}_{kind}") / "metrics.json"
+
+
+def _evaluation(name: str, out: Path, split: str, kind: str | None = None) -> dict[str, Any]:
     return {
         "command": "evaluate",
-        "needs": ["faces", name],
+        "needs": ["faces", "dictionary", name],
         "uses": ["evaluate"],
         "overrides": [
-            f"split={SPLIT}",
+            f"split={split}",
+            *([f"kind={kind}"] if kind else []),
             f"++methods.{name}={quoted(str(weights_of(name, out)))}",
-            f"out={quoted(str(out / name / SPLIT))}",
+            f"out={quoted(str(metrics_of(out, name, split, kind).parent))}",
         ],
     }
+
+
+def summarise(options: Options, runner: Runner) -> str:
+    """Markdown: the figures of every phase, the ablations, hours, and the jobs."""
+    evaluated = [name for name in runner.outcomes if name.endswith(f"_{SPLIT}")]
+    rows = [row for name in evaluated for row in _summary_rows(name, runner)]
+    hours = sum(outcome.seconds for outcome in runner.outcomes.values()) / 3600
+    parts = [
+        "# Release",
+        f"Seed {options['seed']}. {hours:.2f} hours so far; the plan allows {options['hours']}, "
+        "without ablations.",
+        f"Figures of the {SPLIT} split.",
+        markdown_table(rows),
+        *ablation_section(options, runner),
+        "## Jobs",
+        jobs_section(runner.outcomes.values()),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _summary_rows(job: str, runner: Runner) -> list[dict[str, Any]]:
     """The figures of bicubic interpolation and of a network on the same faces."""
     name = job.removesuffix(f"_{SPLIT}")
-    metrics = json.loads((runner.out / name / SPLIT / "metrics.json").read_text("utf-8"))["metrics"]
+    metrics = json.loads(metrics_of(runner.out, name, SPLIT).read_text("utf-8"))["metrics"]
     facts = {
         "steps": read_metadata(weights_of(name, runner.out)).get("steps"),
         "hours": round(runner.outcomes[name].seconds / 3600, 2),

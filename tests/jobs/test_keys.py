@@ -83,10 +83,14 @@ def test_content_that_counts(files, path, changed, counts):
     assert (content_digest(files / path) != before) == counts
 
 
-def test_a_photo_of_the_same_size_but_of_another_time_counts(files):
+@pytest.mark.parametrize("is_large", [False, True])
+def test_the_time_of_a_photo_counts_only_where_folders_are_too_large_to_read(
+    files, is_large, monkeypatch
+):
+    monkeypatch.setattr("faceskd.jobs.keys.MOST_READ", 0 if is_large else 2**30)
     before = content_digest(files / "photos")
     os.utime(files / "photos/a.png", ns=(0, 0))
-    assert content_digest(files / "photos") != before
+    assert (content_digest(files / "photos") != before) == is_large
 
 
 def test_where_files_and_prepared_faces_lie_does_not_count(files):

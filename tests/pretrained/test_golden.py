@@ -4,30 +4,27 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.golden import (
-    FOLDER,
-    LR_FACES,
-    PHOTOGRAPHS,
-    Golden,
-    degraded_faces,
-    figures_of,
-    golden_faces,
-    stored_lr_faces,
-)
+from helpers.golden import FOLDER, PHOTOGRAPHS, Golden, degraded_faces
 
+from faceskd import pretrained
 from faceskd.common.images import read_image, write_image
 from faceskd.faces.components import COMPONENTS
 from faceskd.models import transfer
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.transfer import select, select_literal
 from faceskd.pretrained import available_models, load_pretrained, model_path
+from faceskd.pretrained.golden import (
+    LR_FACES,
+    WITHIN,
+    golden_faces,
+    golden_figures,
+    stored_lr_faces,
+)
 from faceskd.restore.restorer import Restorer
 
-NETWORKS = [model.name for model in available_models() if model.role != "dictionary"]
-STUDENTS = [model.name for model in available_models() if model.role == "student"]
-DICTIONARIES = [model.name for model in available_models() if model.role == "dictionary"]
-WITHIN = {"psnr": 0.002, "mean": 5e-5, "std": 5e-5, "blocks": 1e-4}
-"""SSE4.1, AVX2 and AVX-512 differ by 1e-5 at most; half a level of 8 bit is 2e-3."""
+NETWORKS = [model.full_name for model in available_models() if model.role != "dictionary"]
+STUDENTS = [model.full_name for model in available_models() if model.role == "student"]
+DICTIONARIES = [model.full_name for model in available_models() if model.role == "dictionary"]
 
 
 def test_eq_8_degrades_the_faces_as_it_did(golden: Golden) -> None:
@@ -40,7 +37,7 @@ def test_eq_8_degrades_the_faces_as_it_did(golden: Golden) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_restores_the_faces_as_it_did(golden: Golden, name: str) -> None:
-    golden.check(name, figures_of(load_pretrained(name)), WITHIN)
+    golden.check(name, golden_figures(load_pretrained(name)), WITHIN)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -66,7 +63,7 @@ def test_a_dictionary_is_read_and_looked_up_as_it_was(
         return choices[-1]
 
     monkeypatch.setattr(transfer, "select", recorded)
-    teacher = next(model.name for model in available_models() if model.dictionary == name)
+    teacher = next(model.full_name for model in available_models() if model.dictionary == name)
     network = load_pretrained(teacher)
     network.mirror_share = 0.0  # one pass, so one choice for each face, component and scale
     with torch.inference_mode():
@@ -87,12 +84,13 @@ def test_a_dictionary_is_read_and_looked_up_as_it_was(
 
 def test_golden_figures_notice_a_change_of_a_hundredth(golden: Golden) -> None:
     """The tolerance is no hole: weights of another rounding are found out."""
-    network = load_pretrained("lite-s")
+    network = load_pretrained("lite-s@1")
     with torch.no_grad():
         next(network.parameters()).mul_(1.01)
-    with pytest.raises(AssertionError, match="of astronaut by lite-s"):
-        Golden().check("lite-s", figures_of(network), WITHIN)
+    with pytest.raises(AssertionError, match="of astronaut: off by"):
+        Golden().check("lite-s@1", golden_figures(network), WITHIN)
 
 
 def test_no_figures_are_left_of_files_that_are_gone() -> None:
-    assert {path.stem for path in FOLDER.glob("*.json")} == {*NETWORKS, *DICTIONARIES, PHOTOGRAPHS}
+    assert {path.stem for path in FOLDER.glob("*.json")} == {*DICTIONARIES, PHOTOGRAPHS}
+    assert {path.stem for path in (pretrained.FOLDER / "golden").glob("*.json")} == set(NETWORKS)

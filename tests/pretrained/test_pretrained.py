@@ -31,13 +31,15 @@ from faceskd.pretrained import (
     model_card,
     model_path,
 )
+from faceskd.pretrained.golden import differences, golden_figures, golden_path, read_golden
+from faceskd.reproduce import cards
+from faceskd.reproduce.cards import add_model
 from faceskd.restore.restorer import Restorer
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location("release_model", ROOT / "tools/release_model.py")
 release_model = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(release_model)
-release = release_model.release
 
 FACTS = {
     "licence": "Apache-2.0", "notice": "none", "task": "32x32 to 256x256", "data": "drawn faces",
@@ -81,19 +83,20 @@ def folder(tmp_path):
 
 
 def release_student(student, folder, name="lite-m", **options):
-    given = {"role": "student", "facts": FACTS, "metrics": student / "metrics.json"} | options
-    return release(student / "w.safetensors", name=name, folder=folder, **given)
+    given = {"role": "student", "facts": FACTS, "metrics": student / "metrics.json"}
+    given |= {"version": 1} | options
+    return add_model(student / "w.safetensors", name=name, folder=folder, **given)
 
 
 class TestThePackage:
     def test_what_it_lists_is_there_and_whole(self):
         for model in available_models():
-            assert model_card(model.name)["sha256"] == model.sha256
+            assert model_card(model.full_name)["sha256"] == model.sha256
             if not model.recipe:
-                path = model_path(model.name)
+                path = model_path(model.full_name)
                 assert path.stat().st_size == model.bytes
                 assert read_weights(path) if model.role != "dictionary" else Dictionary.load(path)
-        listed = {f"{model.name}.safetensors" for model in available_models() if not model.recipe}
+        listed = {f"{model.stem}.safetensors" for model in available_models() if not model.recipe}
         assert {path.name for path in pretrained.FOLDER.glob("*.safetensors")} == listed
 
     def test_its_notice_has_the_licence_of_the_teachers_encoder(self):
@@ -102,9 +105,10 @@ class TestThePackage:
         assert "The above copyright notice and this permission notice shall be included" in notice
         assert 'THE SOFTWARE IS PROVIDED "AS IS"' in notice
         for model in available_models():
-            assert "NOTICE" in model_card(model.name)["notice"]
-            assert model_card(model.name)["licence"] == model.licence
-            assert model.licence == "Apache-2.0" + " AND MIT" * (model.role == "teacher")
+            assert "NOTICE" in model_card(model.full_name)["notice"]
+            assert model_card(model.full_name)["licence"] == model.licence
+            has_third_party = model.full_name == "teacher@1"
+            assert model.licence == "Apache-2.0" + " AND MIT" * has_third_party
 
     def test_its_notice_has_the_credits_that_the_cards_count(self):
         notice = (pretrained.FOLDER / "NOTICE").read_text()
@@ -114,7 +118,7 @@ class TestThePackage:
         assert "https://creativecommons.org/licenses/by-sa/2.0/" in alike
         assert (len(set(photo.findall(by))), len(set(photo.findall(alike)))) == (19, 2)
         for model in available_models():
-            data = " ".join(model_card(model.name)["data"].split())
+            data = " ".join(model_card(model.full_name)["data"].split())
             assert "21 photos from Flickr (19 CC BY 2.0, 2 CC BY-SA 2.0)" in data
 
     def test_its_notice_has_every_credit_of_the_faces(self):
@@ -169,15 +173,53 @@ class TestReleasing:
         assert card["evaluation"]["settings"] == {"seed": 0}
         assert "/home/me" not in json.dumps(card)
 
-    def test_again_replaces_and_students_come_first(self, student, folder):
-        release_student(student, folder, "lite-s")
+    def test_new_weights_get_a_version_and_the_newest_has_the_name(self, student, folder):
+        old = release_student(student, folder, "lite-s")
         release_student(student, folder, "lite-m")
-        first = release_student(student, folder, "lite-s")
-        assert [model.name for model in available_models(folder)] == ["lite-m", "lite-s"]
-        assert find_model("lite-s", folder) == first
-        assert sorted(path.name for path in folder.iterdir()) == [
-            INDEX, "lite-m.json", "lite-m.safetensors", "lite-s.json", "lite-s.safetensors",
-        ]  # fmt: skip
+        new = release_student(student, folder, "lite-s", version=2)
+        names = [model.full_name for model in available_models(folder)]
+        assert names == ["lite-m@1", "lite-s@1", "lite-s@2"]
+        assert find_model("lite-s", folder) == find_model("lite-s@2", folder) == new
+        assert find_model("lite-s@1", folder) == old
+        assert model_path("lite-s@1", folder).name == "lite-s.safetensors"
+        assert model_path("lite-s", folder).name == "lite-s@2.safetensors"
+        assert model_card("lite-s@1", folder)["version"] == 1
+        assert model_card("lite-s", folder)["version"] == 2
+        with pytest.raises(WeightsError, match=r"'lite-s@3'; there are: lite-m@1, lite-s@1, lite"):
+            load_pretrained("lite-s@3", folder)
+
+    def test_a_released_version_never_changes(self, student, folder):
+        release_student(student, folder)
+        before = (folder / "lite-m.safetensors").read_bytes()
+        with pytest.raises(ConfigError, match="lite-m@1 is released already"):
+            release_student(student, folder)
+        assert (folder / "lite-m.safetensors").read_bytes() == before
+
+    def test_golden_figures_are_written(self, student, folder):
+        release_student(student, folder)
+        stored = read_golden(golden_path(folder, "lite-m@1"))
+        assert not list(differences(golden_figures(load_pretrained("lite-m", folder)), stored))
+
+    def test_what_fp16_would_change_stays_in_fp32(self, student, folder, monkeypatch):
+        monkeypatch.setattr(cards, "LEAST_PSNR", 300.0)
+        release_student(student, folder)
+        stored = read_weights(model_path("lite-m", folder))
+        assert {value.dtype for value in stored.state.values()} == {torch.float32}
+        assert model_card("lite-m", folder)["stored"] == stored.metadata["stored"] == "fp32"
+
+    def test_the_models_of_a_plan_are_added_to_others(self, student, folder, tmp_path):
+        release_student(student, folder)
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / INDEX).write_text(json.dumps({"format": FORMAT, "models": []}))
+        new = release_student(student, other, version=2)
+        assert release_model.add_models(other, folder) == [new]
+        assert [m.full_name for m in available_models(folder)] == ["lite-m@1", "lite-m@2"]
+        assert load_pretrained("lite-m@2", folder)
+        assert model_card("lite-m", folder) == model_card("lite-m", other)
+        assert golden_path(folder, "lite-m@2").is_file()
+        with pytest.raises(ConfigError, match="lite-m@2 is released already"):
+            release_model.add_models(other, folder)
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -185,7 +227,6 @@ class TestReleasing:
             ({"facts": FACTS | {"bias": ""}}, "missing: \\['bias'\\]"),
             ({"role": "master"}, "expected a role"),
             ({"role": "teacher"}, "holds a Lite, no teacher"),
-            ({"recipe": "faceskd train"}, "expected a recipe for a dictionary only, got one for a"),
             ({"metrics": None}, "expected the metrics.json"),
             ({"method": "theirs"}, "one of \\['ours'\\], got 'theirs'"),
             ({"dictionary": "none"}, "expected a released dictionary, got .*: release it first"),
@@ -204,7 +245,7 @@ class TestReleasing:
             release_student(student, folder, metrics=tmp_path / "metrics.json")
 
     def test_too_large_is_refused(self, student, folder, monkeypatch):
-        monkeypatch.setitem(release_model.MOST_BYTES, "student", 100)
+        monkeypatch.setitem(cards.MOST_BYTES, "student", 100)
         with pytest.raises(ConfigError, match="expected a student of at most"):
             release_student(student, folder)
         assert [path.name for path in folder.iterdir()] == [INDEX]
@@ -216,17 +257,18 @@ class TestTeacherAndDictionary:
         write_metrics(tmp_path, materials / "teacher.safetensors")
         return tmp_path / "metrics.json"
 
-    def release_both(self, materials, folder, metrics, **options):
+    def release_both(self, materials, folder, metrics):
+        shared = {"facts": FACTS, "folder": folder, "version": 1}
         atoms = materials / "dictionary.safetensors"
-        release(atoms, name="atoms", role="dictionary", facts=FACTS, folder=folder, **options)
-        weights, shared = materials / "teacher.safetensors", {"facts": FACTS, "metrics": metrics}
-        return release(
-            weights, name="master", role="teacher", dictionary="atoms", folder=folder, **shared
-        )
+        add_model(atoms, name="atoms", role="dictionary", **shared)
+        return add_model(
+            materials / "teacher.safetensors", name="master", role="teacher",
+            dictionary="atoms@1", metrics=metrics, **shared,
+        )  # fmt: skip
 
     def test_a_teacher_finds_its_dictionary_beside_it(self, materials, folder, metrics):
         entry = self.release_both(materials, folder, metrics)
-        assert entry.dictionary == "atoms"
+        assert entry.dictionary == "atoms@1"
         before = load_network(materials / "teacher.safetensors")
         after = load_pretrained("master", folder)
         lr, boxes = torch.rand(1, 3, 32, 32), torch.tensor([[[60.0, 90, 100, 130]] * 4])
@@ -234,8 +276,11 @@ class TestTeacherAndDictionary:
             torch.testing.assert_close(after(lr, boxes), before(lr, boxes), atol=5e-3, rtol=0)
 
     def test_a_dictionary_left_out_says_how_to_make_it(self, materials, folder, metrics):
-        self.release_both(materials, folder, metrics, recipe="faceskd dictionary atoms=3")
-        assert not (folder / "atoms.safetensors").exists()
+        self.release_both(materials, folder, metrics)
+        (folder / "atoms.safetensors").unlink()
+        index = json.loads((folder / INDEX).read_text())
+        index["models"][-1]["recipe"] = "faceskd dictionary atoms=3"
+        (folder / INDEX).write_text(json.dumps(index))
         assert find_model("atoms", folder).sha256 == sha256(materials / "dictionary.safetensors")
         with pytest.raises(WeightsError, match="make it by: faceskd dictionary atoms=3"):
             load_pretrained("master", folder)
@@ -244,14 +289,12 @@ class TestTeacherAndDictionary:
         atoms = Dictionary.load(materials / "dictionary.safetensors")
         changed = {key: value + 1 for key, value in atoms.atoms.items()}
         Dictionary(changed, atoms.encoder).save(tmp_path / "other.safetensors")
-        release(
-            tmp_path / "other.safetensors", name="atoms", role="dictionary", facts=FACTS,
-            folder=folder,
-        )  # fmt: skip
+        shared = {"facts": FACTS, "folder": folder, "version": 1}
+        add_model(tmp_path / "other.safetensors", name="atoms", role="dictionary", **shared)
         with pytest.raises((ConfigError, DictionaryError)):
-            release(
-                materials / "teacher.safetensors", name="master", role="teacher", facts=FACTS,
-                metrics=metrics, dictionary="atoms", folder=folder,
+            add_model(
+                materials / "teacher.safetensors", name="master", role="teacher",
+                metrics=metrics, dictionary="atoms@1", **shared,
             )  # fmt: skip
 
     def test_a_teacher_is_no_restorer_and_a_dictionary_no_network(self, materials, folder, metrics):
@@ -269,7 +312,9 @@ class TestWhatCanBeWrong:
 
     def test_an_unknown_name_says_what_is_there(self, student, folder):
         release_student(student, folder)
-        with pytest.raises(WeightsError, match="no pretrained student 'giant'; there are: lite-m"):
+        with pytest.raises(
+            WeightsError, match="no pretrained student 'giant'; there are: lite-m@1"
+        ):
             Restorer.from_pretrained("giant", folder=folder)
 
     def test_one_changed_byte_is_noticed(self, student, folder):

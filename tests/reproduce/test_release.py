@@ -1,63 +1,50 @@
-"""`faceskd release`: slices that resume, an evaluation after each training, what is written."""
+"""`faceskd release`: the tiny plan from drawn portraits to cards; killed, ablated, verified."""
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
-from helpers.tiny_training import QUICK, TINY
 
 from faceskd.commands import run_command
 from faceskd.commands.release import main as release_command
 from faceskd.common.config import EXIT_UNFINISHED, compose, to_plain
-from faceskd.common.errors import FacesError
-from faceskd.jobs.plan import read_plan
-from faceskd.models.weights import read_metadata
+from faceskd.common.errors import ConfigError, FacesError
+from faceskd.common.files import sha256
+from faceskd.jobs.plan import read_plan, select_jobs
+from faceskd.models.weights import load_network, read_metadata
+from faceskd.pretrained import available_models, find_model, load_pretrained, model_card
+from faceskd.reproduce import release
+from faceskd.reproduce.ablations import with_ablations
+from faceskd.reproduce.provenance import plan_sha256
 from faceskd.reproduce.release import with_evaluations
+from faceskd.reproduce.verify import verify_release
 
-FEW = ["experiment=student_no_kd", *TINY]
-
-
-def tiny(faces, out, **changes):
-    """The config of two tiny trainings, the second from the first's weights."""
-    cfg = compose("release", [f"faces={faces}", f"out='{out}'", "slice=0"])
-    cfg.jobs = {
-        "faces": cfg.jobs.faces,
-        "first": {"command": "train", "needs": ["faces"], "uses": ["network"], "overrides": FEW},
-        "second": {
-            "command": "train",
-            "needs": ["faces", "first"],
-            "uses": ["network"],
-            "overrides": [*FEW, f"init='{out}/first/weights.safetensors'"],
-        },
-    }
-    cfg.shared.train = [*QUICK[1:], "logger=default"]
-    cfg.shared.network = [f"data.faces={faces}"]
-    cfg.shared.evaluate = [f"faces={faces}", "metrics=[psnr]", "groups=null", "show=0"]
-    cfg.update(changes)
-    return cfg
+TRAINED = (
+    "encoder",
+    "teacher_start",
+    "teacher",
+    "lite_m_start",
+    "lite_m",
+    "lite_s_start",
+    "lite_s",
+)
 
 
-def call(cfg):
+def line(out, *words):
+    return ["plan=tiny", f"out='{out}'", "dirty=true", *words]
+
+
+def call(out, *words):
     """The exit status of one call."""
     try:
-        release_command.task(cfg)
+        release_command.task(compose("release", line(out, *words)))
     except SystemExit as end:
         return end.code
     return 0
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory):
-    return tmp_path_factory.mktemp("release") / "my out"
-
-
-@pytest.fixture(scope="module")
-def statuses(prepared_faces, out):
-    """Of as many calls as it took, each with no time for more than one slice."""
-    ends = []
-    while len(ends) < 12 and ends[-1:] != [0]:
-        ends.append(call(tiny(prepared_faces, out)))
-    return ends
 
 
 def log(out):
@@ -65,59 +52,261 @@ def log(out):
     return [(entry["job"], entry["result"]) for entry in map(json.loads, lines)]
 
 
-def test_a_call_resumes_where_the_last_one_ended(out, statuses):
-    assert statuses == [EXIT_UNFINISHED] * 5 + [0]
-    assert log(out) == [
-        ("first", "unfinished"), ("first", "done"), ("first_val", "done"),
-        ("second", "unfinished"), ("second", "done"), ("second_val", "done"),
+def options(*words):
+    words = words or ("photos=/photos",)
+    cfg = to_plain(compose("release", ["out=/out", *words]))
+    if cfg["jobs"]["photos"].get("given"):
+        cfg["jobs"]["photos"] = {"command": "portraits"}
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """The plan in one call, with one ablation."""
+    out = tmp_path_factory.mktemp("release") / "my out"
+    assert call(out, "ablate=no_average") == 0
+    return out
+
+
+def test_every_job_is_done_once(out):
+    done = log(out)
+    assert {result for _, result in done} == {"done"}
+    assert len(done) == len(dict(done))
+    networks = [name for name in TRAINED if name != "encoder"]
+    ablation = ["lite_s_no_average"]
+    assert set(dict(done)) == {
+        "photos", "faces", "dictionary", *TRAINED, *ablation,
+        *(f"{name}_val" for name in [*networks, *ablation]),
+        *(f"{name}_test_drawn" for name in ("teacher", "lite_m", "lite_s")),
+    }  # fmt: skip
+    before = len(done)
+    assert call(out, "ablate=no_average") == 0
+    assert len(log(out)) == before
+
+
+def test_the_models_load_and_are_what_was_trained(out):
+    models = available_models(out / "models")
+    assert [model.full_name for model in models] == [
+        "lite-m@1", "lite-s@1", "teacher@1", "faces-k64@1",
     ]  # fmt: skip
-    assert read_metadata(out / "second/weights.safetensors")["steps"] == 4
+    for name, job in (("lite-m", "lite_m"), ("teacher", "teacher")):
+        network = load_pretrained(name, out / "models")
+        assert type(network) is type(load_network(out / job / "weights.safetensors"))
+        metadata = read_metadata(out / "models" / f"{name}.safetensors")
+        assert (metadata["stored"], metadata["fused"]) == ("fp16", True)
+        assert not network.training
+    assert find_model("teacher", out / "models").dictionary == "faces-k64@1"
 
 
-def test_what_it_leaves(out, statuses):
-    for name in ("first", "second"):
-        assert (out / name / "curves.png").is_file()
-        assert (out / name / "val/report.md").is_file()
+def test_a_card_says_how_its_model_was_made(out):
+    card = model_card("lite-s", out / "models")
+    assert card["plan"]["name"] == "tiny"
+    assert card["plan"]["seed"] == 0
+    assert "decay 0.998" in card["plan"]["selection"]
+    assert card["plan"]["git_revisions"]
+    assert card["training"]["steps"] == 2
+    assert card["training"]["training_precision"] in ("32-true", "bf16-mixed")
+    assert {"torch", "numpy", "pytorch-lightning"} <= set(card["versions"])
+    assert set(TRAINED) <= set(card["hours"])
+    assert "lite_s_no_average" not in card["hours"]
+    assert card["hours_in_all"] <= card["hours_allowed"]
+    assert card["machines"][0]["cores"] >= 1
+    assert card["photos"]["photos"] == "drawn by faceskd"
+    assert card["faces"]["counts"]["train drawn"] >= 14
+    assert len(card["faces"]["sha256"]) == len(card["photos"]["table_sha256"]) == 64
+    assert set(card["curves"]) == {"lite_s_start", "lite_s"}
+    assert [step for step, _ in card["curves"]["lite_s"]["val/psnr"]]
+    assert card["evaluation"]["metrics"]["lite_s"]["interval_95"]["psnr"]
+    assert card["validation"]["metrics"]["lite_s"]["values"]["psnr"]
+    assert card["evaluation"]["settings"]["kind"] == "drawn"
+    assert card["figures"]["psnr"] > 5
+    assert card["rounding_psnr_db"] >= 60
+    assert str(out) not in json.dumps(card)
+
+
+def test_the_summary_has_phases_hours_and_ablations(out):
     summary = (out / "summary.md").read_text()
-    assert "| first_val | first | 4 |" in summary
-    assert "| second_val | bicubic | – |" in summary
+    assert "Seed 0. 0.0" in summary
+    assert "the plan allows 0.1" in summary
+    for name in TRAINED[1:]:
+        assert f"| {name}_val | {name} | " in summary
+    (row,) = [text for text in summary.splitlines() if text.startswith("| no_average | lite_s |")]
+    assert " to " in row
     assert "`faceskd train " in summary
 
 
-def test_what_is_done_is_not_done_again_and_new_weights_are_evaluated(
-    prepared_faces, out, statuses
-):
-    before = log(out)
-    assert call(tiny(prepared_faces, out, slice=None)) == 0
-    assert log(out) == before
-    shutil.copy(out / "first/weights.safetensors", out / "second/weights.safetensors")
-    assert call(tiny(prepared_faces, out, slice=None)) == 0
-    assert log(out)[len(before) :] == [("second_val", "done")]
+def test_killed_in_the_middle_it_gives_the_same_files(out, tmp_path):
+    """kill -9 amid the teacher's first phase; then a slice of no time at all."""
+    again = shutil.copytree(out, tmp_path / "killed")
+    shutil.rmtree(again / "models")
+    for name in [name for name in TRAINED if name != "encoder"]:
+        shutil.rmtree(again / name)
+    for path in (again / "jobs").glob("*.json"):
+        if path.stem not in ("photos", "faces", "encoder", "dictionary"):
+            path.unlink()
+    (again / "jobs" / "log.jsonl").write_text("")
+    words = ["plan=tiny", f"out={again}", "dirty=true"]
+    command = [sys.executable, "-m", "faceskd", "release", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 300
+    while not (again / "teacher_start" / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert ("teacher_start", "done") not in log(again)
+    assert call(again, "slice=0") == EXIT_UNFINISHED
+    assert call(again) == 0
+    for model in available_models(out / "models"):
+        other = find_model(model.full_name, again / "models")
+        assert (model.sha256, model.figures) == (other.sha256, other.figures)
+    plans = [model_card("teacher", each / "models")["plan"] for each in (out, again)]
+    assert plans[0]["sha256"] == plans[1]["sha256"]
 
 
-@pytest.mark.parametrize("only", ["first", ["first"]])
-def test_some_trainings_with_what_they_need_and_their_evaluation(prepared_faces, out, only):
-    plan = read_plan(with_evaluations(to_plain(tiny(prepared_faces, out, only=only))))
-    assert list(plan) == ["faces", "first", "first_val"]
+# What is verified.
 
 
-def test_folders_without_faces_are_told_at_once(tmp_path):
-    (tmp_path / "faces").mkdir()
-    with pytest.raises(FacesError):
-        run_command("release", [f"faces={tmp_path}/faces", f"out={tmp_path}/out"])
+def failed(checks):
+    return {(c.model, c.what): c.status for c in checks if c.status not in ("ok", "unknown")}
 
 
-def test_the_plan_composes_and_has_at_most_four_phases_a_network(tmp_path):
-    cfg = to_plain(compose("release", [f"faces={tmp_path}", f"out={tmp_path}/out"]))
-    jobs = read_plan(with_evaluations(cfg))
+def test_a_release_is_verified(out, capsys):
+    checks = verify_release(out / "models", faces=out / "faces")
+    assert failed(checks) == {}
+    assert {check.what for check in checks} == {
+        "file", "card", "golden figures", "plan", "table of faces", "prepared faces",
+    }  # fmt: skip
+    words = [f"models_folder={out}/models", f"report={out}/checks.csv"]
+    assert run_command("release verify", words) == 0
+    assert "golden figures" in capsys.readouterr().out
+
+
+def test_what_is_not_as_it_was_is_found(out, tmp_path, monkeypatch):
+    models = shutil.copytree(out / "models", tmp_path / "models")
+    card = json.loads((models / "lite-m.json").read_text())
+    card["plan"]["sha256"] = "0" * 64
+    card["photos"]["table_sha256"] = "1" * 64
+    (models / "lite-m.json").write_text(json.dumps(card))
+    with (models / "faces-k64.safetensors").open("ab") as file:
+        file.write(b"x")
+    (models / "teacher.json").unlink()
+    golden = models / "golden" / "lite-s@1.json"
+    figures = json.loads(golden.read_text())
+    figures["astronaut"]["psnr"] += 0.01
+    golden.write_text(json.dumps(figures))
+    assert failed(verify_release(models)) == {
+        ("lite-m@1", "plan"): "differs",
+        ("lite-m@1", "table of faces"): "differs",
+        ("lite-s@1", "golden figures"): "differs",
+        ("teacher@1", "card"): "missing",
+        ("faces-k64@1", "file"): "differs",
+    }
+    golden.unlink()
+    assert failed(verify_release(models))["lite-s@1", "golden figures"] == "missing"
+    assert run_command("release verify", [f"models_folder={models}"]) == 1
+
+
+def test_the_models_of_the_package_are_verified():
+    checks = verify_release()
+    assert failed(checks) == {}
+    golden = {check.model for check in checks if check.what == "golden figures"}
+    assert golden == {m.full_name for m in available_models() if m.role != "dictionary"}
+
+
+# What is refused.
+
+
+def test_a_source_with_changes_is_refused_unless_told(monkeypatch):
+    for revision in ("abc+changes", None):
+        monkeypatch.setattr(release, "git_revision", lambda revision=revision: revision)
+        with pytest.raises(ConfigError, match="commit first, or say dirty=true"):
+            release.check_revision(dirty=False)
+        assert release.check_revision(dirty=True) == revision or "no git checkout"
+    monkeypatch.setattr(release, "git_revision", lambda: "abc")
+    assert release.check_revision(dirty=False) == "abc"
+
+
+def test_other_photos_are_refused_unless_told(tmp_path):
+    (tmp_path / "photos").mkdir()
+    cfg = to_plain(compose("release", [f"photos={tmp_path}/photos", "out=/out"]))
+    with pytest.raises(ConfigError, match=r"'missing': 861.*other_photos=true"):
+        release.check_photos(cfg)
+    assert release.check_photos(cfg | {"other_photos": True}) == {"photos": {"missing": 861}}
+    with pytest.raises(ConfigError, match="expected photos as the folder"):
+        release.check_photos(cfg | {"photos": None})
+    with pytest.raises(FacesError, match="expected a folder of faces"):
+        release.check_photos(cfg | {"photos": f"{tmp_path}/none"})
+
+
+# The plan itself.
+
+
+def test_the_full_plan_composes_and_has_at_most_four_phases_a_network():
+    jobs = read_plan(with_evaluations(options()))
     phases = dict.fromkeys(("encoder", "teacher", "lite_m", "lite_s"), 0)
     for job in jobs.values():
-        composed = compose(job.command, job.overrides) if job.given is None else None
+        composed = compose(job.command, job.overrides) if job.name != "photos" else None
         if job.command == "train":
             assert composed.steps % composed.data.steps_per_epoch == 0
             phases[next(name for name in phases if job.name.startswith(name))] += 1
             is_network = composed.get("model") is not None
             assert (f"{job.name}_val" in jobs) == is_network
-            named = {need for need in jobs if f"{tmp_path}/out/{need}/" in job.line()}
+            assert not is_network or composed.data.most_generated == 0.25
+            named = {need for need in jobs if f"/out/{need}/" in job.line()}
             assert named <= {*job.needs, job.name}
     assert all(1 <= count <= 4 for count in phases.values())
+
+
+@pytest.mark.parametrize("only", ["lite_m_start", ["lite_m_start"]])
+def test_some_trainings_with_what_they_need_and_their_evaluation(only):
+    plan = read_plan(with_evaluations(options("photos=/photos", f"only={only}")))
+    assert set(plan) == {
+        "photos", "faces", "encoder", "dictionary", "lite_m_start", "lite_m_start_val",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(options()["ablations"]))
+def test_an_ablation_changes_its_term_and_nothing_else(name):
+    cfg = options("photos=/photos", f"ablate={name}")
+    jobs = read_plan(with_evaluations(with_ablations(cfg)))
+    chain = cfg["ablations"][name]["jobs"]
+    for job in chain:
+        other = jobs[f"{job}_{name}"]
+        assert select_jobs(jobs, [f"{job}_{name}_val"])
+        whole, without = (to_plain(compose("train", j.overrides)) for j in (jobs[job], other))
+        changed = set(differing(whole, without))
+        assert {key for key in changed if key not in ("name", "out", "init")}
+        assert ("init" in changed) == (len(chain) > 1 and job == chain[-1])
+
+
+def differing(first, second, prefix=""):
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in first.keys() | second.keys():
+            yield from differing(first.get(key), second.get(key), f"{prefix}{key}.")
+    elif first != second and not str(first).startswith("/out/"):
+        yield prefix.removesuffix(".")
+    elif first != second and prefix == "init.":
+        yield "init"
+
+
+def test_an_unknown_ablation_is_refused():
+    with pytest.raises(ConfigError, match=r"of no_lpips_distance, .*; got 'no_luck'"):
+        with_ablations(options("photos=/photos", "ablate=no_luck"))
+
+
+def test_the_hash_of_a_plan_is_that_of_its_settings_and_not_of_its_places():
+    first = plan_sha256(with_evaluations(options()))
+    moved = to_plain(compose("release", ["out=/else where", "photos=/my/photos"]))
+    moved["jobs"]["photos"] = {"command": "portraits"}
+    assert plan_sha256(with_evaluations(moved)) == first
+    for word in ("seed=1", "steps.teacher=6250", "shared.lite_m=['model=lite_l']"):
+        assert plan_sha256(with_evaluations(options("photos=/photos", word))) != first
+    assert plan_sha256(with_evaluations(options("photos=/photos", "slice=9"))) == first
+
+
+def test_hashes(out):
+    for model in available_models(out / "models"):
+        assert sha256(out / "models" / f"{model.stem}.safetensors") == model.sha256

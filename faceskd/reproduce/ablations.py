@@ -1,0 +1,111 @@
+"""Ablations: trainings of the plan repeated without one term, compared with the plan's own."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from faceskd.common.errors import ConfigError
+from faceskd.evaluation.statistics import compare_paired
+from faceskd.jobs.plan import Options
+from faceskd.jobs.runner import Runner
+from faceskd.reporting.tables import format_cell, markdown_table
+
+ALL = "all"
+SPLIT = "val"
+
+
+def chosen_ablations(options: Options) -> list[str]:
+    """The names that `ablate` asks for.
+
+    Raises:
+        ConfigError: there is no such ablation.
+    """
+    asked = options["ablate"]
+    if asked is None:
+        return []
+    names = list(options["ablations"])
+    asked = names if asked == ALL else [asked] if isinstance(asked, str) else list(asked)
+    if unknown := sorted(set(asked) - set(names)):
+        raise ConfigError(f"expected ablate as all, or of {', '.join(names)}; got {unknown[0]!r}")
+    return asked
+
+
+def ablated(name: str, job: str) -> str:
+    """The name of a job without a term."""
+    return f"{job}_{name}"
+
+
+def with_ablations(options: Options) -> dict[str, Any]:
+    """The options with the jobs of the ablations that `ablate` asks for.
+
+    An ablation is {jobs, overrides}: these trainings are repeated with these overrides, each from
+    what the one before wrote. All else they need is the plan's.
+    """
+    jobs = dict(options["jobs"])
+    for name in chosen_ablations(options):
+        chain = options["ablations"][name]["jobs"]
+        for job in chain:
+            if job not in options["jobs"]:
+                raise ConfigError(f"the ablation {name} repeats {job!r}: there is no such job")
+            config = options["jobs"][job]
+            jobs[ablated(name, job)] = {
+                **config,
+                "needs": [ablated(name, need) if need in chain else need
+                          for need in config.get("needs") or ()],
+                "overrides": [
+                    *(_renamed(text, name, chain, options["out"]) for text in config["overrides"]),
+                    *options["ablations"][name]["overrides"],
+                ],
+            }  # fmt: skip
+    return {**options, "jobs": jobs}
+
+
+def _renamed(override: str, name: str, chain: list[str], out: str) -> str:
+    for job in chain:
+        override = override.replace(f"{out}/{job}/", f"{out}/{ablated(name, job)}/")
+    return override
+
+
+def ablation_section(options: Options, runner: Runner) -> list[str]:
+    """Markdown: what each term that was left out is worth; [] where none was."""
+    rows = ablation_rows(options, runner)
+    if not rows:
+        return []
+    return [
+        "## Ablations",
+        f"Figures on the {SPLIT} split without a term, minus those with it, face by face: mean and "
+        "95 % bootstrap interval.",
+        markdown_table(rows),
+    ]
+
+
+def ablation_rows(options: Options, runner: Runner) -> list[dict[str, str]]:
+    """A row for each ablation that is measured."""
+    rows = []
+    for name in chosen_ablations(options):
+        whole = options["ablations"][name]["jobs"][-1]
+        job = ablated(name, whole)
+        if {f"{whole}_{SPLIT}", f"{job}_{SPLIT}"} <= set(runner.outcomes):
+            with_term, without = (_per_face(runner.out, each) for each in (whole, job))
+            differences = {m: _difference(m, without[m], with_term[m]) for m in with_term}
+            rows.append({"ablation": name, "network": whole, **differences})
+    return rows
+
+
+def _difference(metric: str, without: Mapping[str, float], whole: Mapping[str, float]) -> str:
+    found = compare_paired(without, whole)
+    cells = [format_cell(metric, value) for value in (found.difference, found.low, found.high)]
+    return f"{cells[0]} ({cells[1]} to {cells[2]})"
+
+
+def _per_face(out: Path, job: str) -> dict[str, dict[str, float]]:
+    """Metric -> face -> value, of a network on the val split."""
+    found: dict[str, dict[str, float]] = {}
+    with (out / job / SPLIT / "per_image.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["method"] == job:
+                for metric in set(row) - {"name", "method"}:
+                    if row[metric]:
+                        found.setdefault(metric, {})[row["name"]] = float(row[metric])
+    return {metric: found[metric] for metric in sorted(found)}
