@@ -1,10 +1,12 @@
 """Read safetensors files, and check that all values are finite."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from faceskd.common.errors import WeightsError
@@ -23,6 +25,25 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{str(path)!r} is not a whole safetensors file: {error}") from error
+
+
+def write_safetensors(
+    path: Path | str, tensors: dict[str, Tensor], metadata: dict[str, str]
+) -> None:
+    """Write a safetensors file whose bytes depend on nothing but its content.
+
+    `safetensors` writes the metadata in a random order, so that two files with the same weights
+    have different checksums.
+    """
+    content = memoryview(save(tensors, metadata))
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(bytes(content[8 : 8 + size]))
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format wants the data aligned
+    with Path(path).open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(content[8 + size :])
 
 
 def check_finite(tensors: Mapping[str, Tensor], origin: Path | str) -> None:

@@ -9,10 +9,11 @@ from clones of the repositories, `faceskd data verify` checks a folder that has 
 import csv
 import gzip
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from faceskd.common.errors import FacesError
 from faceskd.common.files import sha256
@@ -70,12 +71,7 @@ def read_sources(path: Path | str | None = None) -> list[Source]:
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-        columns = [field.name for field in fields(Source)]
-        rows = csv.DictReader(text.splitlines(), delimiter="\t")
-        found = [
-            Source(**{name: row[name] for name in columns} | {"scale": float(row["scale"])})
-            for row in rows
-        ]
+        found = [_source(row) for row in csv.DictReader(text.splitlines(), delimiter="\t")]
         if not found:
             raise ValueError("it has no rows")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
@@ -83,6 +79,11 @@ def read_sources(path: Path | str | None = None) -> list[Source]:
     if wrong := {source.kind for source in found} - set(KINDS):
         raise FacesError(f"{str(path)!r}: expected kinds of {KINDS}, got {sorted(wrong)}")
     return found
+
+
+def _source(row: Mapping[str, str]) -> Source:
+    values: dict[str, Any] = {field.name: row[field.name] for field in fields(Source)}
+    return Source(**values | {"scale": float(row["scale"])})
 
 
 def sources_sha256(sources: Sequence[Source]) -> str:

@@ -22,7 +22,6 @@ from torch import Tensor
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.files import atomic_path, make_folder, write_text
 from faceskd.common.images import read_image, to_tensor
-from faceskd.common.machine import peak_memory_mib
 from faceskd.common.version import __version__
 from faceskd.data.manifest import Record, draw_records, read_manifest
 from faceskd.dictionary.kmeans import Clusters, Rows, kmeans
@@ -268,7 +267,6 @@ def _assemble(
         "inertia": {key: found.inertia for key, found in clusters.items()},
         "revived": {key: found.revived for key, found in clusters.items()},
         "counts": {key: found.counts.tolist() for key, found in clusters.items()},
-        "peak_memory_mib": round(peak_memory_mib()),
         "versions": {
             "faceskd": __version__,
             "torch": torch.__version__,

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from faceskd.common import files
 from faceskd.common.errors import DictionaryError, WeightsError
-from faceskd.common.tensors import check_finite, read_safetensors
+from faceskd.common.tensors import check_finite, read_safetensors, write_safetensors
 from faceskd.faces.components import COMPONENTS
 from faceskd.models.features import FeatureInfo
 
@@ -144,7 +143,7 @@ class Dictionary:
         }
         tensors = {key: value.half().contiguous() for key, value in self.atoms.items()}
         with files.atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata)
+            write_safetensors(temporary, tensors, metadata)
 
     @staticmethod
     def load(path: Path | str) -> "Dictionary":

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.files import atomic_path
+from faceskd.common.tensors import write_safetensors
 from faceskd.models.features import FeatureInfo
 from faceskd.models.vgg_layers import (
     CONVS_PER_BLOCK,
@@ -125,7 +125,9 @@ class VGG19(nn.Module):
             name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()
         }
         with atomic_path(path) as temporary:
-            save_file(state, temporary, {"format": FORMAT, "fingerprint": self.fingerprint()})
+            write_safetensors(
+                temporary, state, {"format": FORMAT, "fingerprint": self.fingerprint()}
+            )
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """RGB images (B, 3, H, W) in [0, 1] -> one feature map (B, C, H/s, W/s) for each tap."""

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.utils import get_class, instantiate
-from safetensors.torch import save_file
 from torch import Tensor
 
 from faceskd.common.errors import ConfigError, DictionaryError, FaceskdError, WeightsError
 from faceskd.common.files import atomic_path, sha256
 from faceskd.common.pickles import read_pickle
-from faceskd.common.tensors import check_finite, read_safetensors
+from faceskd.common.tensors import check_finite, read_safetensors, write_safetensors
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 from faceskd.models.dictionary import Dictionary
@@ -114,7 +113,7 @@ def save_network(
     header = {"format": FORMAT, "model": json.dumps(config), "metadata": json.dumps(details)}
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(state, temporary, header)
+        write_safetensors(temporary, state, header)
 
 
 def dictionary_record(network: SuperResolver, model_config: dict[str, Any]) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def test_the_summary_has_phases_hours_and_ablations(out):
 
 def test_killed_in_the_middle_it_gives_the_same_files(out, tmp_path):
     """kill -9 amid the teacher's first phase; then a slice of no time at all."""
-    again = shutil.copytree(out, tmp_path / "killed")
+    again = shutil.copytree(out, tmp_path / "killed out")
     shutil.rmtree(again / "models")
     for name in [name for name in TRAINED if name != "encoder"]:
         shutil.rmtree(again / name)
@@ -153,7 +153,7 @@ def test_killed_in_the_middle_it_gives_the_same_files(out, tmp_path):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert ("teacher_start", "done") not in log(again)
