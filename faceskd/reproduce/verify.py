@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,6 @@ def verify_release(
         status = OK if set(counts) == {OK} else DIFFERS
         checks.append(Check("photos", "pictures", status, str(dict(counts))))
     prepared = None if faces is None else faces_sha256(faces)
-    plans: dict[tuple[str, int], str] = {}
     for model in available_models(folder):
         card: dict[str, Any] = {}
         checks.append(_file(model, folder))
@@ -76,7 +76,7 @@ def verify_release(
             continue
         if model.role != "dictionary":
             checks.append(_golden(model, folder))
-        checks += _origin(model, card, plans, prepared)
+        checks += _origin(model, card, prepared)
     return checks
 
 
@@ -112,27 +112,20 @@ def _golden(model: PretrainedModel, folder: Path) -> Check:
     return Check(model.full_name, what, OK, f"{len(measured)} faces")
 
 
-def _origin(
-    model: PretrainedModel,
-    card: dict[str, Any],
-    plans: dict[tuple[str, int], str],
-    prepared: str | None,
-) -> Iterator[Check]:
+def _origin(model: PretrainedModel, card: dict[str, Any], prepared: str | None) -> Iterator[Check]:
     """Plan and data."""
     plan = card.get("plan")
     if plan is None:
         yield Check(model.full_name, "plan", UNKNOWN, "not made by a plan")
         return
-    key = (plan["name"], plan["seed"])
-    if key not in plans:
-        plans[key] = _plan_now(*key)
-    yield _same(model, "plan", plan["sha256"], plans[key])
+    yield _same(model, "plan", plan["sha256"], _plan_now(plan["name"], plan["seed"]))
     table = sources_sha256(read_sources())
     yield _same(model, "table of faces", card["photos"]["table_sha256"], table)
     if prepared is not None:
         yield _same(model, "prepared faces", card["faces"]["sha256"], prepared)
 
 
+@cache
 def _plan_now(name: str, seed: int) -> str:
     """The hash of a plan as it is in this source; "" where there is none of this name."""
     if not (conf_dir() / "plan" / f"{name}.yaml").is_file():
