@@ -81,12 +81,13 @@ def prepare_image(photo: PhotoFile, settings: CropSettings, dst: Path) -> list[R
     place = photo.place
     blank = Record(photo.source, OK, split=place.split, identity=place.identity, kind=place.kind)
     try:
-        blank = replace(blank, kind=place.kind or kind_of(photo.path))
         with open_image(photo.path) as file:
             image, lost = from_pil(file), notes(file)
         if (pages := page_count(photo.path)) > 1:
             lost.append(f"only the first of {pages} pages was read")
-        return _faces(image, replace(blank, message="; ".join(lost)), photo, settings, dst)
+        kind = place.kind or kind_of(photo.path)
+        blank = replace(blank, message="; ".join(lost), kind=kind)
+        return _faces(image, blank, photo, settings, dst)
     except DiskFullError:  # every other photo would fail, too
         raise
     except ImageError as error:
