@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -92,6 +92,9 @@ def database_failed(request: Request, error: DBAPIError) -> Response:
     if isinstance(error, IntegrityError):  # two requests at once made the same thing
         text = "Somebody else changed this at the same moment. Try again."
         return refused(request, Refusal(409, "conflict", text))
+    if isinstance(error, DataError):  # PostgreSQL keeps no text with a NUL
+        text = "The request has characters that cannot be stored."
+        return refused(request, Refusal(422, "invalid", text))
     if not is_away(error):
         raise error
     return away(request, error)

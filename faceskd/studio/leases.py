@@ -17,8 +17,14 @@ EXIT_HUNG = 70
 
 
 @contextmanager
-def renewing(queue: Queue, worker: str, jobs: Sequence[str], most_seconds: float) -> Iterator[None]:
-    """Renew the leases of jobs within the block.
+def renewing(
+    queue: Queue,
+    worker: str,
+    jobs: Sequence[str],
+    most_seconds: float,
+    every: float | None = None,
+) -> Iterator[None]:
+    """Renew the leases of jobs within the block, every third of a lease or `every` seconds.
 
     If the block takes more than `most_seconds`, the process ends: nothing else stops a decoder
     that hangs. Its starter starts it anew, and the jobs are taken over.
@@ -27,7 +33,7 @@ def renewing(queue: Queue, worker: str, jobs: Sequence[str], most_seconds: float
     end = time.monotonic() + most_seconds
 
     def renew() -> None:
-        while not over.wait(queue.lease.total_seconds() / 3):
+        while not over.wait(every or queue.lease.total_seconds() / 3):
             if time.monotonic() > end:
                 logger.error("job hangs", extra={"worker": worker, "jobs": list(jobs)})
                 os._exit(EXIT_HUNG)

@@ -289,3 +289,16 @@ def test_the_openapi_description_has_examples_and_every_error(lite):
                 assert "404" in operation["responses"]
                 assert operation.get("description"), path
     assert "examples" in described["components"]["schemas"]["NewJobs"]["properties"]["kind"]
+
+
+def test_characters_that_a_database_cannot_keep_are_refused_or_found_nowhere(place):
+    client = place.browser("Mina")
+    for answer in (
+        client.get("/api/v1/photos?album=%00"),
+        client.get("/api/v1/photos?cursor=1_%00"),
+        client.post("/api/v1/session", json={"name": "a\0b", "password": "a long password"}),
+        client.post("/login", data={"name": "a\0b", "password": "a long password"}),
+        client.post("/api/v1/albums", json={"name": "a\0b"}),
+        client.post("/upload", files={"files": ("a.jpg", picture())}, data={"album_id": "\0"}),
+    ):
+        assert answer.status_code in (200, 401, 404, 422), answer.text

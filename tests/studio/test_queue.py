@@ -1,12 +1,15 @@
 """The queue: each job is done once, whatever dies."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
 from helpers.studio import restore, upload
 from sqlalchemy import func, select, update
 
+from faceskd.studio import leases
+from faceskd.studio.leases import renewing
 from faceskd.studio.queue import Queue
 from faceskd.studio.tables import DONE, FAILED, QUEUED, RUNNING, Job, Photo, Result, Total, utcnow
 
@@ -169,3 +172,22 @@ def test_sums_for_the_metrics(place, queue, jobs):
     assert sums["jobs", "none:done"] == sums["jobs", "none:failed"] == 1
     assert sums["work_seconds", "none"] == 2
     assert sums["queue_seconds", "none"] >= 0
+
+
+def test_leases_are_renewed_while_the_work_goes_on(place, queue, jobs):
+    queue.claim("a", 1)
+    first = rows(place)[jobs[0]].lease
+    queue.lease = timedelta(seconds=100)
+    with renewing(queue, "a", jobs[:1], most_seconds=600, every=0.01):
+        end = time.monotonic() + 30
+        while rows(place)[jobs[0]].lease <= first:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def test_a_batch_that_hangs_ends_the_process(place, queue, jobs, monkeypatch):
+    ended = threading.Event()
+    monkeypatch.setattr(leases.os, "_exit", lambda status: ended.set())
+    queue.claim("a", 1)
+    with renewing(queue, "a", jobs[:1], most_seconds=0, every=0.01):
+        assert ended.wait(30)
