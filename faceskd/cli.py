@@ -2,7 +2,7 @@
 
 Most commands are Hydra applications, which read `key=value` themselves. They run as
 `python -m faceskd.commands.COMMAND` would: when Lightning starts more processes for DDP, it finds
-the same module again. `restore` is a plain command with flags.
+the same module again. `restore` and `studio` are plain commands with flags.
 """
 
 import difflib
@@ -30,8 +30,8 @@ def usage() -> str:
             "commands:",
             *lines,
             "",
-            "`faceskd COMMAND --help` shows the options of a command. Options of restore are flags",
-            "(--scale 2); those of all other commands have the form KEY=VALUE.",
+            "`faceskd COMMAND --help` shows the options of a command. Those of restore and studio are",
+            "flags (--scale 2); those of all other commands have the form KEY=VALUE.",
         ]
     )
 

@@ -61,10 +61,24 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     worker = commands.add_parser("worker", parents=[shared], help="run a worker only")
     worker.add_argument("--with-parent", type=int, default=0, help=argparse.SUPPRESS)
-    commands.add_parser(
-        "admin", parents=[shared], add_help=False, help="users, jobs, files, backup and restore"
-    ).add_argument("arguments", nargs=argparse.REMAINDER)
+    text = "users, jobs, files, backup and restore"
+    _add_admin(commands.add_parser("admin", parents=[shared], help=text))
     return parser
+
+
+def _add_admin(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    users = commands.add_parser("users", help="list, add and delete users, set passwords")
+    users.add_argument("action", choices=("list", "add", "delete", "password"))
+    users.add_argument("name", nargs="?", default="")
+    jobs = commands.add_parser("jobs", help="count jobs, retry failed ones, cancel open ones")
+    jobs.add_argument("action", choices=("list", "retry", "cancel"))
+    orphans = commands.add_parser("orphans", help="files in the storage folder that nothing names")
+    orphans.add_argument("--delete", action="store_true", help="delete them")
+    retention = commands.add_parser("retention", help="delete photos that are older")
+    retention.add_argument("--days", type=float, required=True, metavar="N")
+    for name, text in (("backup", "write all data to a file"), ("restore", "read such a file")):
+        commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -85,9 +99,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "admin":
         from faceskd.studio import admin
 
-        parser = argparse.ArgumentParser(prog="faceskd studio admin")
-        admin.add_commands(parser)
-        admin.run(parser.parse_args(options.arguments), settings, print_line)
+        admin.run(options, settings, print_line)
         return 0
     set_up()
     if options.command == "worker":

@@ -4,7 +4,6 @@ import argparse
 import getpass
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -19,27 +18,11 @@ from faceskd.studio.tables import FAILED, IMPORT, OPEN, Job, User, utcnow
 Say = Callable[[str], None]
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Add the commands to a parser."""
-    commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-    users = commands.add_parser("users", help="list, add and delete users, set passwords")
-    users.add_argument("action", choices=("list", "add", "delete", "password"))
-    users.add_argument("name", nargs="?", default="")
-    jobs = commands.add_parser("jobs", help="count jobs, retry failed ones, cancel open ones")
-    jobs.add_argument("action", choices=("list", "retry", "cancel"))
-    orphans = commands.add_parser("orphans", help="files in the storage folder that nothing names")
-    orphans.add_argument("--delete", action="store_true", help="delete them")
-    retention = commands.add_parser("retention", help="delete photos that are older")
-    retention.add_argument("--days", type=float, required=True, metavar="N")
-    for name, text in (("backup", "write all data to a file"), ("restore", "read such a file")):
-        commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")
-
-
 def run(options: argparse.Namespace, settings: Settings, say: Say) -> None:
     """Run a command.
 
     Args:
-        options: parsed by what `add_commands` added.
+        options: what the command line says: `what`, `action`, `name`, ...
         settings: of the studio.
         say: is given each line of output.
 
