@@ -30,8 +30,8 @@ def usage() -> str:
             "commands:",
             *lines,
             "",
-            "`faceskd COMMAND --help` shows the options of a command. Those of restore and studio are",
-            "flags (--scale 2); those of all other commands have the form KEY=VALUE.",
+            "`faceskd COMMAND --help` shows the options of a command. Those of restore and studio",
+            "are flags (--scale 2); those of all other commands have the form KEY=VALUE.",
         ]
     )
 
