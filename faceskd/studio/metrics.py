@@ -17,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from faceskd.studio.database import Database
 from faceskd.studio.tables import IMPORT, OPEN, File, Job, Photo, Total, User, utcnow
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Others are counted together: who sends requests may invent as many as they like."""
+
 TOTALS = {
     "jobs": ("faceskd_jobs_ended", "Jobs that ended", ("kind", "state")),
     "queue_seconds": ("faceskd_queue_seconds", "Seconds that done jobs waited", ("kind",)),
@@ -103,7 +106,8 @@ class MeasureRequests:
             await self.app(scope, receive, watch)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            labels = (scope["method"], route, str(status))
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            labels = (method, route, str(status))
             self.metrics.requests.labels(*labels).observe(time.perf_counter() - began)
             if status == 500:
                 self.metrics.errors.inc()
