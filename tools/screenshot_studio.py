@@ -157,16 +157,18 @@ def prepare(page: Page) -> dict[str, str]:
     return ids
 
 
+def select_two(page: Page) -> None:
+    """Mark two photos of the grid."""
+    for number in (1, 2):
+        page.locator(".tile input").nth(number).check()
+
+
 def shots(ids: dict[str, str]) -> Iterator[tuple[str, str, Shot | None]]:
     """Name, address, and what is done on the page before the picture is taken."""
     photo, cut = ids["Collins 1999.jpg"], ids["cut"]
     yield "photos", "/", None
     yield "album", f"/albums/{ids['album']}", None
-    yield (
-        "selection",
-        "/",
-        lambda page: [page.locator(".tile input").nth(n).check() for n in (1, 2)],
-    )  # type: ignore[return-value,func-returns-value]
+    yield "selection", "/", select_two
     yield "restore", f"/photos/{photo}", lambda page: page.click("[data-open=restore]")
     yield "photo", f"/photos/{photo}", None
     yield "beside", f"/photos/{photo}", beside
@@ -256,8 +258,11 @@ def take_all(browser: Browser, url: str, folder: Path, wanted: set | None) -> No
             }
             guest = browser.new_context(**options).new_page()
             user = browser.new_context(**options, storage_state=state).new_page()
-            todo = [(guest, "login", "/login", None), (guest, "signup", "/signup", None)]
-            todo += [(user, *shot) for shot in shots(ids)]  # type: ignore[list-item]
+            todo: list[tuple[Page, str, str, Shot | None]] = [
+                (guest, "login", "/login", None),
+                (guest, "signup", "/signup", None),
+                *((user, *shot) for shot in shots(ids)),
+            ]
             for page, name, address, action in todo:
                 if wanted is None or (name, device, theme) in wanted:
                     take(page, folder, f"{name}-{device}-{theme}", address, action)
