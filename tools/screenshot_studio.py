@@ -24,7 +24,7 @@ from typing import Any
 
 import skimage.data
 from PIL import Image, ImageFilter, ImageOps
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
 
 DEVICES = {"desktop": (1280, 800), "phone": (390, 844)}
 THEMES = ("light", "dark")
@@ -125,7 +125,7 @@ class Visitor:
 
     def upload(self, name: str, content: bytes, album: str) -> str:
         """A photo's id."""
-        file = {"name": name, "mimeType": "image/jpeg", "buffer": content}
+        file: FilePayload = {"name": name, "mimeType": "image/jpeg", "buffer": content}
         answer = self.page.request.post(
             "/api/v1/photos",
             multipart={"file": file, "album_id": album},
