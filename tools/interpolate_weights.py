@@ -12,18 +12,10 @@ the result: mixtures of students worked well, mixtures of teachers did not (docs
 import argparse
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from faceskd.common.config import fail
-from faceskd.common.errors import ConfigError, FaceskdError, WeightsError
-from faceskd.models.weights import (
-    build_network,
-    check_state,
-    load_state,
-    read_weights,
-    save_network,
-)
+from faceskd.common.errors import FaceskdError
+from faceskd.models.mixing import mixed
+from faceskd.models.weights import read_weights, save_network
 
 
 def interpolate(first: Path | str, second: Path | str, *, share: float, out: Path | str) -> None:
@@ -35,31 +27,11 @@ def interpolate(first: Path | str, second: Path | str, *, share: float, out: Pat
         out: the weights file to write.
 
     Raises:
-        ConfigError: the share is outside [0, 1], or the networks are teachers, whose mixtures were
-            worse than both.
-        WeightsError: a file is missing or damaged, or the architectures differ.
+        ConfigError, WeightsError: as `faceskd.models.mixing.mixed`.
     """
-    if not 0 <= share <= 1:
-        raise ConfigError(f"expected a share in [0, 1], got {share}")
-    start, end = read_weights(first), read_weights(second)
-    if start.config != end.config:
-        raise WeightsError(
-            f"expected weights of one architecture, got those of two: {first} and {second}"
-        )
-    check_state(start.state, end.state, f"{second} has other weights than {first}")
-    network = build_network(end.config, pretrained=False)
-    if network.uses_dictionary:
-        raise ConfigError(f"expected weights of a student, got weights of a teacher: {second}")
-    between = {name: _mix(value, end.state[name], share) for name, value in start.state.items()}
-    load_state(network, between, f"{first} and {second}")
-    note = {"first": start.metadata.get("name"), "share_of_second": share}
+    network, end = mixed(first, second, share)
+    note = {"first": read_weights(first).metadata.get("name"), "share_of_second": share}
     save_network(out, network, end.config, {**end.metadata, "interpolated": note})
-
-
-def _mix(first: Tensor, second: Tensor, share: float) -> Tensor:
-    if not first.is_floating_point() or torch.equal(first, second):
-        return second
-    return torch.lerp(first.float(), second.float(), share)
 
 
 def main() -> None:

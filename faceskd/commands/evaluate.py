@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from faceskd.commands.evaluate_photos import OPTIONS, evaluate_photo_files
 from faceskd.common.config import hydra_main, instantiate, to_plain
 from faceskd.common.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.common.files import make_folder, sha256
@@ -67,6 +68,7 @@ def evaluate_files(
     from faceskd.evaluation.report import write_report
     from faceskd.evaluation.skin_tones import compare_skin_tones
     from faceskd.metrics import COLOUR_NAMES, MetricSuite
+    from faceskd.models.base import SuperResolver
     from faceskd.models.weights import load_network
 
     if threads is not None:
@@ -78,7 +80,12 @@ def evaluate_files(
         face_model=face_model,
     )
     networks = {name: load_network(path, dictionary) for name, path in files.items()}
-    dataset = FaceDataset(faces, split, degradation, seed=seed, kind=kind)
+    sizes = {network.size for network in networks.values()} or {SuperResolver.size}
+    if len(sizes) > 1:
+        raise ConfigError(f"expected networks for faces of one size, got {sorted(sizes)} px")
+    dataset = FaceDataset(
+        faces, split, degradation, seed=seed, kind=kind, size=sizes.pop()
+    )
     kinds = {Path(record.face).stem: record.kind for record in dataset.records}
     evaluation = evaluate(
         networks,
@@ -99,8 +106,11 @@ def evaluate_files(
 
 @hydra_main("evaluate")
 def main(cfg: DictConfig) -> None:
-    """Measure networks on prepared faces; write tables and pictures; print the table."""
+    """Measure networks on prepared faces, or on whole photos; write a report; print the table."""
     from rich.console import Console
+
+    if cfg.photos is not None:
+        return _main_of_photos(cfg)
 
     from faceskd.evaluation.report import evaluation_table
 
@@ -111,6 +121,21 @@ def main(cfg: DictConfig) -> None:
     for name, why in evaluation.unavailable.items():
         console.print(f"{name} was not measured: {why}", style="yellow", markup=False)
     report = Path(options["out"], "report.md")
+    console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _main_of_photos(cfg: DictConfig) -> None:
+    from rich.console import Console
+
+    from faceskd.evaluation.photo_report import summary_rows
+    from faceskd.reporting.tables import rich_table
+
+    evaluation = evaluate_photo_files(**to_plain(OmegaConf.masked_copy(cfg, list(OPTIONS))))
+    console = Console()
+    console.print(rich_table(summary_rows(evaluation)))
+    for name, why in evaluation.unavailable.items():
+        console.print(f"{name} was not measured: {why}", style="yellow", markup=False)
+    report = Path(cfg.out, "report.md")
     console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)
 
 

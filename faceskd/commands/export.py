@@ -17,11 +17,13 @@ def main(cfg: DictConfig) -> None:
     """Export a network, compare the file with PyTorch, and print the result."""
     weights = weights_path(cfg.weights)
     stored = read_weights(weights)
+    network = load_network(weights)
     faces = None
     if cfg.faces is not None:
-        faces = FaceDataset(cfg.faces, cfg.split, instantiate(cfg.degradation), seed=cfg.seed)
+        degradation = instantiate(cfg.degradation)
+        faces = FaceDataset(cfg.faces, cfg.split, degradation, seed=cfg.seed, size=network.size)
     card = export_network(
-        load_network(weights),
+        network,
         cfg.out,
         backend=instantiate(cfg.format),
         model_config=stored.config,

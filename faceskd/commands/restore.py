@@ -15,7 +15,9 @@ from faceskd.common.errors import ConfigError, ImageError
 from faceskd.common.stopping import EXIT_STOPPED, terminating_as_interrupted
 from faceskd.data.picture import FAILURES
 from faceskd.export.eager import DTYPES
+from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
+from faceskd.restore.background import BACKGROUNDS, LANCZOS
 from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
 from faceskd.restore.photo_face import AUTO, FACES
 from faceskd.restore.photo_files import EXTENSIONS
@@ -27,6 +29,9 @@ from faceskd.restore.stream import AlignedFaces, Task, restore_inputs
 from faceskd.restore.video import passes
 
 SHOWN_FAILURES = 10
+
+SMALL_FACES = "lite-m"
+"""The model of the package that takes over very small faces, where that is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,8 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="faceskd restore",
         description="Restore the faces of photos and videos, and enlarge the rest of the picture. "
-        "Faces are found in any turn. Only detail that a face lacks is added; results.csv says for "
-        "each face what was done, or why it was left.",
+        "Faces are found in any turn. Only what a face lacks is added; results.csv says for each "
+        "face what was done, or why it was left.",
     )
     add = parser.add_argument
     # fmt: off
@@ -71,6 +76,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--faces", default=AUTO, choices=FACES,
         help="auto: add the detail that each face lacks; force: replace all detail of every face, "
         "even of large and sharp ones; skip: only enlarge; default: auto")
+    add("--fidelity", type=float, default=0, metavar="X",
+        help="0: all detail; 1: as close to the input as possible; with --faithful-weights the "
+        "weights of both files are interpolated, without it the face is blended with its input; "
+        "for models of scale 1; default: 0")
+    add("--faithful-weights", metavar="FILE",
+        help="another training of the same model that stays closer to the input, for --fidelity")
+    add("--small-face", type=float, default=0, metavar="PX",
+        help=f"with a model of scale 1, restore faces less than PX pixels across by {SMALL_FACES}, "
+        "which takes faces of 32 px; default: 0, none")
+    add("--background", default=LANCZOS, choices=BACKGROUNDS,
+        help="how the rest of the picture is enlarged; scene: by a model, --scene-weights; none: "
+        f"pixels are repeated; default: {LANCZOS}")
+    add("--scene-weights", metavar="FILE", help="the model for --background scene")
     add("--only-center-face", action="store_true",
         help="restore only the face nearest to the centre")
     add("--min-face", type=float, default=MIN_FACE, metavar="PX",
@@ -79,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--ext", default="auto", choices=EXTENSIONS,
         help="format of the photos written; auto: the format they came in; default: auto")
     add("--aligned", action="store_true",
-        help="each image is one aligned face of any size; its result has 256x256 pixels")
+        help="each image is one aligned face of any size; its result is as large as the model's")
     add("--batch-size", type=_count, default=BATCH_SIZE, metavar="N",
         help=f"faces that the model takes at once; default: {BATCH_SIZE}")
     add("--workers", type=_count, default=2, metavar="N",
@@ -100,19 +118,34 @@ def _count(text: str) -> int:
 
 def _restore(options: argparse.Namespace, console: Console) -> int:
     settings = PhotoSettings(
-        options.scale, options.strength, options.only_center_face, options.faces
+        options.scale,
+        options.strength,
+        options.only_center_face,
+        options.faces,
+        options.background,
+        small_face=options.small_face,
     )
     restorer = Restorer(
         options.weights or model_path(options.model, role="student"),
+        faithful=options.faithful_weights,
+        fidelity=options.fidelity,
+        small=model_path(SMALL_FACES) if options.small_face else None,
+        scene=options.scene_weights,
         device=options.device,
         precision=options.precision,
         batch_size=options.batch_size,
         detector=photo_detector(options.min_face),
     )
-    task: Task = AlignedFaces()
+    settings = restorer.adapted(settings)
+    task: Task = AlignedFaces(restorer.frame or LR_SIZE)
     if not options.aligned:
-        paste_back = not options.no_paste_back
-        task = WholePhotos(restorer.detector, settings, paste_back=paste_back, ext=options.ext)
+        task = WholePhotos(
+            restorer.detector,
+            settings,
+            scene=restorer.scene,
+            paste_back=not options.no_paste_back,
+            ext=options.ext,
+        )
     inputs = plan_inputs(
         options.input, options.output, folders=task.folders, suffixes=task.suffixes
     )

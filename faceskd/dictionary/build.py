@@ -27,11 +27,10 @@ from faceskd.data.manifest import Record, draw_records, read_manifest
 from faceskd.dictionary.kmeans import Clusters, Rows, kmeans
 from faceskd.faces.components import COMPONENTS
 from faceskd.models.blocks import fuse
-from faceskd.models.dictionary import Dictionary, atom_shape
+from faceskd.models.dictionary import FACE_SIZE, Dictionary, atom_shape
 from faceskd.models.transfer import cut_out
 from faceskd.models.vgg import VGG19
 
-HR_SIZE = 256
 FLOAT16_MAX = 65504.0
 
 
@@ -45,6 +44,7 @@ class BuildSettings:
         initialisations, passes, iterations: see `faceskd.dictionary.kmeans.kmeans`.
         batch_size: faces that are encoded at once.
         limit: use only so many faces, drawn at random by the seed; None for all.
+        size: side of the prepared faces, px; components grow with it.
     """
 
     atoms: int = 512
@@ -54,6 +54,7 @@ class BuildSettings:
     iterations: int = 20
     batch_size: int = 8
     limit: int | None = None
+    size: int = FACE_SIZE
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -97,12 +98,14 @@ def build_dictionary(
 
     Raises:
         DictionaryError: `extend` is no dictionary, or another encoder built it.
-        FacesError: there is no face in the split, or one is not 256x256.
+        FacesError: there is no face in the split, or one has another size than `settings.size`.
         ConfigError: there are fewer faces than atoms.
     """
     first = None if extend is None else Dictionary.load(extend)
     if first is not None:
-        first.check_encoder(encoder.taps, encoder.feature_info, encoder.fingerprint())
+        first.check_encoder(
+            encoder.taps, encoder.feature_info, encoder.fingerprint(), face_size=settings.size
+        )
     records = draw_records(read_manifest(faces, split), settings.limit, seed=settings.seed)
     if len(records) < settings.atoms:
         raise ConfigError(
@@ -117,7 +120,7 @@ def build_dictionary(
     with Progress(*columns, TimeElapsedColumn()) as progress:
         task = progress.add_task("encoding faces", total=len(records))
         extract(
-            Path(faces), records, encoder, work, settings.batch_size,
+            Path(faces), records, encoder, work, settings.batch_size, settings.size,
             on_faces=lambda done: progress.update(task, completed=done),
         )  # fmt: skip
         task = progress.add_task("clustering", total=len(keys))
@@ -142,13 +145,13 @@ def component_features(encoder: VGG19, hr: Tensor, boxes: Tensor) -> dict[str, T
 
     Args:
         encoder: the encoder of the features.
-        hr: faces (B, 3, 256, 256) in [0, 1].
+        hr: faces (B, 3, S, S) in [0, 1].
         boxes: component boxes (B, 4, 4), xyxy in pixels.
     """
     cuts = {}
     for tap, info, features in zip(encoder.taps, encoder.feature_info, encoder(hr), strict=True):
         for i, component in enumerate(COMPONENTS):
-            size = atom_shape(component, info)[1]
+            size = atom_shape(component, info, hr.shape[-1])[1]
             cut = cut_out(features.float(), boxes[:, i] / info.stride, size)
             cuts[f"{tap}/{component}"] = cut
     return cuts
@@ -161,6 +164,7 @@ def extract(
     encoder: VGG19,
     work: Path,
     batch_size: int,
+    size: int,
     on_faces: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write the component features of all faces to `work`; resumes an interrupted run."""
@@ -169,7 +173,7 @@ def extract(
     on_faces(done)
     for start in range(done, len(records), batch_size):
         batch = records[start : start + batch_size]
-        hr = to_tensor(np.stack([_read_face(faces / record.face) for record in batch]))
+        hr = to_tensor(np.stack([_read_face(faces / record.face, size) for record in batch]))
         boxes = torch.tensor([record.boxes for record in batch])
         for key, cut in component_features(encoder, hr, boxes).items():
             values = cut.flatten(1).clamp(-FLOAT16_MAX, FLOAT16_MAX).numpy().astype(np.float16)
@@ -181,11 +185,14 @@ def extract(
         on_faces(start + len(batch))
 
 
-def _read_face(path: Path) -> np.ndarray:
+def _read_face(path: Path, size: int) -> np.ndarray:
     face = read_image(path)
-    if face.shape != (HR_SIZE, HR_SIZE, 3):
-        size = f"{face.shape[1]}x{face.shape[0]}"
-        raise FacesError(f"expected faces of {HR_SIZE}x{HR_SIZE} px, but {path.name} is {size}")
+    if face.shape != (size, size, 3):
+        came = f"{face.shape[1]}x{face.shape[0]}"
+        raise FacesError(
+            f"expected faces of {size}x{size} px, but {path.name} is {came}; set size, or prepare "
+            f"them with size={size}"
+        )
     return face
 
 
@@ -255,12 +262,13 @@ def _assemble(
     for tap, info in zip(encoder.taps, encoder.feature_info, strict=True):
         for component in COMPONENTS:
             key = f"{tap}/{component}"
-            shape = (-1, *atom_shape(component, info))
+            shape = (-1, *atom_shape(component, info, settings.size))
             atoms[key] = torch.from_numpy(clusters[key].centres).half().view(shape)
     provenance = {
         "faces": len(records),
         "taps": list(encoder.taps),
         "width": encoder.width,
+        "size": settings.size,
         "encoder": encoder.fingerprint(),
         "atoms": settings.atoms,
         "seed": settings.seed,

@@ -126,7 +126,8 @@ def evaluate(
     Args:
         methods: methods by their names in tables. Networks are in eval mode during the call.
         dataset: items {"lr" (3, h, w), "hr" (3, 8h, 8w), "boxes" (4, 4), "landmarks" (5, 2),
-            "name"}. All methods get the same LR faces.
+            "name"}. All methods get the same LR faces. For networks of scale 1, lr and hr have one
+            size, and bicubic enlargement is the input itself.
         metrics: the metrics to measure; this suite itself stays empty.
         batch_size: faces per batch.
         precision: precision of networks: fp32, or bf16 (autocast with channels_last).
@@ -212,7 +213,10 @@ def _restore(
         bf16 = precision == "bf16" and isinstance(method, nn.Module) and name != BICUBIC
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
             layout = torch.channels_last if bf16 else torch.contiguous_format
-            sr = method(lr.contiguous(memory_format=layout), boxes).float().contiguous()
+            if name == BICUBIC and lr.shape == hr.shape:  # of networks of scale 1: their input
+                sr = lr
+            else:
+                sr = method(lr.contiguous(memory_format=layout), boxes).float().contiguous()
         if sr.shape != hr.shape:
             raise ConfigError(
                 f"expected images {tuple(hr.shape)} from {name!r}, got {tuple(sr.shape)}"

@@ -61,6 +61,7 @@ def export_network(
     """
     path = Path(path)
     _refuse(network, path, backend)
+    lr_size = network.size // network.scale
     metadata = {
         "faceskd_version": __version__,
         "model": json.dumps(to_stored(model_config)),
@@ -68,7 +69,9 @@ def export_network(
         "format": backend.format,
         "precision": backend.precision,
         "scale": str(network.scale),
-        "contract": "RGB in [0, 1]: lr (B, 3, 32, 32) -> sr (B, 3, 256, 256), not clamped",
+        "size": str(network.size),
+        "contract": f"RGB in [0, 1]: lr (B, 3, {lr_size}, {lr_size}) -> "
+        f"sr (B, 3, {network.size}, {network.size}), not clamped",
     }
     network = copy.deepcopy(network).cpu().float().eval()
     with atomic_path(path) as temporary:

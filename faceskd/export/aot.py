@@ -17,7 +17,6 @@ from faceskd.common.errors import ConfigError, ExportError, WeightsError
 from faceskd.common.machine import checked_device
 from faceskd.export.base import Backend
 from faceskd.export.eager import ARITHMETIC, Served
-from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 
 EXAMPLE_BATCH = 2  # with a batch of one, torch.export would fix the batch size
@@ -49,7 +48,8 @@ class Aot(Backend):
         """
         _check_compiler()
         metadata = metadata | {"processor": _processor()}
-        example = torch.rand(EXAMPLE_BATCH, 3, LR_SIZE, LR_SIZE)
+        side = network.size // network.scale
+        example = torch.rand(EXAMPLE_BATCH, 3, side, side)
         with torch.no_grad():
             program = torch.export.export(
                 Served(network, self.precision, torch.device("cpu")).eval(),

@@ -91,7 +91,7 @@ class Int8(Onnx):
             from onnxruntime.quantization.shape_inference import quant_pre_process
         except ImportError as error:
             raise MissingExtraError(error.name or "onnxruntime", "export") from error
-        faces = self._faces()
+        faces = self._faces(network.size)
         with tempfile.TemporaryDirectory() as folder, quiet():
             whole, prepared = Path(folder, "whole.onnx"), Path(folder, "prepared.onnx")
             super().write(network, whole, metadata)
@@ -108,9 +108,9 @@ class Int8(Onnx):
             )
         seal(path, metadata | {"calibration": f"{len(faces)} faces, {self.degradation}"})
 
-    def _faces(self) -> list[np.ndarray]:
-        """LR faces for calibration, each (1, 3, 32, 32), float32 in [0, 1]."""
-        train = FaceDataset(self.calibration, "train", self.degradation)
+    def _faces(self, size: int) -> list[np.ndarray]:
+        """LR faces for calibration, each (1, 3, S, S), float32 in [0, 1]."""
+        train = FaceDataset(self.calibration, "train", self.degradation, size=size)
         places = np.linspace(0, len(train) - 1, min(self.count, len(train))).round().astype(int)
         return [train[int(place)]["lr"][None].numpy() for place in places]  # type: ignore
 

@@ -1,6 +1,6 @@
 """Load an exported file as a function of LR faces; its suffix decides which runtime is used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,24 +8,29 @@ from torch import Tensor
 
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.export.eager import eager
+from faceskd.models.base import SuperResolver
 from faceskd.models.weights import load_network, read_metadata
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A loaded file: a function, fp32 LR faces (B, 3, 32, 32) -> fp32 SR faces (B, 3, 256, 256).
+    """A loaded file: a function, fp32 LR faces (B, 3, S, S) -> fp32 SR faces of `size` px.
 
-    SR faces are not clamped. They are on the device that computed them.
+    S is size / scale, such as 256 / 8 or 512 / 1. SR faces are not clamped. They are on the device
+    that computed them.
 
     Attributes:
         format: a name of `conf/format/`, or "ckpt" for a checkpoint.
         precision: number format of the computation.
         run: the function.
+        scale, size: of the network (`faceskd.models.base.SuperResolver`).
     """
 
     format: str
     precision: str
     run: Callable[[Tensor], Tensor]
+    scale: int = SuperResolver.scale
+    size: int = SuperResolver.size
 
     def __call__(self, lr: Tensor) -> Tensor:
         """LR faces -> SR faces."""
@@ -66,8 +71,9 @@ def load_exported(
 def _load_weights(path: Path, device: str, precision: str | None) -> Exported:
     details = {"format": path.suffix[1:], "precision": "fp32"} | read_metadata(path)
     precision = precision or details["precision"]
-    run = eager(load_network(path), precision=precision, device=device)
-    return Exported(details["format"], precision, run)
+    network = load_network(path)
+    run = eager(network, precision=precision, device=device)
+    return Exported(details["format"], precision, run, network.scale, network.size)
 
 
 def _load_onnx(path: Path, device: str, precision: str | None) -> Exported:
@@ -75,14 +81,21 @@ def _load_onnx(path: Path, device: str, precision: str | None) -> Exported:
 
     runtime = OnnxRuntime(path, device=device)
     details = {"format": "onnx", "precision": "fp32"} | runtime.metadata
-    return Exported(details["format"], details["precision"], runtime)
+    return Exported(details["format"], details["precision"], runtime, *_shape(details))
 
 
 def _load_compiled(path: Path, device: str, precision: str | None) -> Exported:
     from faceskd.export.aot import Compiled
 
     compiled = Compiled(path, device=device)
-    return Exported(compiled.metadata["format"], compiled.metadata["precision"], compiled)
+    details = compiled.metadata
+    return Exported(details["format"], details["precision"], compiled, *_shape(details))
+
+
+def _shape(details: Mapping[str, str]) -> tuple[int, int]:
+    """Scale and size that a file states; files of release 0.1 state no size."""
+    scale = int(details.get("scale", SuperResolver.scale))
+    return scale, int(details.get("size", SuperResolver.size))
 
 
 LOADERS = {

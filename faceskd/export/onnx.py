@@ -13,7 +13,6 @@ from torch import Tensor
 from faceskd.common.errors import MissingExtraError, WeightsError
 from faceskd.common.onnx_session import open_session
 from faceskd.export.base import Backend
-from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 
@@ -44,7 +43,8 @@ class Onnx(Backend):
             import onnxscript  # noqa: F401
         except ImportError as error:
             raise MissingExtraError(error.name or "onnx", "export") from error
-        example = torch.rand(EXAMPLE_BATCH, 3, LR_SIZE, LR_SIZE)
+        side = network.size // network.scale
+        example = torch.rand(EXAMPLE_BATCH, 3, side, side)
         with quiet():
             torch.onnx.export(
                 fuse(network),

@@ -75,7 +75,10 @@ def check_parity(
             differs by more than `tolerance`, or the PSNR is below `least_psnr`.
     """
     count = sum(batch_sizes)
-    lr = sample_lr_faces(count) if faces is None else _first_lr(faces, count)
+    if faces is None:
+        lr = sample_lr_faces(count, size=network.size // network.scale)
+    else:
+        lr = _first_lr(faces, count)
     runtime = _guarded("loading the exported file failed", load)
     differences = []
     for batch in lr.split(list(batch_sizes)):
@@ -115,7 +118,7 @@ def check_parity(
 
 
 def _first_lr(faces: "FacePairs", count: int) -> Tensor:
-    """The first LR faces, (count, 3, 32, 32); if there are fewer, they are repeated."""
+    """The first LR faces, (count, 3, S, S); if there are fewer, they are repeated."""
     return torch.stack([faces[index % len(faces)]["lr"] for index in range(count)])
 
 

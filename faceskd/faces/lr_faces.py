@@ -6,11 +6,11 @@ import numpy as np
 LR_SIZE = 32
 
 
-def to_lr(face: np.ndarray) -> np.ndarray:
-    """The LR face of an aligned face image: RGB uint8 (H, W, 3) -> (32, 32, 3).
+def to_lr(face: np.ndarray, lr_size: int = LR_SIZE) -> np.ndarray:
+    """The LR face of an aligned face image: RGB uint8 (H, W, 3) -> (lr_size, lr_size, 3).
 
-    The largest central square is reduced by area averaging, as in the last step of eq. 8. A square
-    smaller than 32 px is enlarged bicubically.
+    The largest central square is reduced by area averaging, as in the last step of eq. 8. A smaller
+    square is enlarged bicubically.
 
     Examples:
         >>> to_lr(np.zeros((218, 178, 3), np.uint8)).shape
@@ -20,7 +20,7 @@ def to_lr(face: np.ndarray) -> np.ndarray:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = face[top : top + side, left : left + side]
-    if side == LR_SIZE:
+    if side == lr_size:
         return square
-    method = cv2.INTER_AREA if side > LR_SIZE else cv2.INTER_CUBIC
-    return cv2.resize(square, (LR_SIZE, LR_SIZE), interpolation=method)
+    method = cv2.INTER_AREA if side > lr_size else cv2.INTER_CUBIC
+    return cv2.resize(square, (lr_size, lr_size), interpolation=method)

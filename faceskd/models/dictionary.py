@@ -1,8 +1,8 @@
 """A dictionary of facial components: K atoms for each component and scale, in one file.
 
-These are DFDNet's dictionaries, at 256 px. A component of a face is cut out of one VGG-19 feature
-map and resized to a fixed size. The atoms are the K-means cluster centres of many faces; see
-`faceskd.dictionary.kmeans`.
+These are DFDNet's dictionaries, at 256 or 512 px. A component of a face is cut out of one VGG-19
+feature map and resized to a fixed size. The atoms are the K-means cluster centres of many faces;
+see `faceskd.dictionary.kmeans`.
 """
 
 import json
@@ -21,24 +21,32 @@ from faceskd.models.features import FeatureInfo
 
 COMPONENT_SIZES = {"left_eye": 40, "right_eye": 40, "nose": 25, "mouth": 55}
 """Sides of the components in a 256 px face, in px: half of DFDNet's, which are for 512 px."""
+FACE_SIZE = 256
 MIN_ATOM_SIZE = 3
 FORMAT = "faceskd-dictionary-1"
 
 
-def atom_size(component: str, stride: int) -> int:
-    """Side of an atom in cells, at least 3; a nose at stride 16 would otherwise be one cell."""
-    return max(MIN_ATOM_SIZE, COMPONENT_SIZES[component] // stride)
+def atom_size(component: str, stride: int, face_size: int = FACE_SIZE) -> int:
+    """Side of an atom in cells, at least 3; a nose at stride 16 would otherwise be one cell.
+
+    Examples:
+        >>> [atom_size(component, 2, 512) for component in COMPONENT_SIZES]
+        [40, 40, 25, 55]
+    """
+    return max(MIN_ATOM_SIZE, COMPONENT_SIZES[component] * face_size // FACE_SIZE // stride)
 
 
-def atom_shape(component: str, info: FeatureInfo) -> tuple[int, int, int]:
-    """Shape (C, S, S) of the atoms of a component in a feature map.
+def atom_shape(
+    component: str, info: FeatureInfo, face_size: int = FACE_SIZE
+) -> tuple[int, int, int]:
+    """Shape (C, S, S) of the atoms of a component in a feature map of a face of `face_size` px.
 
     Examples:
         >>> from faceskd.models import FeatureInfo
         >>> atom_shape("mouth", FeatureInfo(128, 2))
         (128, 27, 27)
     """
-    size = atom_size(component, info.stride)
+    size = atom_size(component, info.stride, face_size)
     return (info.channels, size, size)
 
 
@@ -63,15 +71,20 @@ class Dictionary:
         return {component: self.atoms[f"{tap}/{component}"] for component in COMPONENTS}
 
     def check_encoder(
-        self, taps: Sequence[str], infos: Sequence[FeatureInfo], fingerprint: str | None = None
+        self,
+        taps: Sequence[str],
+        infos: Sequence[FeatureInfo],
+        fingerprint: str | None = None,
+        *,
+        face_size: int = FACE_SIZE,
     ) -> None:
-        """Raise a DictionaryError unless the atoms fit an encoder's taps and channels.
+        """Raise a DictionaryError unless the atoms fit an encoder's taps, channels and faces.
 
         With a fingerprint, it must also be the encoder that built them; random atoms fit any.
         """
         for tap, info in zip(taps, infos, strict=True):
             for component in COMPONENTS:
-                key, expected = f"{tap}/{component}", atom_shape(component, info)
+                key, expected = f"{tap}/{component}", atom_shape(component, info, face_size)
                 if key not in self.atoms:
                     raise DictionaryError(
                         f"expected a dictionary with atoms of {key}, got {sorted(self.atoms)}"
@@ -80,7 +93,7 @@ class Dictionary:
                 if came != expected:
                     raise DictionaryError(
                         f"expected atoms of {expected} for {key}, got {came}: the dictionary was "
-                        "built with an encoder of another width"
+                        "built with an encoder of another width, or on faces of another size"
                     )
         if fingerprint is not None and self.encoder not in ("", fingerprint):
             raise DictionaryError(
@@ -90,11 +103,16 @@ class Dictionary:
 
     @staticmethod
     def random(
-        taps: Sequence[str], infos: Sequence[FeatureInfo], *, atoms: int, seed: int = 0
+        taps: Sequence[str],
+        infos: Sequence[FeatureInfo],
+        *,
+        atoms: int,
+        seed: int = 0,
+        face_size: int = FACE_SIZE,
     ) -> "Dictionary":
         """K atoms of normal noise for each tap and component of an encoder, for timing."""
         shapes = {
-            f"{tap}/{component}": (atoms, *atom_shape(component, info))
+            f"{tap}/{component}": (atoms, *atom_shape(component, info, face_size))
             for tap, info in zip(taps, infos, strict=True)
             for component in COMPONENTS
         }

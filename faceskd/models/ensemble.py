@@ -30,7 +30,7 @@ class Ensemble(SuperResolver):
     def __init__(self, *, networks: Sequence[SuperResolver]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.scale = networks[0].scale
+        self.scale, self.size = networks[0].scale, networks[0].size
         self.feature_info = networks[0].feature_info
         self.needs_boxes = any(network.needs_boxes for network in networks)
 

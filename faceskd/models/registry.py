@@ -14,6 +14,7 @@ NETWORKS = {
     "student": "faceskd.models.student.Student",
     "lite": "faceskd.models.lite.Lite",
     "photo": "faceskd.models.photo.PhotoNet",
+    "scene": "faceskd.models.scene.SceneNet",
     "interpolation": "faceskd.models.baselines.interpolation.Interpolation",
     "srresnet": "faceskd.models.baselines.srresnet.SRResNet",
     "srfeat": "faceskd.models.baselines.srfeat.SRFeat",

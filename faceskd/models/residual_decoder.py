@@ -55,8 +55,8 @@ class ResidualDecoder(nn.Module):
 
     Args:
         encoder_info: channels and strides of the encoder's features, shallow to deep.
-        widths: channels at 32, 64, 128 and 256 px.
-        blocks: residual blocks at 32 px.
+        widths: channels at 1/8, 1/4, 1/2 and the full size of the SR face.
+        blocks: residual blocks at 1/8 of the size.
 
     Raises:
         ConfigError: the encoder's features do not have these strides.
@@ -90,8 +90,14 @@ class ResidualDecoder(nn.Module):
     def forward(
         self, encoded: Sequence[Tensor], lr: Tensor, enlarged: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """SR face (B, 3, H, W) and maps of 32, 64, 128 and 256 px; arguments as in `SFTDecoder`."""
+        """SR face (B, 3, H, W) and maps at 1/8, 1/4, 1/2 and 1; arguments as in `SFTDecoder`.
+
+        An LR face of another size than H/8 x W/8 is brought to it by averaging areas.
+        """
         *shallower, deepest = encoded
+        side = [length // STAGE_STRIDES[0] for length in enlarged.shape[-2:]]
+        if list(lr.shape[-2:]) != side:
+            lr = F.adaptive_avg_pool2d(lr, side)
         x = self.entry(lr - 0.5)
         x = x + F.leaky_relu(self.context(x, upsample(deepest)), SLOPE)
         features = [x + self.body(x)]

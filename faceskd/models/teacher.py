@@ -1,4 +1,4 @@
-"""The teacher: DFDNet at 256 px.
+"""The teacher: DFDNet at 256 px for LR faces of 32 px, or at 512 px for faces of the same size.
 
 Li et al., "Blind Face Restoration via Deep Multi-scale Component Dictionaries", ECCV 2020, as
 used by Jo et al. 2021: VGG-19 encoder, dictionary feature transfer at four taps, SFT decoder.
@@ -46,9 +46,11 @@ class Teacher(SuperResolver):
         privileged: choose the atoms with the HR face, where it is given: in training. So the
             teacher knows something that its student does not (compare PKDN, arXiv 2409.14385). The
             atoms are still adapted to the statistics of the LR face.
+        scale: SR pixels for one LR pixel, along each side; 1 for photos.
+        size: side of the SR faces, px; the dictionary's components grow with it.
 
     Raises:
-        ConfigError: mirror_share is outside [0, 1].
+        ConfigError: mirror_share is outside [0, 1], or the size is no multiple of 16 scale.
         DictionaryError: see `load_dictionary`.
     """
 
@@ -64,8 +66,13 @@ class Teacher(SuperResolver):
         decoder: Callable[..., SFTDecoder | ResidualDecoder] | None = None,
         mirror_share: float = 0.0,
         privileged: bool = False,
+        scale: int = 8,
+        size: int = 256,
     ) -> None:
         super().__init__()
+        if scale < 1 or size < 16 or size % (16 * scale):
+            raise ConfigError(f"expected a size in multiples of {16 * scale} px, got {size}")
+        self.scale, self.size = scale, size
         if not 0 <= mirror_share <= 1:
             raise ConfigError(f"expected mirror_share from 0 to 1, got {mirror_share}")
         self.mirror_share = mirror_share
@@ -90,7 +97,9 @@ class Teacher(SuperResolver):
         if not isinstance(dictionary, Dictionary):
             dictionary = Dictionary.load(dictionary)
         encoder = self.encoder
-        dictionary.check_encoder(encoder.taps, encoder.feature_info, encoder.fingerprint())
+        dictionary.check_encoder(
+            encoder.taps, encoder.feature_info, encoder.fingerprint(), face_size=self.size
+        )
         for tap, transfer in zip(self.encoder.taps, self.transfers, strict=True):
             transfer.load_atoms(dictionary.atoms_of(tap))  # type: ignore[operator]
         self.dictionary_sha256 = dictionary.sha256
@@ -98,7 +107,9 @@ class Teacher(SuperResolver):
     def load_random_dictionary(self, *, atoms: int, seed: int = 0) -> None:
         encoder = self.encoder
         self.load_dictionary(
-            Dictionary.random(encoder.taps, encoder.feature_info, atoms=atoms, seed=seed)
+            Dictionary.random(
+                encoder.taps, encoder.feature_info, atoms=atoms, seed=seed, face_size=self.size
+            )
         )
 
     def stop_mirroring(self) -> None:
@@ -136,7 +147,7 @@ class Teacher(SuperResolver):
     def _look_up(
         self, lr: Tensor, boxes: Tensor, hr: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        enlarged = bicubic(lr, self.scale)
+        enlarged = bicubic(lr, self.scale) if self.scale > 1 else lr
         encoded = self.encoder(enlarged)
         with torch.no_grad():
             guides = encoded if hr is None else self.encoder(hr)

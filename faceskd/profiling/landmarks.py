@@ -25,23 +25,24 @@ class MTCNNBoxes:
         return MTCNNDetector(min_face=self.min_face)
 
     def __call__(self, enlarged: Tensor) -> Tensor:
-        """Enlarged faces (B, 3, 256, 256) in [0, 1] -> boxes (B, 4, 4), xyxy in px."""
-        boxes = typical_boxes(len(enlarged))
+        """Enlarged faces (B, 3, S, S) in [0, 1] -> boxes (B, 4, 4), xyxy in px."""
+        boxes = typical_boxes(len(enlarged), enlarged.shape[-1])
         for index, image in enumerate(to_uint8(enlarged)):
             faces = self._detector.detect(image)
             if faces:
-                found = boxes_from_landmarks(faces[0].landmarks, HR_SIZE)
+                found = boxes_from_landmarks(faces[0].landmarks, image.shape[0])
                 boxes[index] = torch.from_numpy(found)
         return boxes.to(enlarged.device)
 
 
-def typical_boxes(count: int) -> Tensor:
-    """Component boxes of an aligned face, (count, 4, 4), xyxy in SR pixels."""
-    boxes = boxes_from_landmarks(template(HR_SIZE), HR_SIZE)
+def typical_boxes(count: int, size: int = HR_SIZE) -> Tensor:
+    """Component boxes of an aligned face of `size` px, (count, 4, 4), xyxy in SR pixels."""
+    boxes = boxes_from_landmarks(template(size), size)
     return torch.from_numpy(np.repeat(boxes[None], count, axis=0))
 
 
-def enlarge(lr: Tensor) -> Tensor:
-    """Enlarge LR faces for a detector: (B, 3, 32, 32) -> (B, 3, 256, 256), in [0, 1]."""
-    size = (HR_SIZE, HR_SIZE)
-    return torch.nn.functional.interpolate(lr, size, mode="bicubic").clamp(0, 1)
+def enlarge(lr: Tensor, size: int = HR_SIZE) -> Tensor:
+    """Enlarge LR faces (B, 3, S, S) bicubically to `size` px, in [0, 1]."""
+    if lr.shape[-1] == size:
+        return lr
+    return torch.nn.functional.interpolate(lr, (size, size), mode="bicubic").clamp(0, 1)

@@ -20,10 +20,28 @@ from faceskd.models.blocks import fuse
 from faceskd.profiling.landmarks import enlarge, typical_boxes
 
 Prelude = Callable[[Tensor], Tensor]
-"""Function: enlarged faces (B, 3, 256, 256) in [0, 1] -> component boxes (B, 4, 4)."""
+"""Function: enlarged faces (B, 3, S, S) in [0, 1] -> component boxes (B, 4, 4)."""
 
-Method = Callable[[Tensor, Tensor | None], Tensor]
-"""Function: fp32 LR faces (B, 3, 32, 32), component boxes (B, 4, 4) -> fp32 SR faces."""
+
+@dataclass(frozen=True)
+class Method:
+    """A function: fp32 LR faces (B, 3, S, S), component boxes (B, 4, 4) -> fp32 SR faces.
+
+    Attributes:
+        run: the function.
+        scale, size: of the network (`faceskd.models.base.SuperResolver`); S is size / scale.
+    """
+
+    run: Callable[[Tensor, Tensor | None], Tensor]
+    scale: int = SuperResolver.scale
+    size: int = SuperResolver.size
+
+    def __call__(self, lr: Tensor, boxes: Tensor | None) -> Tensor:
+        return self.run(lr, boxes)
+
+    def fitted(self, lr: Tensor) -> Tensor:
+        """LR faces as large as the network takes them: networks of scale 1 need them enlarged."""
+        return lr if self.scale == SuperResolver.scale else enlarge(lr, self.size // self.scale)
 
 
 @dataclass(frozen=True)
@@ -78,31 +96,46 @@ class Subject:
         """
         if self.file is not None:
             exported = load_exported(self.file, device=str(device))
-            return lambda lr, boxes: exported(lr)
+            return Method(lambda lr, boxes: exported(lr), exported.scale, exported.size)
         if network is None:
             assert self.build is not None
             network = self.build()
         self.check(device)
+        shape = (network.scale, network.size)
         if network.needs_boxes:
-            return _with_boxes(network, self.form, device)
+            return Method(_with_boxes(network, self.form, device), *shape)
         run = eager(network, precision=self.form, device=str(device))
-        return lambda lr, boxes: run(lr)
+        return Method(lambda lr, boxes: run(lr), *shape)
 
     def restorer(self, method: Method) -> Callable[[Tensor], Tensor]:
-        """Function from LR faces to SR faces; boxes are detected, or not needed."""
+        """Function from LR faces to SR faces; boxes are detected, or not needed.
+
+        LR faces of 32 px are enlarged for networks of scale 1.
+        """
         prelude = self.prelude
-        return lambda lr: method(lr, prelude(enlarge(lr)) if prelude else None)
+
+        def restore(lr: Tensor) -> Tensor:
+            lr = method.fitted(lr)
+            return method(lr, prelude(enlarge(lr, method.size)) if prelude else None)
+
+        return restore
 
     def forward(self, method: Method, lr: Tensor) -> Callable[[], Tensor]:
-        """One pass over LR faces (B, 3, 32, 32) on the device, as a function without arguments."""
+        """One pass over LR faces (B, 3, 32, 32) on the device, as a function without arguments.
+
+        For networks of scale 1 they are enlarged first, outside the measured time.
+        """
+        lr = method.fitted(lr)
         if self.prelude is not None:
             restore = self.restorer(method)
             return lambda: restore(lr)
-        boxes = typical_boxes(len(lr)).to(lr.device)
+        boxes = typical_boxes(len(lr), method.size).to(lr.device)
         return lambda: method(lr, boxes)
 
 
-def _with_boxes(network: SuperResolver, precision: str, device: torch.device) -> Method:
+def _with_boxes(
+    network: SuperResolver, precision: str, device: torch.device
+) -> Callable[[Tensor, Tensor | None], Tensor]:
     """As `faceskd.export.eager.eager`, but for networks that need boxes."""
     dtype = DTYPES[precision]
     layout = torch.contiguous_format if precision == "fp32" else torch.channels_last

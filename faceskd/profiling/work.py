@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from faceskd.common.errors import reason
-from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import fuse
 from faceskd.profiling.landmarks import typical_boxes
@@ -111,7 +110,8 @@ def count_macs(network: SuperResolver) -> int:
     It counts convolutions and matrix products, with 2 FLOP per multiply-accumulate. Element-wise
     operations, interpolation and RoIAlign are not counted.
     """
-    lr: Tensor = torch.rand(1, 3, LR_SIZE, LR_SIZE)
+    side = network.size // network.scale
+    lr: Tensor = torch.rand(1, 3, side, side)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(lr, typical_boxes(1))
+        network(lr, typical_boxes(1, network.size))
     return counter.get_total_flops() // 2

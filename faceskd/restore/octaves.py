@@ -43,9 +43,9 @@ FEATHER = 32
 """Pixels of a face over which windows and masks fade to its border."""
 
 
-def fade(distance: np.ndarray) -> np.ndarray:
-    """0 at and beyond the border of a face, 1 from `FEATHER` px inside, smooth between."""
-    t = np.clip(distance / FEATHER, 0, 1)
+def fade(distance: np.ndarray, feather: float = FEATHER) -> np.ndarray:
+    """0 at and beyond the border of a face, 1 from `feather` px inside, smooth between."""
+    t = np.clip(distance / feather, 0, 1)
     return t * t * (3 - 2 * t)
 
 
@@ -126,9 +126,9 @@ def lr_crop(image: np.ndarray, matrix: np.ndarray, lr_size: int) -> np.ndarray:
     return cv2.resize(crop, (lr_size, lr_size), interpolation=cv2.INTER_AREA)
 
 
-def frame_size(matrix: np.ndarray) -> float:
-    """Side, in pixels of the photo, of the square that `matrix` takes to a face of 256 px."""
-    return SIZE / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+def frame_size(matrix: np.ndarray, side: int = SIZE) -> float:
+    """Side, in pixels of the photo, of the square that `matrix` takes to a frame of `side` px."""
+    return side / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
 
 def _shares(face: np.ndarray) -> np.ndarray:

@@ -11,17 +11,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from faceskd.common.decoding import MAX_PIXELS
 from faceskd.common.errors import ConfigError, ImageError
 from faceskd.data.manifest import OK
-from faceskd.faces.detection import Detector, MTCNNDetector
+from faceskd.faces.detection import Detector, Face, MTCNNDetector
 from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.faces.turns import AnyTurn
-from faceskd.restore.blend import add_faces
-from faceskd.restore.octaves import SIZE, lr_crop
-from faceskd.restore.photo_face import AUTO, FACES, PhotoFace, aligned_face, examine, is_aligned
+from faceskd.restore.background import (
+    BACKGROUNDS,
+    LANCZOS,
+    Enlarge,
+    enlarged_background,
+    enlarged_part,
+)
+from faceskd.restore.blend import Bounds, add_faces
+from faceskd.restore.frame_face import examine_frame
+from faceskd.restore.octaves import SIZE
+from faceskd.restore.photo_face import AUTO, FACES, PhotoFace, aligned_face, examine
 
 MIN_FACE = 24
 """Pixels; a smaller face shows too little of the person."""
@@ -54,15 +61,24 @@ class PhotoSettings:
         only_center_face: restore only the face nearest to the centre.
         faces: "auto" restores what a face lacks; "force" replaces all detail of every face, however
             large and sharp it is, by the model's; "skip" leaves every face as it is.
+        background: how what is no face is enlarged: "lanczos"; "scene" by a network; "none" only
+            repeats pixels.
+        frame: side of the frame in which a network of scale 1 restores a face, px; None for
+            networks that take LR faces of 32 px.
+        small_face: with a frame, faces smaller than this many pixels of the photo across are
+            restored at 32 px all the same; 0: none.
 
     Raises:
-        ConfigError: a number outside its range, or another word for `faces`.
+        ConfigError: a number outside its range, or another word for `faces` or `background`.
     """
 
     scale: float = 2
     strength: float = 1
     only_center_face: bool = False
     faces: str = AUTO
+    background: str = LANCZOS
+    frame: int | None = None
+    small_face: float = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.scale <= MAX_SCALE:
@@ -71,6 +87,15 @@ class PhotoSettings:
             raise ConfigError(f"expected a strength from 0 to 1, got {self.strength}")
         if self.faces not in FACES:
             raise ConfigError(f"expected faces as one of {', '.join(FACES)}, got {self.faces!r}")
+        if self.background not in BACKGROUNDS:
+            known = ", ".join(BACKGROUNDS)
+            raise ConfigError(f"expected a background of {known}, got {self.background!r}")
+        if not self.small_face >= 0:
+            raise ConfigError(f"expected a small_face of at least 0 px, got {self.small_face}")
+
+    def is_aligned(self, image: np.ndarray) -> bool:
+        """Whether a picture is no photo but one aligned face, as the network takes it: 32x32 px."""
+        return self.frame is None and image.shape[:2] == (LR_SIZE, LR_SIZE)
 
     def size(self, image: np.ndarray) -> tuple[int, int]:
         """Width and height of the result; of an aligned face of 32 px always 256x256.
@@ -78,7 +103,7 @@ class PhotoSettings:
         Raises:
             ImageError: it would have more than 600 megapixels.
         """
-        if is_aligned(image):
+        if self.is_aligned(image):
             return SIZE, SIZE
         height, width = (round(side * self.scale) for side in image.shape[:2])
         if width * height > MAX_RESULT_PIXELS:
@@ -126,7 +151,7 @@ def find_faces(image: np.ndarray, detector: Detector, settings: PhotoSettings) -
 
     A picture of 32x32 px is no photo but one aligned face, which is restored whole.
     """
-    if is_aligned(image):
+    if settings.is_aligned(image):
         return [aligned_face(image, settings.faces)]
     with _detecting:
         found = detector.detect(image)
@@ -134,12 +159,24 @@ def find_faces(image: np.ndarray, detector: Detector, settings: PhotoSettings) -
         centre = np.array(image.shape[1::-1]) / 2
         middle = [np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - centre) for face in found]
         found = [found[int(np.argmin(middle))]]
-    return [examine(image, face, settings.scale, settings.faces) for face in found]
+    return [examine_face(image, face, settings) for face in found]
 
 
-def lr_faces(image: np.ndarray, faces: Sequence[PhotoFace]) -> list[np.ndarray]:
-    """What the network is to restore: RGB uint8 (32, 32, 3) for each face whose status is "ok"."""
-    return [lr_crop(image, face.matrix, LR_SIZE) for face in faces if face.status == OK]
+def examine_face(image: np.ndarray, face: Face, settings: PhotoSettings) -> PhotoFace:
+    """Cut a face out of its photo as the network for its size takes it."""
+    if settings.frame is not None:
+        framed = examine_frame(image, face, settings.frame, settings.faces)
+        if framed.size >= settings.small_face:
+            return framed
+    return examine(image, face, settings.scale, settings.faces)
+
+
+def network_inputs(image: np.ndarray, faces: Sequence[PhotoFace]) -> list[np.ndarray]:
+    """What the network is to restore of each face whose status is "ok", RGB uint8.
+
+    (32, 32, 3), or of a face with a frame of its own (side, side, 3).
+    """
+    return [face.network_input(image) for face in faces if face.status == OK]
 
 
 def add_detail(
@@ -149,7 +186,7 @@ def add_detail(
 
     Args:
         faces: from `find_faces`.
-        restored: what the network made of their `lr_faces`, RGB uint8 (256, 256, 3) each.
+        restored: what the network made of their `network_inputs`, RGB uint8.
         strength: share of it, 0 to 1.
     """
     results = iter(restored)
@@ -158,20 +195,35 @@ def add_detail(
     ]
 
 
-def put_back(image: np.ndarray, faces: Sequence[PhotoFace], settings: PhotoSettings) -> np.ndarray:
-    """The photo, enlarged by Lanczos, with what was added to its faces.
+def put_back(
+    image: np.ndarray,
+    faces: Sequence[PhotoFace],
+    settings: PhotoSettings,
+    scene: Enlarge | None = None,
+) -> np.ndarray:
+    """The photo, enlarged, with its restored faces. Of an aligned face of 32 px, that face.
 
-    Of an aligned face of 32 px, the restored face of 256 px.
+    Args:
+        image: RGB uint8 (H, W, 3).
+        faces: from `add_detail`.
+        settings: what the photo is to become.
+        scene: enlarges the background, where the settings say "scene".
 
     Raises:
         ImageError: the result would have more than 600 megapixels.
+        WeightsError: the settings say "scene", and there is no network for it.
     """
-    if is_aligned(image) and faces:
+    if settings.is_aligned(image) and faces:
         return faces[0].restored
     height, width = image.shape[:2]
     size = settings.size(image)
-    result = np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    result = enlarged_background(image, size, settings.background, scene)
     to_photo = np.array([[width / size[0], 0, 0], [0, height / size[1], 0], [0, 0, 1]])
-    done = [(face.addition, face.matrix @ to_photo) for face in faces if face.addition is not None]
-    add_faces(result, done)
+    patches = [patch for face in faces if (patch := face.patch(to_photo)) is not None]
+
+    def enlarged(bounds: Bounds) -> np.ndarray:
+        return enlarged_part(image, size, bounds)
+
+    plain = settings.background == LANCZOS and all(patch.kept is None for patch in patches)
+    add_faces(result, patches, None if plain else enlarged)
     return result

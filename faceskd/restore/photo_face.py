@@ -10,7 +10,8 @@ from faceskd.faces.components import five_points
 from faceskd.faces.detection import Face
 from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.faces.pose import FRONT, PROFILE, UNSURE, pose
-from faceskd.restore.octaves import SIZE, frame_size, improvable, lacking, missing_detail
+from faceskd.restore.blend import Patch
+from faceskd.restore.octaves import SIZE, frame_size, improvable, lacking, lr_crop, missing_detail
 
 PARTLY, KEPT, SKIPPED = "partly", "kept", "skipped"
 AUTO, FORCE, SKIP = FACES = ("auto", "force", "skip")
@@ -69,7 +70,7 @@ class PhotoFace:
 
     @property
     def restored(self) -> np.ndarray:
-        """The aligned face as it is in the result, RGB uint8 (256, 256, 3)."""
+        """The aligned face as it is in the result, RGB uint8, as large as `crop`."""
         if self.addition is None:
             return self.crop
         return np.clip(np.rint(self.crop + self.addition), 0, 255).astype(np.uint8)
@@ -79,6 +80,18 @@ class PhotoFace:
         """A sentence that says what was not done, and why; empty if it was restored."""
         message = MESSAGES.get(self.status, "")
         return f"{self.size:.0f} px across, {message}" if message else ""
+
+    def network_input(self, image: np.ndarray) -> np.ndarray:
+        """What the network is to restore: of the photo `image`, RGB uint8 (32, 32, 3)."""
+        return lr_crop(image, self.matrix, LR_SIZE)
+
+    def patch(self, to_photo: np.ndarray) -> Patch | None:
+        """What becomes of it in the result; None if it was left.
+
+        Args:
+            to_photo: (3, 3), from the result to the photo.
+        """
+        return None if self.addition is None else Patch(self.addition, self.matrix @ to_photo)
 
     def with_detail(self, restored: np.ndarray, strength: float) -> "PhotoFace":
         """The face with what the network adds, and the status that follows from how much that is.
@@ -120,13 +133,8 @@ def examine(image: np.ndarray, face: Face, scale: float, faces: str = AUTO) -> P
     return PhotoFace(face.box, landmarks, face.score, matrix, crop, weights, status, forced=forced)
 
 
-def is_aligned(image: np.ndarray) -> bool:
-    """Whether a picture is one aligned face, as the network takes it: it has 32x32 px."""
-    return image.shape[:2] == (LR_SIZE, LR_SIZE)
-
-
 def aligned_face(image: np.ndarray, faces: str = AUTO) -> PhotoFace:
-    """A picture that `is_aligned` as the face that it is."""
+    """A picture of 32x32 px, which is one aligned face, as that face."""
     matrix = np.eye(2, 3) * (SIZE / LR_SIZE)
     box = np.array([0, 0, LR_SIZE, LR_SIZE], np.float32)
     points = template(LR_SIZE).astype(np.float32)

@@ -1,7 +1,7 @@
 """Folders of whole photos: results in the folders that users of GFPGAN and CodeFormer know.
 
 OUT/restored_imgs/a.jpg      the photo, its faces restored, the rest enlarged
-OUT/cropped_faces/a_00.png   each face as it was, aligned, 256x256, largest first
+OUT/cropped_faces/a_00.png   each face as it was, aligned, largest first
 OUT/restored_faces/a_00.png  the same, restored; left ones have none
 OUT/cmp/a_00.png             both side by side
 OUT/a.mp4                    a video, its faces restored
@@ -18,12 +18,13 @@ from faceskd.common.images import write_image
 from faceskd.data.manifest import OK
 from faceskd.data.picture import DAMAGED, NO_FACE
 from faceskd.faces.detection import Detector
+from faceskd.restore.background import Enlarge
 from faceskd.restore.photo import (
     PhotoFace,
     PhotoSettings,
     add_detail,
     find_faces,
-    lr_faces,
+    network_inputs,
     put_back,
 )
 from faceskd.restore.photo_files import EXTENSIONS, extension, read_photo, write_photo
@@ -41,6 +42,7 @@ class WholePhotos:
     Args:
         detector: finds the faces.
         settings: what a photo is to become.
+        scene: enlarges backgrounds (`faceskd.restore.restorer.Restorer.scene`).
         paste_back: write `restored_imgs/`.
         ext: format of the restored photos: "png", "jpg", "webp", or "auto", the photo's own.
 
@@ -59,6 +61,7 @@ class WholePhotos:
         detector: Detector,
         settings: PhotoSettings,
         *,
+        scene: Enlarge | None = None,
         paste_back: bool = True,
         ext: str = "auto",
     ) -> None:
@@ -67,6 +70,7 @@ class WholePhotos:
         detector.fetch()
         self._detector = detector
         self._settings = settings
+        self._scene = scene
         self._paste_back = paste_back
         self._ext = ext
         self.on_frame: Callable[[], None] = lambda: None
@@ -78,7 +82,7 @@ class WholePhotos:
         if self._paste_back:
             self._settings.size(photo.image)
         faces = find_faces(photo.image, self._detector, self._settings)
-        return Read(input_file, lr_faces(photo.image, faces), (photo, faces))
+        return Read(input_file, network_inputs(photo.image, faces), (photo, faces))
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write the photo and its faces."""
@@ -88,7 +92,8 @@ class WholePhotos:
         image, notes = "", list(photo.notes)
         if self._paste_back:
             image = f"{IMAGES}/{given.name}.{extension(given.path.name, self._ext)}"
-            notes += write_photo(out / image, put_back(photo.image, faces, self._settings), photo)
+            result = put_back(photo.image, faces, self._settings, self._scene)
+            notes += write_photo(out / image, result, photo)
         if not faces:
             message = joined("no face was found", notes)
             return [Result(given.source, NO_FACE, message, image=image)]

@@ -5,10 +5,10 @@
 >>> photo.image, photo.faces, photo.boxes          # doctest: +SKIP
 """
 
-import copy
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,27 +19,23 @@ from torch import Tensor
 
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.images import to_tensor, to_uint8
-from faceskd.common.machine import multiplies_bfloat16
-from faceskd.export.eager import eager
-from faceskd.export.loading import load_exported
 from faceskd.faces.detection import Detector
-from faceskd.faces.lr_faces import to_lr
-from faceskd.models.base import SuperResolver
+from faceskd.faces.lr_faces import LR_SIZE, to_lr
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
+from faceskd.restore.background import LANCZOS, NO_SCENE, SCENE, Enlarge, TiledScene
 from faceskd.restore.forks import check_process, prepare_fork
+from faceskd.restore.networks import Weights, absolute, less_changed, loaded, of_scale
 from faceskd.restore.photo import (
     PhotoSettings,
     RestoredPhoto,
     add_detail,
     find_faces,
-    lr_faces,
+    network_inputs,
     photo_detector,
     put_back,
 )
 from faceskd.restore.photo_face import AUTO
 from faceskd.restore.pictures import Picture, check_lr, to_picture
-
-SR_SHAPE = (256, 256, 3)
 
 BATCH_SIZE = 8
 """Faces computed at once; on a processor, more make the feature maps outgrow its cache."""
@@ -57,10 +53,20 @@ class Restorer:
     loaded again where it is unpickled. A process made by fork cannot use its parent's restorer,
     but it can use an unpickled one, as `Pool.map(restorer, photos)` does.
 
+    A network of scale 1 restores each face in a frame of its `size`; a network of scale 8 takes
+    faces of 32 px and adds the detail that a face lacks.
+
     Args:
         weights: a .safetensors, .ckpt, .onnx or .pt2 file, or a network that follows the
             contract (it is copied, not changed). A .pt2 file is native code: see
             `faceskd.export.load_exported`.
+        faithful: with a network of scale 1, weights of another training of it that stays closer to
+            its input, a .safetensors or .ckpt file; `fidelity` moves between both.
+        fidelity: 0 for all detail, 1 for the closest to the input. The weights of both files are
+            interpolated. Without `faithful`, the restored face is blended with its input.
+        small: weights of a network of scale 8 for the small faces that a network of scale 1 is not
+            to restore; `PhotoSettings.small_face` says which these are.
+        scene: weights of a network of scale 1 for backgrounds (`faceskd.models.scene`).
         device: "cpu", "cuda", "cuda:1", ...
         precision: "auto" is bf16 where it can be had and the processor has instructions for it,
             else as None, which takes the file's own. .safetensors and .ckpt can also be run in
@@ -71,14 +77,18 @@ class Restorer:
     Raises:
         WeightsError: there are no weights, they cannot be loaded, or they are a teacher's, which
             needs component boxes and dictionaries.
-        ConfigError: an unknown precision, one that the file is not in, or a device that is not
-            there.
+        ConfigError: an unknown precision, one that the file is not in, a device that is not there,
+            or a network of another scale than its use needs.
     """
 
     def __init__(
         self,
-        weights: str | Path | SuperResolver | None = None,
+        weights: Weights | None = None,
         *,
+        faithful: Weights | None = None,
+        fidelity: float = 0.0,
+        small: Weights | None = None,
+        scene: Weights | None = None,
         device: str = "cpu",
         precision: str | None = "auto",
         batch_size: int = BATCH_SIZE,
@@ -91,20 +101,25 @@ class Restorer:
         prepare_fork(device)
         self.batch_size = batch_size
         self.detector = detector or photo_detector()
-        asked = {"device": device, "precision": precision, "batch_size": batch_size}
-        kept = copy.deepcopy(weights) if isinstance(weights, SuperResolver) else _absolute(weights)
-        self._made_of = (kept, asked | {"detector": self.detector})
+        others = {"faithful": faithful, "small": small, "scene": scene}
+        kept: dict[str, Any] = {name: absolute(given) for name, given in others.items()}
+        kept |= {"fidelity": fidelity, "device": device, "precision": precision}
+        kept |= {"batch_size": batch_size, "detector": self.detector}
+        self._made_of = (absolute(weights), kept)
         self._process = os.getpid()
-        if precision == "auto":
-            precision = _fastest(weights, device)
         self._running = threading.Lock()  # CUDA graphs and some runtimes hold state
-        self._run: Callable[[Tensor], Tensor]
-        if isinstance(weights, SuperResolver):
-            self.precision = precision or "fp32"
-            self._run = eager(weights, precision=self.precision, device=device)
-        else:
-            self._run = load_exported(weights, device=device, precision=precision)
-            self.precision = self._run.precision
+        options: dict[str, Any] = {"device": device, "precision": precision}
+        network = less_changed(weights, faithful, fidelity, **options)
+        self.precision = network.precision
+        self.frame = network.size if network.scale == 1 else None
+        self._frames_at_once = 1 if device == "cpu" else batch_size
+        self._run: Callable[[Tensor], Tensor] = network
+        self._run_small: Callable[[Tensor], Tensor] | None = None
+        if small is not None:
+            self._run_small = of_scale(loaded(small, **options), 8, "a network for small faces")
+        self.scene: Enlarge | None = None
+        if scene is not None:
+            self.scene = TiledScene(of_scale(loaded(scene, **options), 1, "a network for scenes"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), *self._made_of)
@@ -133,14 +148,17 @@ class Restorer:
         strength: float = 1,
         only_center_face: bool = False,
         faces: str = AUTO,
+        background: str = LANCZOS,
+        small_face: float = 0,
     ) -> RestoredPhoto:
         """Restore the faces of a photo and enlarge the rest of it.
 
         Args:
-            image: a path, a PIL image, or an RGB uint8 array (H, W, 3). A picture of 32x32 px is no
-                photo but one aligned face; the result's image is that face of 256 px, whatever the
-                scale. `faceskd restore` does the same.
-            scale, strength, only_center_face, faces: see `faceskd.restore.photo.PhotoSettings`.
+            image: a path, a PIL image, or an RGB uint8 array (H, W, 3). With a network of scale 8,
+                a picture of 32x32 px is no photo but one aligned face; the result's image is that
+                face of 256 px, whatever the scale. `faceskd restore` does the same.
+            scale, strength, only_center_face, faces, background, small_face: see
+                `faceskd.restore.photo.PhotoSettings`.
 
         Raises:
             ImageError: the file cannot be read, the array has another type or shape, or the
@@ -149,8 +167,23 @@ class Restorer:
                 is its parent's.
             WeightsError: the network gives numbers that are not finite.
         """
-        settings = PhotoSettings(scale, strength, only_center_face, faces)
+        settings = PhotoSettings(
+            scale, strength, only_center_face, faces, background, small_face=small_face
+        )
         return self.photos([image], settings)[0]
+
+    def adapted(self, settings: PhotoSettings) -> PhotoSettings:
+        """Settings with the frame that the network needs.
+
+        Raises:
+            ConfigError: small faces are to be restored at 32 px, and there is no network for it.
+            WeightsError: the background needs a network, and there is none.
+        """
+        if settings.small_face and self.frame is not None and self._run_small is None:
+            raise ConfigError("expected a network for small faces besides small_face, got none")
+        if settings.background == SCENE and self.scene is None:
+            raise WeightsError(NO_SCENE)
+        return replace(settings, frame=self.frame)
 
     def photos(
         self, images: Sequence[Picture], settings: PhotoSettings | None = None
@@ -160,15 +193,15 @@ class Restorer:
         All are in memory at once; for folders, `faceskd.restore.stream` streams.
         """
         check_process(self._process)
-        settings = settings or PhotoSettings()
+        settings = self.adapted(settings or PhotoSettings())
         pictures = [to_picture(image) for image in images]
         found = [find_faces(picture, self.detector, settings) for picture in pictures]
-        lr = [lr_faces(picture, faces) for picture, faces in zip(pictures, found, strict=True)]
-        restored = iter(self.restore_lr([face for faces in lr for face in faces]))
+        given = [network_inputs(image, faces) for image, faces in zip(pictures, found, strict=True)]
+        restored = iter(self.restore_faces([face for faces in given for face in faces]))
         results = []
-        for picture, faces, group in zip(pictures, found, lr, strict=True):
+        for picture, faces, group in zip(pictures, found, given, strict=True):
             done = add_detail(faces, [next(restored) for _ in group], settings.strength)
-            results.append(RestoredPhoto(put_back(picture, done, settings), done))
+            results.append(RestoredPhoto(put_back(picture, done, settings, self.scene), done))
         return results
 
     def aligned(self, image: Picture) -> np.ndarray:
@@ -176,18 +209,44 @@ class Restorer:
 
         Args:
             image: a path, a PIL image, or an RGB uint8 array (H, W, 3) or (B, H, W, 3). A face of
-                any size: the largest central square is resized to 32x32 (see
-                `faceskd.faces.lr_faces.to_lr`).
+                any size: the largest central square is resized to what the network takes, 32 px or
+                its frame (see `faceskd.faces.lr_faces.to_lr`).
 
         Returns:
-            RGB uint8, (256, 256, 3), or (B, 256, 256, 3) for a batch.
+            RGB uint8, (256, 256, 3), or (B, 256, 256, 3) for a batch; with a network of scale 1,
+            as large as its frame.
 
         Raises:
             ImageError: the file cannot be read, or the array has another type or shape.
         """
+        side = self.frame or LR_SIZE
+        restore = self.restore_lr if self.frame is None else self._restore_frames
         if isinstance(image, np.ndarray) and image.ndim == 4:
-            return self.restore_lr([to_lr(to_picture(face)) for face in image])
-        return self.restore_lr([to_lr(to_picture(image))])[0]
+            return restore([to_lr(to_picture(face), side) for face in image])
+        return restore([to_lr(to_picture(image), side)])[0]
+
+    def restore_faces(self, faces: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Restore LR faces and faces in frames, in any order.
+
+        Args:
+            faces: RGB uint8, (32, 32, 3) or (frame, frame, 3) each.
+
+        Returns:
+            RGB uint8, (256, 256, 3) or (frame, frame, 3).
+
+        Raises:
+            ImageError: a face of another size.
+            ConfigError, WeightsError: as `restore_lr`.
+        """
+        results: list[np.ndarray] = [np.empty(0)] * len(faces)
+        framed = [n for n, face in enumerate(faces) if self.frame and len(face) == self.frame]
+        others = sorted(set(range(len(faces))) - set(framed))
+        for numbers, restore in ((framed, self._restore_frames), (others, self.restore_lr)):
+            if numbers:
+                restored = restore([faces[number] for number in numbers])
+                for number, face in zip(numbers, restored, strict=True):
+                    results[number] = face
+        return results
 
     def restore_lr(self, faces: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Restore LR faces as they are: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3).
@@ -196,24 +255,43 @@ class Restorer:
 
         Raises:
             ImageError: faces of another type or shape.
-            ConfigError: this is a forked process, and the restorer is its parent's.
+            ConfigError: this is a forked process, and the restorer is its parent's; or no network
+                takes LR faces.
             WeightsError: the network gives numbers that are not finite.
         """
         check_process(self._process)
         for face in faces:
             check_lr(face)
-        step = self.batch_size
+        run = self._run_small or self._run
+        if self.frame is not None and self._run_small is None:
+            raise ConfigError(
+                f"expected faces of {self.frame} px, as the network takes them, got LR faces; they "
+                "go through Restorer.aligned"
+            )
+        return self._restore(faces, run, self.batch_size, 8 * LR_SIZE)
+
+    def _restore_frames(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        check_process(self._process)
+        assert self.frame is not None
+        return self._restore(faces, self._run, self._frames_at_once, self.frame)
+
+    def _restore(
+        self,
+        faces: Sequence[np.ndarray] | np.ndarray,
+        run: Callable[[Tensor], Tensor],
+        step: int,
+        side: int,
+    ) -> np.ndarray:
         batches = [np.stack(list(faces[i : i + step])) for i in range(0, len(faces), step)]
         with self._running:
-            restored = [to_uint8(self._finite(to_tensor(batch))) for batch in batches]
-        results = np.concatenate([np.zeros((0, *SR_SHAPE), np.uint8), *restored])
+            restored = [to_uint8(self._finite(run(to_tensor(batch)))) for batch in batches]
+        results = np.concatenate([np.zeros((0, side, side, 3), np.uint8), *restored])
         for face, result in zip(faces, results, strict=True):
             if (face == face[..., :1]).all():
                 result[:] = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)[..., None]
         return results
 
-    def _finite(self, lr: Tensor) -> Tensor:
-        sr = self._run(lr)
+    def _finite(self, sr: Tensor) -> Tensor:
         if not torch.isfinite(sr).all():
             raise WeightsError(
                 "expected finite numbers from the network, got NaN or infinity: the weights are "
@@ -225,12 +303,3 @@ class Restorer:
 def _rebuilt(kind: type[Restorer], weights: Any, options: dict[str, Any]) -> Restorer:
     """A restorer from its weights and options, for pickle."""
     return kind(weights, **options)
-
-
-def _absolute(path: str | Path) -> Path:
-    return Path(path).expanduser().absolute()
-
-
-def _fastest(weights: str | Path | SuperResolver, device: str) -> str | None:
-    free = isinstance(weights, SuperResolver) or Path(weights).suffix in (".safetensors", ".ckpt")
-    return "bf16" if free and device == "cpu" and multiplies_bfloat16() else None

@@ -19,7 +19,7 @@ from faceskd.common.errors import ConfigError, FaceskdError, reason
 from faceskd.common.files import make_folder
 from faceskd.common.images import over_white
 from faceskd.data.picture import FAILED, UNREADABLE, UNWRITABLE
-from faceskd.faces.lr_faces import to_lr
+from faceskd.faces.lr_faces import LR_SIZE, to_lr
 from faceskd.restore.photo_files import Photo, read_photo, write_photo
 from faceskd.restore.restorer import Restorer
 from faceskd.restore.results import InputFile, Result, ResultsFile, joined
@@ -31,12 +31,12 @@ class Read:
 
     Attributes:
         input_file: where it comes from.
-        lr: RGB uint8 (32, 32, 3) each.
+        inputs: RGB uint8, as `Restorer.restore_faces` takes them.
         state: known to the task alone.
     """
 
     input_file: InputFile
-    lr: Sequence[np.ndarray]
+    inputs: Sequence[np.ndarray]
     state: Any = None
 
 
@@ -64,16 +64,23 @@ class Task(Protocol):
 
 
 class AlignedFaces:
-    """Each file is one aligned face of any size, and gives a PNG of 256x256 of the same name."""
+    """Each file is one aligned face of any size, and gives a PNG of the same name.
+
+    Args:
+        side: of what the network takes, px: 32, or that of its frame.
+    """
 
     folders: tuple[str, ...] = ("",)
     suffixes: tuple[str, ...] = (".png",)
     ahead = 64
 
+    def __init__(self, side: int = LR_SIZE) -> None:
+        self._side = side
+
     def read(self, input_file: InputFile) -> Read:
         """The largest central square of an image, resized."""
         photo = read_photo(input_file.path, input_file.page)
-        return Read(input_file, [to_lr(over_white(photo.image, photo.alpha))], photo)
+        return Read(input_file, [to_lr(over_white(photo.image, photo.alpha), self._side)], photo)
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write the face: of what the file carries, its colour profile."""
@@ -213,7 +220,7 @@ def _groups(inputs: Iterator[Read], faces: int, ahead: int) -> Iterator[list[Rea
     group: list[Read] = []
     for read in inputs:
         group.append(read)
-        if sum(len(read.lr) for read in group) >= faces or len(group) == ahead:
+        if sum(len(read.inputs) for read in group) >= faces or len(group) == ahead:
             yield group
             group = []
     if group:
@@ -225,7 +232,7 @@ def _restore(
 ) -> Iterator[tuple[Read, list[np.ndarray]]]:
     """The inputs of a group with their restored faces; what one raises costs no other."""
     try:
-        restored = iter(restorer.restore_lr([face for read in group for face in read.lr]))
+        restored = iter(restorer.restore_faces([face for read in group for face in read.inputs]))
     except Exception as error:
         if len(group) == 1:
             done([_failure(group[0].input_file, error, FAILED)])
@@ -234,7 +241,7 @@ def _restore(
             yield from _restore(restorer, [read], done)
     else:
         for read in group:
-            yield read, [next(restored) for _ in read.lr]
+            yield read, [next(restored) for _ in read.inputs]
 
 
 def _write(task: Task, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:

@@ -17,9 +17,16 @@ from faceskd.common.errors import ConfigError, ImageError
 from faceskd.common.files import atomic_path
 from faceskd.data.manifest import OK
 from faceskd.faces.detection import Face
-from faceskd.faces.pose import FRONT, pose
-from faceskd.restore.photo import PhotoSettings, add_detail, find_faces, lr_faces, put_back
-from faceskd.restore.photo_face import LEAST_LACKING, SKIP, PhotoFace, examine
+from faceskd.faces.pose import PROFILE, UNSURE
+from faceskd.restore.photo import (
+    PhotoSettings,
+    add_detail,
+    examine_face,
+    find_faces,
+    network_inputs,
+    put_back,
+)
+from faceskd.restore.photo_face import LEAST_LACKING, SKIP, PhotoFace
 from faceskd.restore.restorer import Restorer
 from faceskd.restore.tracking import Sighting, Track, link, look_of
 from faceskd.restore.video_read import Losses, VideoFrame, opened, read_frames
@@ -101,6 +108,7 @@ def restore_video(
     path = Path(out) / f"{name or source.stem}{result_suffix(source)}"
     if path.resolve() == source.resolve():
         raise ConfigError(f"the result would replace {source.name!r}; give another output folder")
+    settings = restorer.adapted(settings)
     losses = Losses()
     sightings, cuts = [], []
     for number, frame in enumerate(read_frames(source, losses)):
@@ -118,7 +126,7 @@ def restore_video(
 
 
 def _sighting(face: PhotoFace) -> Sighting:
-    refused = pose(face.landmarks) != FRONT
+    refused = face.status in (PROFILE, UNSURE)
     return Sighting(face.box, face.landmarks, face.missing_octaves, look_of(face.crop), refused)
 
 
@@ -146,11 +154,11 @@ def _restored(
     for number, frame in enumerate(read_frames(source)):
         square = _square(frame)
         faces = [_face(square, *place, settings) for place in places[number]]
-        restored = restorer.restore_lr(lr_faces(square, faces))
-        faces = add_detail(faces, list(restored), settings.strength)
+        restored = restorer.restore_faces(network_inputs(square, faces))
+        faces = add_detail(faces, restored, settings.strength)
         shape = np.divide(square.shape[1::-1], frame.image.shape[1::-1])
         squeezed = [replace(face, matrix=face.matrix @ np.diag([*shape, 1])) for face in faces]
-        yield frame, put_back(frame.image, squeezed, settings)
+        yield frame, put_back(frame.image, squeezed, settings, restorer.scene)
         on_frame()
 
 
@@ -159,7 +167,7 @@ def _face(
 ) -> PhotoFace:
     """A face where its track has it, and lacking what the track says."""
     box = np.concatenate([landmarks.min(0), landmarks.max(0)])
-    face = examine(image, Face(box, landmarks, 1.0), settings.scale, settings.faces)
+    face = examine_face(image, Face(box, landmarks, 1.0), settings)
     return replace(face, missing_octaves=missing, status=OK)
 
 

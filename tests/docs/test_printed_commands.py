@@ -11,6 +11,8 @@ import pytest
 from helpers.printed_commands import ROOT, blocks, run_block
 from PIL import Image
 
+from faceskd.models.photo import PhotoNet
+from faceskd.models.weights import save_network
 from faceskd.portraits import write_portraits
 
 SHIPPED = ROOT / "faceskd" / "pretrained"
@@ -65,6 +67,13 @@ def test_the_start_page_prints_nothing_else() -> None:
     assert all(block.text in elsewhere for block in blocks(ROOT / "docs/index.md"))
 
 
+def write_photo_network(path: Path) -> None:
+    """A tiny network of scale 1 with random weights."""
+    config = {"widths": [8, 8, 8], "blocks": 1, "mixing": [0, 0]}
+    target = {"_target_": "faceskd.models.photo.PhotoNet", **config}
+    save_network(path, PhotoNet(**config), target)
+
+
 def write_clip(path: Path, picture: Image.Image) -> None:
     """Two frames of a picture."""
     with av.open(str(path), "w") as made:
@@ -77,6 +86,7 @@ def write_clip(path: Path, picture: Image.Image) -> None:
 
 def test_restoring(folder: Path) -> None:
     (folder / "STUDENT.safetensors").symlink_to(SHIPPED / "lite-s.safetensors")
+    write_photo_network(folder / "NETWORK.safetensors")
     write_clip(folder / "VIDEO.mp4", Image.open(folder / "PHOTO").resize((128, 128)))
     (folder / "FACES").mkdir()
     Image.open(folder / "PHOTO").resize((32, 32)).save(folder / "FACES" / "face.png")
@@ -87,6 +97,7 @@ def test_restoring(folder: Path) -> None:
 def test_training(folder: Path) -> None:
     (folder / "TEACHER.safetensors").symlink_to("runs/teacher/weights.safetensors")
     (folder / "STUDENT.safetensors").symlink_to("runs/student_lite/weights.safetensors")
+    (folder / "NETWORK.safetensors").symlink_to("runs/photo/weights.safetensors")
     run_page("docs/train.md", folder, without=ELSEWHERE)
 
 

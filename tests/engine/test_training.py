@@ -183,6 +183,9 @@ EXPERIMENTS = {
     "paper_student_mskd": Distillation,
     "paper_student_sskd": Distillation,
     "paper_student_no_kd": Supervised,
+    "photo_teacher": Adversarial,
+    "photo_distilled": Distillation,
+    "scene": Adversarial,
 }
 
 

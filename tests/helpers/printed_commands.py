@@ -31,6 +31,7 @@ TRAIN = (
 SMALLER: Mapping[str, tuple[str, ...]] = {
     "portraits": ("count=14", "processes=1"),
     "prepare": ("processes=1",),
+    "pools": (),
     "dictionary": ("atoms=3", "contact_sheets=false"),
     "train": TRAIN,
     "evaluate": ("metrics=[psnr]", "groups=null"),
@@ -45,6 +46,7 @@ FILES = {
     "TEACHER": "TEACHER.safetensors",
     "STUDENT": "STUDENT.safetensors",
     "DICTIONARY": "DICTIONARY.safetensors",
+    "NETWORK": "NETWORK.safetensors",
 }
 FOLDERS = ("PHOTO", "PHOTOS", "OUT", "FACES")
 CAPITALS = re.compile(r"(?<![\w.])[A-Z]{3,}(?![\w.])")

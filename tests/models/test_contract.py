@@ -49,11 +49,21 @@ def build_without_initialisation(name: str) -> SuperResolver:
     return with_dictionary(network)
 
 
-def check_shapes(network: SuperResolver, batch: int, size: int, device: str = "cpu") -> None:
+def faces_for(
+    network: SuperResolver, batch: int, size: int = SIZE
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `faces`; of a teacher of scale 1, faces as large as the boxes are meant for."""
     lr, boxes = faces(batch, size)
+    if network.scale == 1 and network.needs_boxes:
+        lr = nn.functional.interpolate(lr, scale_factor=8.0, mode="bicubic")
+    return lr, boxes
+
+
+def check_shapes(network: SuperResolver, batch: int, size: int, device: str = "cpu") -> None:
+    lr, boxes = faces_for(network, batch, size)
     with torch.no_grad():
         sr, features = network.eval().forward_features(lr.to(device), boxes.to(device))
-    side = network.scale * size
+    side = network.scale * lr.shape[-1]
     assert network.scale in (1, 8) and network.size % network.scale == 0
     assert sr.shape == (batch, 3, side, side)
     assert len(features) == len(network.feature_info)
@@ -109,7 +119,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
     if name in INTERPOLATIONS:
         assert not list(network.parameters())
         return
-    lr, boxes = faces(2)
+    lr, boxes = faces_for(network, 2)
     sr = network.train()(lr, boxes)
     (sr - torch.rand_like(sr)).square().mean().backward()
     trained = 0
@@ -126,7 +136,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_eval_repeats_and_faces_do_not_touch_each_other(name: str) -> None:
     network = build(name)
-    lr, boxes = faces(2)
+    lr, boxes = faces_for(network, 2)
     with torch.no_grad():
         network.train()(lr, boxes)  # moves running statistics and spectral norms
         network.eval()
@@ -139,7 +149,7 @@ def test_eval_repeats_and_faces_do_not_touch_each_other(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_the_state_dict_is_all_there_is(name: str) -> None:
     network, other = build(name), deepcopy(build(name))
-    lr, boxes = faces(1)
+    lr, boxes = faces_for(network, 1)
     for parameter in other.parameters():
         nn.init.uniform_(parameter)
     with torch.no_grad():
@@ -151,7 +161,7 @@ def test_the_state_dict_is_all_there_is(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_folding_changes_neither_figures_nor_the_original(name: str) -> None:
     network = build(name)
-    lr, boxes = faces(2)
+    lr, boxes = faces_for(network, 2)
     with torch.no_grad():
         network.train()(lr, boxes)
         before = {key: value.clone() for key, value in network.state_dict().items()}

@@ -23,7 +23,7 @@ from faceskd.pretrained import FOLDER
 from faceskd.profiling.landmarks import MTCNNBoxes, typical_boxes
 from faceskd.profiling.named import Exports, build_model, exported_subject, named_subjects
 from faceskd.profiling.profile import profile_models
-from faceskd.profiling.subjects import Subject
+from faceskd.profiling.subjects import Method, Subject
 
 CPU = torch.device("cpu")
 TINY = compose_model("lite_s", ["width=16", "blocks=1", "stage_widths=[16,16,16]"])
@@ -112,7 +112,7 @@ class TestForms:
             return lr
 
         for boxes in (None, prelude):
-            Subject(partial(build_model, "bicubic"), prelude=boxes).forward(method, lr)()
+            Subject(partial(build_model, "bicubic"), prelude=boxes).forward(Method(method), lr)()
         assert torch.equal(given[0], typical_boxes(2))
         assert (given[1] == 7).all()
         assert enlarged == [(2, 3, 256, 256)]

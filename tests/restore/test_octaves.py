@@ -13,7 +13,7 @@ from faceskd.common.images import read_image
 from faceskd.faces.align import fit_similarity, similarity_crop, template
 from faceskd.faces.lr_faces import to_lr
 from faceskd.portraits import render_portrait
-from faceskd.restore.blend import add_faces
+from faceskd.restore.blend import Patch, add_faces
 from faceskd.restore.octaves import SIZE, fade, frame_size, lacking, lr_crop, missing_detail
 
 
@@ -129,7 +129,7 @@ class TestPaste:
         v, u = np.mgrid[:SIZE, :SIZE] + 0.5
         bump = np.exp(-((u - spot[0]) ** 2 + (v - spot[1]) ** 2) / 2 / 12**2)
         canvas = np.zeros((800, 800, 3), np.uint8)
-        add_faces(canvas, [(np.float32(200 * bump[..., None].repeat(3, 2)), matrix)])
+        add_faces(canvas, [Patch(np.float32(200 * bump[..., None].repeat(3, 2)), matrix)])
         weight = canvas[..., 0].astype(float)
         y, x = np.mgrid[:800, :800] + 0.5
         found = np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
@@ -139,7 +139,9 @@ class TestPaste:
 
     def test_nothing_changes_outside_the_frame_or_at_its_border(self):
         canvas = np.full((300, 300, 3), 100, np.uint8)
-        add_faces(canvas, [(np.full((SIZE, SIZE, 3), 50, np.float32), turned(150, 150, 128, 0))])
+        add_faces(
+            canvas, [Patch(np.full((SIZE, SIZE, 3), 50, np.float32), turned(150, 150, 128, 0))]
+        )
         assert (canvas[:87] == 100).all() and (canvas[:, 214:] == 100).all()
         assert canvas[150, 150, 0] == 150
         steps = np.abs(np.diff(canvas[150, :, 0].astype(int)))
@@ -148,7 +150,7 @@ class TestPaste:
     def test_faces_that_overlap_are_not_added_twice(self):
         canvas = np.full((300, 400, 3), 100, np.uint8)
         addition = np.full((SIZE, SIZE, 3), 50, np.float32)
-        frames = [(addition, turned(x, 150, 160, 10)) for x in (120, 180, 250)]
+        frames = [Patch(addition, turned(x, 150, 160, 10)) for x in (120, 180, 250)]
         add_faces(canvas, frames)
         assert canvas.max() <= 151
         assert (canvas[150, 120:250] >= 120).all()
@@ -156,13 +158,15 @@ class TestPaste:
     def test_over_the_border_and_outside(self):
         canvas = np.full((100, 100, 3), 100, np.uint8)
         addition = np.full((SIZE, SIZE, 3), 50, np.float32)
-        add_faces(canvas, [(addition, turned(0, 0, 100, 30)), (addition, turned(500, 500, 100, 0))])
+        add_faces(
+            canvas, [Patch(addition, turned(*at)) for at in ((0, 0, 100, 30), (500, 500, 100, 0))]
+        )
         assert canvas[0, 0, 0] == 150
         assert canvas[99, 99, 0] == 100
 
     def test_values_are_clipped(self):
         canvas = np.full((100, 100, 3), 100, np.uint8)
-        add_faces(canvas, [(np.full((SIZE, SIZE, 3), 500, np.float32), turned(50, 50, 90, 0))])
+        add_faces(canvas, [Patch(np.full((SIZE, SIZE, 3), 500, np.float32), turned(50, 50, 90, 0))])
         assert canvas[50, 50, 0] == 255
 
     def test_the_mask_fades_evenly(self):

@@ -16,7 +16,7 @@ from faceskd.restore.photo import (
     PhotoSettings,
     add_detail,
     find_faces,
-    lr_faces,
+    network_inputs,
     photo_detector,
     put_back,
 )
@@ -52,7 +52,7 @@ def through_oracle(image, truth, settings, frames=(CENTRE,)):
     """Restore `image` with a network that knows the sharp picture `truth`."""
     faces = find_faces(image, Known(*frames), settings)
     oracle = [warp(truth, face.matrix, SIZE) for face in faces if face.status == "ok"]
-    assert len(oracle) == len(lr_faces(image, faces))
+    assert len(oracle) == len(network_inputs(image, faces))
     return put_back(image, add_detail(faces, oracle, settings.strength), settings)
 
 
@@ -139,7 +139,7 @@ class TestFaces:
         large = cv2.resize(sharp, (1024, 1024), interpolation=cv2.INTER_CUBIC)
         frame = tuple(2 * value for value in CENTRE)
         (face,) = find_faces(large, Known(frame), PhotoSettings(scale=1))
-        assert (face.status, lr_faces(large, [face])) == ("kept", [])
+        assert (face.status, network_inputs(large, [face])) == ("kept", [])
         assert "460 px across, left as it is" in face.message
 
     @pytest.mark.parametrize("block, grain, quality", [(5, 0, 95), (1, 30, 95), (1, 0, 4)])
@@ -177,14 +177,16 @@ class TestFaces:
     def test_skipped_faces_are_found_and_left(self, blurred):
         settings = PhotoSettings(scale=2, faces="skip")
         faces = find_faces(blurred, Known(CENTRE), settings)
-        assert [face.status for face in faces] == ["skipped"] and lr_faces(blurred, faces) == []
+        assert [face.status for face in faces] == ["skipped"] and network_inputs(
+            blurred, faces
+        ) == []
         np.testing.assert_array_equal(put_back(blurred, faces, settings), lanczos(blurred, 2))
 
     @pytest.mark.parametrize("choice", ["auto", "force"])
     def test_a_profile_is_left_even_when_forced(self, blurred, choice):
         settings = PhotoSettings(faces=choice)
         (face,) = find_faces(blurred, Known((*CENTRE, 0.2)), settings)
-        assert (face.status, lr_faces(blurred, [face])) == ("profile", [])
+        assert (face.status, network_inputs(blurred, [face])) == ("profile", [])
         np.testing.assert_array_equal(put_back(blurred, [face], settings), lanczos(blurred, 2))
 
     def test_the_cameraman_has_one_eye(self):

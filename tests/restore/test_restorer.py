@@ -153,7 +153,7 @@ class TestRestorer:
 
     def test_auto_takes_bf16_only_where_it_is_fast_and_free(self, onnx_file, monkeypatch):
         for has, expected in ((True, "bf16"), (False, "fp32")):
-            monkeypatch.setattr("faceskd.restore.restorer.multiplies_bfloat16", lambda has=has: has)
+            monkeypatch.setattr("faceskd.restore.networks.multiplies_bfloat16", lambda has=has: has)
             assert Restorer(Nearest()).precision == expected
             assert Restorer(onnx_file).precision == "fp32"
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from helpers.fakes import Known, Nearest, noise, write_nearest
+from helpers.fakes import Brighter, Known, Nearest, noise, write_nearest
 
 from faceskd.commands.restore import main
 from faceskd.common.errors import ConfigError, ImageError, MissingExtraError
@@ -103,6 +103,17 @@ def decoded(path):
         frames = list(container.decode(video=0))
         images = [f.reformat(format="rgb24", interpolation=EXACT).to_ndarray() for f in frames]
         return [frame.time for frame in frames], np.array(images).astype(float)
+
+
+def test_faces_in_frames_of_their_own(clip, tmp_path):
+    """A network of scale 1 brightens the face in every frame, evenly, and nothing else."""
+    restorer = Restorer(Brighter(0.2), precision="fp32", detector=Known((65, 75, 90)))
+    summary = restore_video(restorer, clip, tmp_path, PhotoSettings(scale=1))
+    assert (summary.frames, summary.tracks, summary.left) == (FRAMES, 1, 0)
+    change = decoded(summary.path)[1] - decoded(clip)[1]
+    middle = change[:, 60:90, 50:80].mean((1, 2, 3))
+    np.testing.assert_allclose(middle, 51, atol=4)
+    assert np.abs(change[:, :12, :12]).mean() < 2
 
 
 def audio(path):

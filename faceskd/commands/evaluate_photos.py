@@ -1,0 +1,104 @@
+"""`faceskd evaluate photos=PORTRAITS +methods.NAME=FILE out=DIR`: whole photos."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from faceskd.common.errors import ConfigError, WeightsError
+from faceskd.common.files import make_folder, sha256
+from faceskd.evaluation.portraits import check_sizes, portrait_paths
+
+if TYPE_CHECKING:
+    from faceskd.evaluation.photos import PhotoEvaluation
+    from faceskd.restore.restorer import Restorer
+
+OPTIONS = (
+    *("photos", "sizes", "limit", "out", "methods", "face_model", "allow_download"),
+    *("seed", "precision", "device", "threads", "show"),
+)
+"""Options of `conf/evaluate.yaml` that whole photos take."""
+
+
+def evaluate_photo_files(
+    *,
+    photos: str,
+    out: str,
+    methods: Mapping[str, str | None],
+    sizes: Sequence[int],
+    limit: int | None = None,
+    face_model: str | None = None,
+    allow_download: bool = False,
+    seed: int = 0,
+    precision: str = "fp32",
+    device: str = "cpu",
+    threads: int | None = None,
+    show: int = 6,
+) -> "PhotoEvaluation":
+    """Make bad photos of portraits, restore them by each method, and write the report into `out`.
+
+    Arguments are the options of `conf/evaluate.yaml`. A method is a file, or the name of a model of
+    the package.
+
+    Raises:
+        FaceskdError: a file or folder is missing or unusable, or a setting is impossible.
+    """
+    files = {name: method_file(given) for name, given in methods.items() if given is not None}
+    if not files:
+        raise ConfigError("expected at least one method, got none: +methods.NAME=FILE")
+    sizes = check_sizes(sizes)
+    paths = portrait_paths(photos, limit, seed=seed)
+    if face_model is not None and not Path(face_model).is_file():
+        raise ConfigError(f"face_model is expected to be an ONNX file, none at {face_model!r}")
+    make_folder(out)
+
+    import torch
+
+    from faceskd.evaluation.photo_report import METRICS, Examples, write_photo_report
+    from faceskd.evaluation.photos import evaluate_photos
+    from faceskd.evaluation.portraits import portrait_cases
+    from faceskd.metrics import MetricSuite
+    from faceskd.restore.restorer import Restorer
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    suite = MetricSuite(
+        METRICS, device=device, allow_download=allow_download, face_model=face_model
+    )
+    restorers = {
+        name: Restorer(path, device=device, precision=precision) for name, path in files.items()
+    }
+    examples = Examples(show)
+    evaluation = evaluate_photos(
+        {name: partial(_restored, restorer) for name, restorer in restorers.items()},
+        portrait_cases(paths, sizes, seed=seed),
+        suite,
+        on_case=examples,
+    )
+    settings: dict[str, Any] = {"photos": photos, "portraits": len(paths), "sizes": sizes}
+    settings |= {"seed": seed, "precision": precision, "device": device}
+    settings |= {"threads": torch.get_num_threads()}
+    settings |= {f"SHA-256 of {name}": sha256(path) for name, path in files.items()}
+    write_photo_report(evaluation, out, settings=settings, examples=examples)
+    return evaluation
+
+
+def method_file(given: str) -> Path:
+    """The file of a method: a path, or the name of a model of the package.
+
+    Raises:
+        WeightsError: there is neither.
+    """
+    from faceskd.pretrained import available_models, model_path
+
+    if Path(given).is_file():
+        return Path(given)
+    if given in [model.name for model in available_models()]:
+        return model_path(given, role="student")
+    raise WeightsError(
+        f"expected a file of weights or the name of a model of the package, got {given!r}"
+    )
+
+
+def _restored(restorer: "Restorer", photo: Any, scale: float) -> Any:
+    return restorer(photo, scale=scale).image

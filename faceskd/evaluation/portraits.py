@@ -1,0 +1,67 @@
+"""Portraits on disk as cases for `faceskd.evaluation.photos`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from faceskd.common.errors import ConfigError, FacesError
+from faceskd.common.images import read_image
+from faceskd.common.listing import list_images
+from faceskd.evaluation.photos import SIZES, PhotoCase, photo_case
+from faceskd.faces.detection import Detector, MTCNNDetector
+
+
+def check_sizes(sizes: Sequence[int]) -> list[int]:
+    """Heights of faces, px, sorted.
+
+    Raises:
+        ConfigError: there is none, one comes twice, or one is outside 8 to 1024.
+    """
+    if not sizes or len(set(sizes)) != len(sizes) or not all(8 <= size <= 1024 for size in sizes):
+        raise ConfigError(f"expected different heights of faces from 8 to 1024 px, got {[*sizes]}")
+    return sorted(sizes)
+
+
+def portrait_paths(folder: Path | str, limit: int | None = None, *, seed: int = 0) -> list[Path]:
+    """The images of a folder, or so many of them, drawn at random by the seed.
+
+    Raises:
+        FaceskdError: there is no such folder, or it holds no image.
+    """
+    paths = list_images(folder)
+    if limit is not None and limit < len(paths):
+        chosen = np.random.default_rng(seed).choice(len(paths), limit, replace=False)
+        paths = [paths[index] for index in sorted(chosen)]
+    return paths
+
+
+def portrait_cases(
+    paths: Sequence[Path],
+    sizes: Sequence[int] = SIZES,
+    *,
+    seed: int = 0,
+    detector: Detector | None = None,
+) -> Iterator[PhotoCase]:
+    """Bad photos of the largest face of each portrait, at each size that the portrait has.
+
+    The degradations depend on the seed, the portrait's place in `paths` and the size alone.
+
+    Raises:
+        FacesError: no portrait shows a face of one of the sizes.
+    """
+    detector = detector or MTCNNDetector(min_face=48)
+    found = False
+    for number, path in enumerate(paths):
+        image = read_image(path)
+        faces = detector.detect(image)
+        for size in check_sizes(sizes):
+            if faces and faces[0].height >= size:
+                found = True
+                rng = np.random.default_rng((seed, number, size))
+                yield photo_case(path.stem, image, faces[0], size, rng)
+    if not found:
+        raise FacesError(
+            f"expected portraits with a face of at least {min(sizes)} px, got {len(paths)} images "
+            "without one"
+        )

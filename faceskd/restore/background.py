@@ -1,0 +1,100 @@
+"""What is no face in a photo: enlarged by Lanczos, by a network, or by repeating pixels."""
+
+import threading
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from faceskd.common.errors import WeightsError
+from faceskd.common.images import to_tensor, to_uint8
+
+SCENE, LANCZOS, NONE = BACKGROUNDS = ("scene", "lanczos", "none")
+
+Enlarge = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+"""From a photo, RGB uint8 (H, W, 3), and a (width, height) to the photo of that size."""
+
+LARGEST_SCALE = 4
+"""What the network is trained for; beyond it, its result is enlarged by Lanczos."""
+
+TILE, HALO = 512, 64
+"""Side of what the network is given at once, px, and how much of it on each side is not used.
+
+The halo is wider than what a pixel of `SceneNet` sees around itself, so no seam comes from tiles.
+"""
+
+NO_SCENE = (
+    "expected weights for --background scene, got none: no model of the package is made for "
+    "backgrounds yet; give a file with --scene-weights, or choose --background lanczos"
+)
+
+
+def enlarged_background(
+    image: np.ndarray, size: tuple[int, int], background: str, scene: Enlarge | None = None
+) -> np.ndarray:
+    """A photo, RGB uint8, at another (width, height), as one of `BACKGROUNDS` says.
+
+    Raises:
+        WeightsError: "scene" without a network.
+    """
+    if background == SCENE:
+        if scene is None:
+            raise WeightsError(NO_SCENE)
+        return scene(image, size)
+    method = Image.Resampling.LANCZOS if background == LANCZOS else Image.Resampling.NEAREST
+    return np.array(Image.fromarray(image).resize(size, method))
+
+
+def enlarged_part(
+    image: np.ndarray, size: tuple[int, int], bounds: tuple[int, int, int, int]
+) -> np.ndarray:
+    """A part (left, top, right, bottom) of a photo enlarged to `size` by Lanczos."""
+    left, top, right, bottom = bounds
+    across, down = image.shape[1] / size[0], image.shape[0] / size[1]
+    box = (left * across, top * down, right * across, bottom * down)
+    part = (right - left, bottom - top)
+    return np.asarray(Image.fromarray(image).resize(part, Image.Resampling.LANCZOS, box=box))
+
+
+class TiledScene:
+    """A network of scale 1 over a photo that Lanczos enlarged, tile by tile.
+
+    Memory beside the result is bounded by a tile, whatever the photo.
+
+    Args:
+        run: fp32 RGB (1, 3, H, W) in [0, 1] -> the same, improved.
+    """
+
+    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+        self._run = run
+        self._running = threading.Lock()
+
+    def __call__(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        width, height = image.shape[1::-1]
+        most = (LARGEST_SCALE * width, LARGEST_SCALE * height)
+        if size[0] > most[0]:
+            return enlarged_background(self(image, most), size, LANCZOS)
+        result = np.empty((size[1], size[0], 3), np.uint8)
+        step = TILE - 2 * HALO
+        grey = bool((image == image[..., :1]).all())
+        for top in range(0, size[1], step):
+            for left in range(0, size[0], step):
+                tile = result[top : top + step, left : left + step]
+                improved = self._tile(image, size, left, top)[: tile.shape[0], : tile.shape[1]]
+                tile[:] = (
+                    cv2.cvtColor(improved, cv2.COLOR_RGB2GRAY)[..., None] if grey else improved
+                )
+        return result
+
+    def _tile(self, image: np.ndarray, size: tuple[int, int], left: int, top: int) -> np.ndarray:
+        """The tile at (left, top), without its halo."""
+        first_x, first_y = max(left - HALO, 0), max(top - HALO, 0)
+        last_x = min(left + TILE - HALO, size[0])
+        last_y = min(top + TILE - HALO, size[1])
+        part = enlarged_part(image, size, (first_x, first_y, last_x, last_y))
+        with self._running, torch.inference_mode():
+            improved = to_uint8(self._run(to_tensor(part[None])))[0]
+        return improved[top - first_y :, left - first_x :][: TILE - 2 * HALO, : TILE - 2 * HALO]

@@ -1,0 +1,137 @@
+"""Evaluation on whole photos: what is compared, and with what."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from helpers.fakes import Known, face_at, noise
+from PIL import Image
+
+from faceskd.commands.evaluate_photos import evaluate_photo_files
+from faceskd.common.errors import ConfigError, FacesError, WeightsError
+from faceskd.evaluation.photo_report import Examples, summary_rows, write_photo_report
+from faceskd.evaluation.photos import HR, LANCZOS, evaluate_photos, photo_case, resized
+from faceskd.evaluation.portraits import portrait_cases, portrait_paths
+from faceskd.metrics import MetricSuite
+from faceskd.models.photo import PhotoNet
+from faceskd.models.weights import save_network
+from faceskd.portraits import render_portrait
+
+SIDE = 300
+METRICS = ("psnr", "grid_index", "ita", "skin_L", "skin_a", "skin_b")
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("portraits")
+    for number in range(3):
+        image = render_portrait(number, size=512).image
+        Image.fromarray(image).save(folder / f"p{number}.png")
+    return folder
+
+
+def cases(portraits, *sizes, count=2):
+    detector = Known((256, 250, SIDE))
+    return list(portrait_cases(portrait_paths(portraits)[:count], sizes, detector=detector))
+
+
+def test_a_case_shows_the_face_at_its_size(portraits):
+    small, large = cases(portraits, 40, 300, count=1)
+    assert small.hr.shape[0] == round(512 * 256 / SIDE) and small.face.height == pytest.approx(256)
+    assert small.photo.shape[0] == pytest.approx(512 * 40 / SIDE, abs=1)
+    assert small.scale == pytest.approx(256 / 40)
+    assert large.hr.shape == large.photo.shape == (512, 512, 3) and large.scale == 1
+    assert small.square(small.hr).shape == (384, 384, 3)
+    eyes = small.landmarks[1, 0] - small.landmarks[0, 0]
+    assert eyes == pytest.approx(256 * 0.3074, abs=3)  # of the template at 1.25, for a frame of 1
+
+
+def test_cases_repeat_and_differ(portraits):
+    first, again = cases(portraits, 40), cases(portraits, 40)
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.photo, other.photo)
+    assert (first[0].photo.shape != first[1].photo.shape) or (
+        first[0].photo != first[1].photo
+    ).any()
+
+
+def test_faces_that_are_too_small_are_left_out(portraits):
+    assert [case.size for case in cases(portraits, 40, 400, count=1)] == [40]
+    with pytest.raises(FacesError, match="at least 400 px"):
+        cases(portraits, 400)
+    with pytest.raises(ConfigError, match="at least 400 px"):
+        photo_case("p", noise(512, 512, 3), face_at(256, 250, SIDE), 400, np.random.default_rng(0))
+
+
+def test_methods_are_measured_against_lanczos(portraits):
+    given = cases(portraits, 40, 64)
+
+    def oracle(photo, scale):
+        case = next(case for case in given if case.photo is photo)
+        return case.hr
+
+    def darker(photo, scale):
+        size = [round(side * scale) for side in photo.shape[1::-1]]
+        return (resized(photo, size) * 0.9).astype(np.uint8)
+
+    shown = Examples(1)
+    evaluation = evaluate_photos(
+        {"oracle": oracle, "darker": darker}, given, MetricSuite(METRICS), on_case=shown
+    )
+    rows = {(row["face"], row["method"]): row for row in evaluation.rows()}
+    assert list(rows)[:4] == [(40, name) for name in (LANCZOS, "oracle", "darker", HR)]
+    for size in (40, 64):
+        assert rows[size, "oracle"]["psnr_gain"] > 10 > 0 > rows[size, "darker"]["psnr_gain"]
+        assert rows[size, "darker"]["skin_L"] < -3 < rows[size, LANCZOS]["skin_L"]
+        assert rows[size, "oracle"]["grid_index"] == rows[size, HR]["grid_index"]
+        low, high = evaluation.intervals()[size]["darker"]["psnr"]
+        assert low <= rows[size, "darker"]["psnr_gain"] <= high < 0
+    table = summary_rows(evaluation)
+    assert table[1]["PSNR gain"].startswith("+") and " to " in table[1]["PSNR gain"]
+    assert float(table[2]["skin"]) > 3 and "PSNR gain" not in table[0]
+
+
+def test_the_report(portraits, tmp_path):
+    given = cases(portraits, 64, count=3)
+    shown = Examples(2)
+    methods = {"same": lambda photo, scale: photo}
+    evaluation = evaluate_photos(methods, given, MetricSuite(METRICS), on_case=shown)
+    path = write_photo_report(evaluation, tmp_path, settings={"seed": 0}, examples=shown)
+    text = path.read_text()
+    assert "| 64 | same | 3 |" in text and "darkest third" in text and "faces_64.png" in text
+    with (tmp_path / "per_photo.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 9  # three faces, by Lanczos, by "same", and HR
+    with Image.open(tmp_path / "faces_64.png") as picture:
+        assert picture.width > 3 * 256
+    assert json.loads((tmp_path / "photos.json").read_text())["facts"]["seed"] == 0
+
+
+def test_the_command_on_files(portraits, tmp_path, capsys):
+    from faceskd.commands.evaluate import main
+    from faceskd.common.config import compose
+
+    options = {"widths": [8, 8, 8], "blocks": 1, "mixing": [0, 0]}
+    config = {"_target_": "faceskd.models.photo.PhotoNet", **options}
+    save_network(tmp_path / "net.safetensors", PhotoNet(**options), config)
+    words = [f"photos={portraits}", "limit=1", "sizes=[64]", f"out={tmp_path / 'out'}"]
+    main.task(compose("evaluate", [*words, f"+methods.net={tmp_path}/net.safetensors"]))
+    assert "report:" in capsys.readouterr().out
+    assert "| 64 | net | 1 |" in (tmp_path / "out" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"sizes": []}, ConfigError, "heights of faces"),
+        ({"sizes": [40, 40]}, ConfigError, "heights of faces"),
+        ({"methods": {}}, ConfigError, "at least one method"),
+        ({"methods": {"a": "nowhere"}}, WeightsError, "name of a model"),
+        ({"face_model": "nowhere.onnx"}, ConfigError, "nowhere"),
+    ],
+)
+def test_what_is_refused(portraits, tmp_path, change, error, message):
+    given = {"photos": str(portraits), "out": str(tmp_path / "out"), "sizes": [40]}
+    with pytest.raises(error, match=message):
+        evaluate_photo_files(**{"methods": {"lite": "lite-m"}, **given, **change})
+    assert not (tmp_path / "out").exists()
