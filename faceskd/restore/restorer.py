@@ -176,11 +176,14 @@ class Restorer:
         """Settings with the frame that the network needs.
 
         Raises:
-            ConfigError: small faces are to be restored at 32 px, and there is no network for it.
+            ConfigError: small faces are to be restored by another network, and there are not two.
             WeightsError: the background needs a network, and there is none.
         """
-        if settings.small_face and self.frame is not None and self._run_small is None:
-            raise ConfigError("expected a network for small faces besides small_face, got none")
+        if settings.small_face and (self.frame is None or self._run_small is None):
+            had = "a network of scale 8 alone" if self.frame is None else "no network for them"
+            raise ConfigError(
+                f"expected a network of scale 1, and one of scale 8 for small faces, got {had}"
+            )
         if settings.background == SCENE and self.scene is None:
             raise WeightsError(NO_SCENE)
         return replace(settings, frame=self.frame)

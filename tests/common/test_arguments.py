@@ -23,7 +23,7 @@ OPTIONS = {
     "prepare": ["src", "dst", "split_file"],
     "dictionary": ["faces", "out"],
     "train": ["data.faces", "out", "init"],
-    "evaluate": ["faces", "out", "methods.student", "+methods.rcan", "dictionary"],
+    "evaluate": ["faces", "photos", "out", "methods.student", "+methods.rcan", "dictionary"],
     "export": ["weights", "out", "faces"],
     "profile": ["out", "faces", "calibration"],
     "portraits": ["dst"],

@@ -180,7 +180,7 @@ class TestRestorer:
         large, small = restorer(soft, scale=1, small_face=60).faces
         assert len(large.crop) == FRAME and small.missing_octaves.shape == (4,)
         assert type(large) is not type(small)
-        with pytest.raises(ConfigError, match="network for small faces"):
+        with pytest.raises(ConfigError, match="for small faces, got no network"):
             Restorer(Brighter(), detector=Known())(soft, small_face=60)
 
     def test_a_picture_of_32_px_is_a_photo(self):
