@@ -8,12 +8,14 @@ Plain Lanczos enlargement is also measured, and results are relative to it.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import to_tensor
@@ -22,6 +24,7 @@ from faceskd.evaluation.skin_tones import group_by_skin_tone
 from faceskd.faces.detection import Face
 from faceskd.metrics import MetricSuite
 from faceskd.metrics.colour import TYPOLOGY_ANGLE
+from faceskd.metrics.grid import GridIndex
 from faceskd.metrics.suite import Scores
 
 SIZES = (16, 24, 40, 64, 100, 160, 250, 400)
@@ -225,10 +228,10 @@ def evaluate_photos(
         )
     plain: PhotoMethod = _enlarged
     named = {LANCZOS: plain, **methods}
-    suites: dict[int, dict[str, MetricSuite]] = {}
+    suites: dict[int, dict[str, _Suites]] = {}
     metrics.load()
     for case in cases:
-        of_size = suites.setdefault(case.size, {n: metrics.fresh() for n in (*named, HR)})
+        of_size = suites.setdefault(case.size, {n: _Suites(metrics) for n in (*named, HR)})
         squares = {
             name: case.square(method(case.photo, case.scale)) for name, method in named.items()
         }
@@ -243,11 +246,37 @@ def evaluate_photos(
     return PhotoEvaluation(scores, dict(metrics.unavailable))
 
 
+class _Suites:
+    """Metrics of one method at one size. The grid index needs pictures of one size: it is measured
+    in the middle `HR_FACE` px of each square."""
+
+    def __init__(self, metrics: MetricSuite) -> None:
+        names = metrics.names
+        self._whole = metrics.fresh([name for name in names if name != GridIndex.name])
+        self._middle = metrics.fresh([name for name in names if name == GridIndex.name])
+
+    def update(self, sr: Tensor, hr: Tensor, points: Tensor, names: list[str]) -> None:
+        self._whole.update(sr, hr, points, names)
+        middles = (_middle(sr), _middle(hr))
+        if middles[0].shape[-2:] == (HR_FACE, HR_FACE):
+            self._middle.update(*middles, points, names)
+
+    def compute(self) -> Scores:
+        scores = self._whole.compute()
+        try:
+            return replace(scores, per_set=scores.per_set | self._middle.compute().per_set)
+        except ConfigError:  # no square is large enough
+            return scores
+
+
+def _middle(images: Tensor) -> Tensor:
+    top, left = ((side - HR_FACE) // 2 for side in images.shape[-2:])
+    return images[..., max(top, 0) :, max(left, 0) :][..., :HR_FACE, :HR_FACE]
+
+
 def _enlarged(photo: np.ndarray, scale: float) -> np.ndarray:
     return resized(photo, [math.ceil(side * scale) for side in photo.shape[1::-1]])
 
 
-def _points(case: PhotoCase) -> Any:
-    import torch
-
+def _points(case: PhotoCase) -> Tensor:
     return torch.from_numpy(case.landmarks)[None]

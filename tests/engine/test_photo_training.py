@@ -21,6 +21,7 @@ from faceskd.models.teacher import Teacher
 from faceskd.models.weights import load_network
 
 SIZE = 64
+TAPS = ("relu2_2", "relu3_4", "relu4_4", "relu5_1")
 SETTINGS = BuildSettings(
     atoms=2, initialisations=1, passes=1, iterations=2, batch_size=4, limit=6, size=SIZE
 )
@@ -49,7 +50,7 @@ def dictionary(photo_faces, tmp_path_factory):
     """An encoder of width 2, and its dictionary of faces of 64 px."""
     folder = tmp_path_factory.mktemp("photo_dictionary")
     torch.manual_seed(0)
-    encoder = VGG19(width=2, weights="random")
+    encoder = VGG19(width=2, weights="random", taps=TAPS)
     encoder.save(folder / "encoder.safetensors")
     build_dictionary(photo_faces, encoder, folder / "dictionary.safetensors", SETTINGS)
     return folder
@@ -58,7 +59,7 @@ def dictionary(photo_faces, tmp_path_factory):
 def test_components_are_as_large_as_the_faces_say(dictionary, photo_faces, tmp_path):
     provenance = json.loads((dictionary / "dictionary.json").read_text())
     assert provenance["size"] == SIZE
-    encoder = VGG19(width=2, weights=dictionary / "encoder.safetensors")
+    encoder = VGG19(width=2, weights=dictionary / "encoder.safetensors", taps=TAPS)
     teacher = Teacher(encoder=encoder, scale=1, size=SIZE)
     teacher.load_dictionary(dictionary / "dictionary.safetensors")
     with pytest.raises(DictionaryError, match="faces of another size"):

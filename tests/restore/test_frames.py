@@ -9,7 +9,6 @@ import pytest
 import torch
 from helpers.fakes import Brighter, Known, Nearest, noise
 from PIL import Image
-from torch import nn
 
 from faceskd.common.errors import ConfigError, ImageError, WeightsError
 from faceskd.export import export_network
@@ -88,7 +87,7 @@ class TestFrames:
         texture = cv2.resize(rng.normal(0, 25, (768, 768, 1)), (1536, 1536))[..., None]
         photo = cv2.resize(sharp, (1536, 1536)) + texture + rng.normal(0, 12, (1536, 1536, 1))
         photo = np.clip(photo, 0, 255).astype(np.uint8)
-        darker = np.clip(photo * 0.97, 0, 255).astype(np.uint8)
+        darker = photo - np.minimum(photo, 9)
         result = through_oracle(photo, darker, frames=[tuple(3 * value for value in CENTRE)])
         inner = np.s_[600:900, 620:900]
         fine = [
@@ -251,32 +250,29 @@ class TestRestorer:
             Restorer(Brighter(), small=Nearest()).restore_faces([noise(100, 100, 3)])
 
 
-class Local(nn.Module):
-    """Adds the mean of the pixels around, so that tiles without a halo would show."""
-
-    def forward(self, x):
-        return x + 0.2 * nn.functional.avg_pool2d(x, 63, 1, 31)
+def local(x):
+    """Adds pixels that lie 40 px away, so that tiles without a halo would show."""
+    return x + 0.1 * sum(torch.roll(x, by, dims) for by in (40, -40) for dims in (2, 3))
 
 
 class TestBackground:
     def test_tiles_leave_no_trace(self):
         photo = cv2.GaussianBlur(noise(430, 520, 3), (0, 0), 3)
-        run = torch.inference_mode()(Local())
         size = (2 * 520, 2 * 430)
         assert size[0] > 2 * TILE
-        whole = run(torch.from_numpy(lanczos(photo, 2).copy()).movedim(-1, 0)[None] / 255)
+        whole = local(torch.from_numpy(lanczos(photo, 2).copy()).movedim(-1, 0)[None] / 255)
         whole = whole[0].clamp(0, 1).mul(255).round().movedim(0, -1).numpy()
-        result = TiledScene(run)(photo, size)
-        inner = np.s_[40:-40, 40:-40]  # the mean is taken beyond the picture's border otherwise
+        result = TiledScene(local)(photo, size)
+        inner = np.s_[40:-40, 40:-40]  # beyond the border, other pixels are added
         assert np.abs(result[inner] - whole[inner]).max() <= 2  # Lanczos of a part is 1 off at most
 
     def test_memory_is_that_of_a_tile(self):
-        photo = np.zeros((2500, 2500, 3), np.uint8)
+        photo = np.zeros((1200, 1200, 3), np.uint8)
         tracemalloc.start()
-        result = TiledScene(lambda x: x)(photo, (5000, 5000))
+        result = TiledScene(lambda x: x)(photo, (2400, 2400))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < result.nbytes + 40e6
+        assert peak < result.nbytes + 12e6
 
     def test_grey_stays_grey_and_scale_8_is_reached(self):
         grey = np.repeat(noise(30, 40, 1), 3, axis=2)
