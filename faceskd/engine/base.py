@@ -26,9 +26,12 @@ Batch = Mapping[str, Tensor]
 
 
 def inputs(network: SuperResolver, batch: Batch) -> dict[str, Tensor]:
-    """The inputs of a network in training; a privileged network also gets the HR faces."""
+    """Network inputs in training. A privileged network also gets the HR faces.
+
+    Photographs without faces have no boxes.
+    """
     names = ("lr", "boxes", "hr") if network.privileged else ("lr", "boxes")
-    return {name: batch[name] for name in names}
+    return {name: batch[name] for name in names if name in batch}
 
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -193,7 +196,7 @@ class Engine(Resumable):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         with self.averaged():
-            sr = self.network(batch["lr"], batch["boxes"])
+            sr = self.network(batch["lr"], batch.get("boxes"))
         self.suite.update(sr.cpu(), batch["hr"].cpu())
 
     def on_validation_epoch_end(self) -> None:
@@ -206,7 +209,7 @@ class Engine(Resumable):
 
     def pictures(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         with self.averaged():
-            sr = self.network(batch["lr"], batch["boxes"])
+            sr = self.network(batch["lr"], batch.get("boxes"))
         bicubic_sr = bicubic(batch["lr"], self.network.scale)
         return {"LR": batch["lr"], "bicubic": bicubic_sr, "SR": sr.float(), "HR": batch["hr"]}
 

@@ -117,6 +117,22 @@ def test_teacher_and_student_train_and_are_evaluated(photo_faces, dictionary, tm
     assert abs(means["student"] - means["bicubic"]) < 3  # four steps from the input itself
 
 
+@pytest.mark.usefixtures("quarter_weights")
+def test_a_network_for_backgrounds_trains_on_photographs_without_faces(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        write_image(tmp_path / "in" / f"{number}.png", rng.integers(0, 256, (80, 90, 3), np.uint8))
+    folder = f"{{path:{tmp_path}/in,share:1}}"
+    small = ("model.width=8", "model.blocks=1", "model.narrow=8", "data.size=64")
+    crops = ("engine.discriminator.crop=48", "losses.terms.perceptual.loss.crop=48")
+    words = [*QUICK, "experiment=scene", *small, *crops, "engine.metrics=[psnr]"]
+    words += [f"+data.folders.a={folder}", f"+data.val_folders.a={folder}"]
+    words += ["engine.adversarial_start=1", "data.degradation.side=[128,512]"]
+    trained = train(compose("train", [*words, f"out={tmp_path / 'out'}"]))
+    assert trained.steps == 4 and np.isfinite(trained.metrics["val/psnr"])
+    assert load_network(trained.weights).scale == 1
+
+
 def test_windows_and_degradation_compose_at_512():
     cfg = compose("train", ["experiment=photo_teacher", "name=test", "out=out"])
     assert cfg.data.size == cfg.model.size == 512 and cfg.model.scale == 1
