@@ -12,7 +12,7 @@ import torch
 from faceskd.common.files import make_folder, write_text
 from faceskd.common.images import to_tensor, write_image
 from faceskd.common.machine import git_revision, machine_summary
-from faceskd.evaluation.photos import LANCZOS, PhotoCase, PhotoEvaluation, resized
+from faceskd.evaluation.photos import HR, LANCZOS, PhotoCase, PhotoEvaluation, resized
 from faceskd.metrics.colour import SHIFT_NAMES, TYPOLOGY_ANGLE
 from faceskd.reporting.pictures import image_grid
 from faceskd.reporting.tables import format_cell, markdown_table, write_csv
@@ -105,10 +105,10 @@ def summary_rows(evaluation: PhotoEvaluation) -> list[dict[str, Any]]:
             ("PSNR gain", "psnr_gain"),
             ("identity gain", "identity_gain"),
         ):
-            if name in row and row["method"] != LANCZOS:
+            if name in row and row["method"] not in (LANCZOS, HR):
                 metric = next((m for m in given if m.startswith(name.split("_")[0])), "")
                 shown[column] = _with_interval(name, row, given.get(metric))
-        if "identity_below" in row and row["method"] != LANCZOS:
+        if "identity_below" in row and row["method"] not in (LANCZOS, HR):
             shown["identity below"] = f"{100 * row['identity_below']:.0f} %"
         if "grid_index" in row:
             shown["grid index"] = f"{row['grid_index']:.2f}"

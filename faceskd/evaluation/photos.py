@@ -231,7 +231,7 @@ def evaluate_photos(
     suites: dict[int, dict[str, _Suites]] = {}
     metrics.load()
     for case in cases:
-        of_size = suites.setdefault(case.size, {n: _Suites(metrics) for n in (*named, HR)})
+        of_size = suites.setdefault(case.size, {n: _Suites(metrics, n == HR) for n in (*named, HR)})
         squares = {
             name: case.square(method(case.photo, case.scale)) for name, method in named.items()
         }
@@ -250,8 +250,8 @@ class _Suites:
     """Metrics of one method at one size. The grid index needs pictures of one size: it is measured
     in the middle `HR_FACE` px of each square."""
 
-    def __init__(self, metrics: MetricSuite) -> None:
-        names = metrics.names
+    def __init__(self, metrics: MetricSuite, of_hr: bool) -> None:
+        names = [n for n in metrics.names if not of_hr or n in (GridIndex.name, TYPOLOGY_ANGLE)]
         self._whole = metrics.fresh([name for name in names if name != GridIndex.name])
         self._middle = metrics.fresh([name for name in names if name == GridIndex.name])
 
