@@ -33,9 +33,11 @@ class PhotoNet(SuperResolver):
         mixing: residual blocks at 1/4 and at 1/2 of the size, on the way up.
         reparameterised: over-parametrise the 3x3 convolutions in training (see
             `faceskd.models.lite`).
+        size: side of the frames it is trained for, px.
 
     Raises:
-        ConfigError: not three widths, or not two numbers of mixing blocks.
+        ConfigError: not three widths, or not two numbers of mixing blocks, or a size that is no
+            multiple of 8.
 
     Example:
         >>> net = PhotoNet(widths=(8, 16, 16), blocks=1, mixing=(0, 0))
@@ -45,7 +47,6 @@ class PhotoNet(SuperResolver):
     """
 
     scale = 1
-    size = 512
 
     def __init__(
         self,
@@ -54,8 +55,12 @@ class PhotoNet(SuperResolver):
         blocks: int = 8,
         mixing: Sequence[int] = (1, 1),
         reparameterised: bool = True,
+        size: int = 512,
     ) -> None:
         super().__init__()
+        if size < STRIDE or size % STRIDE:
+            raise ConfigError(f"expected a size in multiples of {STRIDE} px, got {size}")
+        self.size = size
         if len(widths) != 3 or len(mixing) != 2:
             raise ConfigError(
                 "expected three widths and two numbers of mixing blocks, got "
