@@ -95,9 +95,9 @@ class ResidualDecoder(nn.Module):
         An LR face of another size than H/8 x W/8 is brought to it by averaging areas.
         """
         *shallower, deepest = encoded
-        side = [length // STAGE_STRIDES[0] for length in enlarged.shape[-2:]]
-        if list(lr.shape[-2:]) != side:
-            lr = F.adaptive_avg_pool2d(lr, side)
+        height, width = (length // STAGE_STRIDES[0] for length in enlarged.shape[-2:])
+        if lr.shape[-2:] != (height, width):
+            lr = F.adaptive_avg_pool2d(lr, (height, width))
         x = self.entry(lr - 0.5)
         x = x + F.leaky_relu(self.context(x, upsample(deepest)), SLOPE)
         features = [x + self.body(x)]
