@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from faceskd.commands.evaluate_photos import OPTIONS, evaluate_photo_files
 from faceskd.common.config import hydra_main, instantiate, to_plain
 from faceskd.common.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.common.files import make_folder, sha256
@@ -83,9 +82,7 @@ def evaluate_files(
     sizes = {network.size for network in networks.values()} or {SuperResolver.size}
     if len(sizes) > 1:
         raise ConfigError(f"expected networks for faces of one size, got {sorted(sizes)} px")
-    dataset = FaceDataset(
-        faces, split, degradation, seed=seed, kind=kind, size=sizes.pop()
-    )
+    dataset = FaceDataset(faces, split, degradation, seed=seed, kind=kind, size=sizes.pop())
     kinds = {Path(record.face).stem: record.kind for record in dataset.records}
     evaluation = evaluate(
         networks,
@@ -129,6 +126,7 @@ def _main_of_photos(cfg: DictConfig) -> None:
 
     from faceskd.evaluation.photo_report import summary_rows
     from faceskd.reporting.tables import rich_table
+    from faceskd.restore.evaluation import OPTIONS, evaluate_photo_files
 
     evaluation = evaluate_photo_files(**to_plain(OmegaConf.masked_copy(cfg, list(OPTIONS))))
     console = Console()

@@ -8,7 +8,6 @@ import pytest
 from helpers.fakes import Known, face_at, noise
 from PIL import Image
 
-from faceskd.commands.evaluate_photos import evaluate_photo_files
 from faceskd.common.errors import ConfigError, FacesError, WeightsError
 from faceskd.evaluation.photo_report import Examples, summary_rows, write_photo_report
 from faceskd.evaluation.photos import HR, LANCZOS, evaluate_photos, photo_case, resized
@@ -17,6 +16,7 @@ from faceskd.metrics import MetricSuite
 from faceskd.models.photo import PhotoNet
 from faceskd.models.weights import save_network
 from faceskd.portraits import render_portrait
+from faceskd.restore.evaluation import evaluate_photo_files
 
 SIDE = 300
 METRICS = ("psnr", "grid_index", "ita", "skin_L", "skin_a", "skin_b")
@@ -126,7 +126,7 @@ def test_the_command_on_files(portraits, tmp_path, capsys):
         ({"sizes": []}, ConfigError, "heights of faces"),
         ({"sizes": [40, 40]}, ConfigError, "heights of faces"),
         ({"methods": {}}, ConfigError, "at least one method"),
-        ({"methods": {"a": "nowhere"}}, WeightsError, "name of a model"),
+        ({"methods": {"a": "nowhere"}}, WeightsError, "name of a released model"),
         ({"face_model": "nowhere.onnx"}, ConfigError, "nowhere"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`faceskd evaluate photos=PORTRAITS +methods.NAME=FILE out=DIR`: whole photos."""
+"""Evaluate restorers on whole photos: `faceskd evaluate photos=PORTRAITS +methods.NAME=FILE`."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.files import make_folder, sha256
 from faceskd.evaluation.portraits import check_sizes, portrait_paths
+from faceskd.pretrained import weights_path
 
 if TYPE_CHECKING:
     from faceskd.evaluation.photos import PhotoEvaluation
@@ -37,8 +38,8 @@ def evaluate_photo_files(
 ) -> "PhotoEvaluation":
     """Make bad photos of portraits, restore them by each method, and write the report into `out`.
 
-    Arguments are the options of `conf/evaluate.yaml`. A method is a file, or the name of a model of
-    the package.
+    Arguments are the options of `conf/evaluate.yaml`. A method is a file, or the name of a released
+    model.
 
     Raises:
         FaceskdError: a file or folder is missing or unusable, or a setting is impossible.
@@ -84,20 +85,17 @@ def evaluate_photo_files(
 
 
 def method_file(given: str) -> Path:
-    """The file of a method: a path, or the name of a model of the package.
+    """The file of a method: a path, or the name of a released model.
 
     Raises:
-        WeightsError: there is neither.
+        WeightsError: there is no such file.
     """
-    from faceskd.pretrained import available_models, model_path
-
-    if Path(given).is_file():
-        return Path(given)
-    if given in [model.name for model in available_models()]:
-        return model_path(given, role="student")
-    raise WeightsError(
-        f"expected a file of weights or the name of a model of the package, got {given!r}"
-    )
+    path = Path(weights_path(given))
+    if not path.is_file():
+        raise WeightsError(
+            f"expected a file of weights or the name of a released model, got {given!r}"
+        )
+    return path
 
 
 def _restored(restorer: "Restorer", photo: Any, scale: float) -> Any:
