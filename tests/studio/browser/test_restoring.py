@@ -1,0 +1,179 @@
+"""Restore photos, follow the work, compare the result."""
+
+import re
+
+from helpers.live_studio import add_album, add_photo, held, portrait, restored, until
+from playwright.sync_api import expect
+
+NOTIFICATIONS = """
+window.told = [];
+window.Notification = class {
+    static permission = "granted";
+    static requestPermission() { return Promise.resolve("granted"); }
+    constructor(title, { body }) { window.told.push(body); }
+    close() {}
+};
+Object.defineProperty(document, "hidden", { get: () => true });
+"""
+TRANSFORMS = "[...document.querySelectorAll('.pane img')].map((image) => image.style.transform)"
+
+
+def open_restored(page, **more):
+    photo = add_photo(page, "face.png", portrait(240, 160))
+    job = restored(page, photo, **more)
+    page.goto(f"/photos/{photo}")
+    expect(page.get_by_alt_text("Result: face.png")).to_be_visible()
+    return job
+
+
+def test_one_photo_is_restored_with_options_and_live_progress(page, studio):
+    photo = add_photo(page)
+    page.goto(f"/photos/{photo}")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Restore")
+    enlarge = dialog.get_by_role("spinbutton", name="Enlarge")
+    assert (enlarge.get_attribute("min"), enlarge.get_attribute("max")) == ("1", "8")
+    dialog.get_by_role("slider", name="Enlarge").fill("4")
+    expect(enlarge).to_have_value("4")
+    dialog.get_by_role("radio", name="One face").check()
+    expect(enlarge).to_be_hidden()
+    dialog.get_by_role("radio", name="Whole photo").check()
+    with held(studio):
+        dialog.get_by_role("button", name="Restore").click()
+        result = page.locator(".result")
+        expect(result).to_have_attribute("data-state", "running")
+        until(lambda: float(result.locator("progress").get_attribute("value")) > 0, page)
+        expect(page.locator("#active-jobs")).to_have_text("1")
+    expect(result).to_have_attribute("data-state", "done")
+    expect(page.get_by_text("480 × 360")).to_be_visible()
+    expect(page.locator("#toasts")).to_contain_text("head.png is restored.")
+    expect(page.locator("#active-jobs")).to_be_hidden()
+
+
+def test_a_selection_is_restored_and_the_browser_tells(page):
+    page.add_init_script(NOTIFICATIONS)
+    for hue in (10, 80, 150):
+        add_photo(page, f"{hue}.png", portrait(hue=hue))
+    page.goto("/")
+    for number in (0, 1):
+        page.locator(".tile input").nth(number).check()
+    page.locator("#picked").get_by_role("button", name="Restore").click()
+    expect(page.get_by_role("dialog")).to_contain_text("2 photos")
+    page.get_by_role("dialog").get_by_role("button", name="Restore").click()
+    expect(page.locator(".tile .state", has_text="Restored")).to_have_count(2)
+    until(lambda: any("restored" in text for text in page.evaluate("window.told")), page)
+
+
+def test_an_album_is_restored_cancelled_and_retried(page, studio):
+    album = add_album(page)
+    for hue in (10, 80):
+        add_photo(page, f"{hue}.png", portrait(hue=hue), album=album)
+    page.goto(f"/albums/{album}")
+    with held(studio):
+        page.get_by_role("button", name="Restore all").click()
+        page.get_by_role("dialog").get_by_role("button", name="Restore").click()
+        expect(page.locator(".tile .state")).to_have_count(2)
+        page.get_by_role("link", name="Follow").click()
+        page.get_by_role("button", name="Cancel 10.png").click()
+        expect(page.get_by_role("button", name="Try again 10.png")).to_be_visible()
+    expect(page.get_by_role("link", name="Download 80.png")).to_be_visible()
+    page.get_by_role("button", name="Try again 10.png").click()
+    expect(page.get_by_role("link", name="Download 10.png")).to_be_visible()
+    page.get_by_role("button", name="Remove 80.png").click()
+    expect(page.get_by_role("link", name="Download 80.png")).to_have_count(0)
+
+
+def test_a_job_that_fails_says_why_and_can_be_retried(page, studio):
+    photo = add_photo(page)
+    studio.network.refusals = 1
+    page.goto(f"/photos/{photo}")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    page.get_by_role("dialog").get_by_role("radio", name="One face").check()
+    page.get_by_role("dialog").get_by_role("button", name="Restore").click()
+    expect(page.locator(".result .notice")).to_contain_text("the network has a cold")
+    page.locator(".result").get_by_role("button", name="Try again").click()
+    expect(page.locator(".result")).to_have_attribute("data-state", "done")
+
+
+def test_result_and_original_are_compared_with_a_slider(page):
+    open_restored(page)
+    divider = page.get_by_role("slider", name="Part that shows the original")
+    box = divider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 150, box["y"] + 100, steps=3)
+    page.mouse.up()
+    moved = int(divider.get_attribute("aria-valuenow"))
+    assert moved < 45
+    divider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(divider).to_have_attribute("aria-valuenow", str(moved + 2))
+    page.keyboard.press("End")
+    expect(divider).to_have_attribute("aria-valuenow", "100")
+    assert page.locator("[data-pane=after]").evaluate("one => one.style.clipPath") == (
+        "inset(0px 0px 0px 100%)"
+    )
+
+
+def test_both_pictures_are_zoomed_and_moved_together(page):
+    open_restored(page)
+    page.get_by_role("button", name="Side by side").click()
+    view = page.locator("#view")
+    view.focus()
+    before = page.evaluate(TRANSFORMS)
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    box = view.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, -700)
+    zoomed = page.evaluate(TRANSFORMS)
+    assert zoomed[0] == zoomed[1] != before[0]
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.6, steps=3)
+    page.mouse.up()
+    panned = page.evaluate(TRANSFORMS)
+    assert panned[0] == panned[1] != zoomed[0]
+    page.keyboard.press("0")
+    assert page.evaluate(TRANSFORMS) == before
+    page.get_by_role("button", name="Result", exact=True).click()
+    expect(page.locator("[data-pane=before]")).to_be_hidden()
+
+
+def test_each_face_is_shown_with_its_status(page):
+    job = open_restored(page)
+    assert [face["status"] for face in job["result"]["faces"]] == ["ok", "kept"]
+    faces = page.locator(".faces:visible li")
+    expect(faces).to_have_count(2)
+    expect(faces.nth(0)).to_contain_text("Restored")
+    expect(faces.nth(1)).to_contain_text("Left: sharp enough")
+    expect(page.locator("[data-pane=before] .boxes i")).to_have_count(2)
+    scale = page.locator("#scale").inner_text()
+    faces.nth(1).get_by_role("button").click()
+    expect(page.locator("[data-pane=before] .boxes i.chosen")).to_have_attribute("data-number", "2")
+    expect(page.locator("#scale")).not_to_have_text(scale)
+    page.get_by_role("button", name="Faces").click()
+    expect(page.locator(".boxes").first).to_be_hidden()
+
+
+def test_result_and_original_are_downloaded(page):
+    job = open_restored(page)
+    content = portrait(240, 160)
+    for name, path in (("Result", job["result"]["file"]), ("Original", None)):
+        page.get_by_text("Download", exact=True).first.click()
+        with page.expect_download() as download:
+            page.locator(".about .menu").get_by_role("link", name=name).click()
+        data = download.value.path().read_bytes()
+        assert data == (page.request.get(path).body() if path else content)
+
+
+def test_photos_are_enlarged_and_followed_by_keyboard(page):
+    for hue in (10, 80):
+        add_photo(page, f"{hue}.png", portrait(hue=hue))
+    page.goto("/")
+    page.locator(".tile a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("80.png")
+    page.wait_for_load_state()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", level=1)).to_have_text("10.png")
+    page.get_by_role("link", name="Previous photo").click()
+    expect(page).to_have_url(re.compile("/photos/"))
