@@ -135,10 +135,13 @@ export class Uncovering {
 
   scrolled() {
     if (this.way !== "scroll") return;
+    /* From where the face is pinned to where it is let go, or to the end of the page. */
     const pinned = this.track.firstElementChild;
-    const room = this.track.offsetHeight - pinned.offsetHeight;
-    const gone = pinned.getBoundingClientRect().top - this.track.getBoundingClientRect().top;
-    const share = this.surface.classList.contains("open") || room <= 0 ? 1 : clamp((gone / room) * 1.05, 0, 1);
+    const start = this.track.getBoundingClientRect().top + scrollY - parseFloat(getComputedStyle(pinned).top);
+    const last = document.documentElement.scrollHeight - innerHeight - 2;
+    const end = Math.min(start + this.track.offsetHeight - pinned.offsetHeight, last);
+    const open = this.surface.classList.contains("open") || end <= start;
+    const share = open ? 1 : clamp((scrollY - start) / (end - start), 0, 1);
     this.surface.style.setProperty("--shown", `${112 * share}%`);
     this.show(share);
   }
