@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from faceskd.evaluation.evaluate import Evaluation, Precision
 
 
+ONLY_OF_PHOTOS = ("photos", "sizes", "limit")
+"""Options of `conf/evaluate.yaml` that prepared faces do not take."""
+
+
 def evaluate_files(
     *,
     faces: str,
@@ -111,7 +115,7 @@ def main(cfg: DictConfig) -> None:
 
     from faceskd.evaluation.report import evaluation_table
 
-    options = to_plain(cfg)
+    options = {key: value for key, value in to_plain(cfg).items() if key not in ONLY_OF_PHOTOS}
     evaluation = evaluate_files(**options | {"degradation": instantiate(options["degradation"])})
     console = Console()
     console.print(evaluation_table(evaluation))

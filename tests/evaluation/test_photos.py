@@ -126,7 +126,7 @@ def test_the_command_on_files(portraits, tmp_path, capsys):
         ({"sizes": []}, ConfigError, "heights of faces"),
         ({"sizes": [40, 40]}, ConfigError, "heights of faces"),
         ({"methods": {}}, ConfigError, "at least one method"),
-        ({"methods": {"a": "nowhere"}}, WeightsError, "name of a released model"),
+        ({"methods": {"a": "nowhere"}}, WeightsError, "nowhere"),
         ({"face_model": "nowhere.onnx"}, ConfigError, "nowhere"),
     ],
 )
