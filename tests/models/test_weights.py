@@ -78,10 +78,13 @@ class TestRoundTrip:
     ) -> None:
         path = tmp_path / "teacher.safetensors"
         save_network(path, teacher, TEACHER | {"dictionary": str(dictionary)})
-        moved = dictionary.rename(tmp_path / "moved.safetensors")
+        (tmp_path / "elsewhere").mkdir()
+        moved = dictionary.rename(tmp_path / "elsewhere" / "moved.safetensors")
         with pytest.raises(DictionaryError, match=r"no dictionary at .*dictionary\.safetensors"):
             load_network(path)
         assert torch.equal(faces_of(load_network(path, moved)), faces_of(teacher))
+        moved.rename(tmp_path / "beside.safetensors")  # found by its checksum
+        assert torch.equal(faces_of(load_network(path)), faces_of(teacher))
 
     def test_teacher_refuses_a_dictionary_it_was_not_trained_with(
         self, teacher: SuperResolver, dictionary: Path, tmp_path: Path
