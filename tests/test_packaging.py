@@ -133,7 +133,7 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 import faceskd
 assert "torch" not in sys.modules and "numpy" not in sys.modules, "import faceskd is slow"
 for module in pkgutil.walk_packages(faceskd.__path__, "faceskd."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith(("__main__", "migrations.env")):  # the latter is run by Alembic
         importlib.import_module(module.name)
         print(module.name)
 """
