@@ -57,11 +57,18 @@ def create_user(studio: Studio, name: str, password: str) -> User:
         return accounts.sign_up(session, name, password)
 
 
+def check_password(studio: Studio, request: Request, name: str, password: str) -> User:
+    """Who has this name and password; failures count for the address of the request."""
+    return accounts.check_password(
+        studio.database, studio.settings, name, password, address(request)
+    )
+
+
 def confirm(studio: Studio, request: Request, user: User, password: str) -> None:
     """Check the password of who is logged in."""
     if user.local:
         raise Refusal(403, "forbidden", "There is no account on this computer's own studio.")
-    accounts.check_password(studio.database, studio.settings, user.name, password, address(request))
+    check_password(studio, request, user.name, password)
 
 
 @router.post("/users", status_code=201)
@@ -87,9 +94,7 @@ def log_in(
     response: Response,
 ) -> schemas.User:
     """Log in: sets the session's cookie."""
-    found = accounts.check_password(
-        studio.database, studio.settings, body.name, body.password, address(request)
-    )
+    found = check_password(studio, request, body.name, body.password)
     start_session(studio, request, response, found)
     return schemas.User.of(found)
 

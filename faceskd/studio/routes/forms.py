@@ -13,7 +13,6 @@ from faceskd.studio.context import (
     WithLanguage,
     WithStudio,
     WithUser,
-    address,
 )
 from faceskd.studio.errors import Refusal
 from faceskd.studio.rendering import page
@@ -41,9 +40,7 @@ def login(
     next: Text = "/",
 ) -> Response:
     try:
-        found = accounts.check_password(
-            studio.database, studio.settings, name, password, address(request)
-        )
+        found = account.check_password(studio, request, name, password)
     except Refusal as refusal:
         error = said(language, refusal)
         return page(
