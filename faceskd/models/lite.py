@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from faceskd.common.errors import ConfigError
-from faceskd.models.base import FeatureInfo, SuperResolver
-from faceskd.models.blocks import SLOPE, back_projected, shrink, upsample, upsampled_conv
+from faceskd.models.base import FeatureInfo
+from faceskd.models.blocks import SLOPE, back_projected, shrink, upsampled_conv
+from faceskd.models.residual import ResidualNet
 
 BLOCKS = ("residual", "depthwise")
 UPSAMPLING = ("bilinear", "detailed", "shuffle")
@@ -115,7 +116,7 @@ class LiteStage(nn.Module):
         return self.activation(self.enlarge(self.activation(self.narrow(x))))
 
 
-class Lite(SuperResolver):
+class Lite(ResidualNet):
     """A student of 0.5 to 5 GMACs.
 
     Args:
@@ -176,29 +177,17 @@ class Lite(SuperResolver):
             FeatureInfo(count, stride) for count, stride in zip(channels, (8, 4, 2, 1), strict=True)
         ]
 
-    def forward(self, lr: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """The SR images (B, 3, 8H, 8W), without computing the 256 px feature map."""
-        return self._maps(lr)[0]
-
-    def forward_features(
-        self, lr: Tensor, boxes: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        sr, maps = self._maps(lr)
-        return sr, [*maps[:-1], upsample(maps[-1])]
-
-    def _maps(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """SR images, and maps at 32, 64, 128 and 128 px."""
-        x = self.entry(lr - 0.5)
+    def _maps(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        x = self.entry(x)
         maps = [x + self.body(x)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
-        maps.append(self.activation(self.last(maps[-1])))
-        # Three channels in channels-last order are four times slower to enlarge, and twice to add.
-        lr, residual = lr.contiguous(), self.head(maps[-1])
-        residual = residual.to(lr.dtype, memory_format=torch.contiguous_format)
+        return maps, self.activation(self.last(maps[-1]))
+
+    def _enlarged(self, lr: Tensor, residual: Tensor) -> Tensor:
         if self.back_projection:
             lr = back_projected(lr, residual, self.back_projection)
-        return upsample(lr, self.scale) + residual, maps
+        return super()._enlarged(lr, residual)
 
 
 def _check(**options: tuple[str, Collection[str]]) -> None:

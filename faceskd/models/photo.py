@@ -16,15 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
-from faceskd.models.base import FeatureInfo, SuperResolver
-from faceskd.models.blocks import shrink, upsample
+from faceskd.models.base import FeatureInfo
+from faceskd.models.blocks import shrink
 from faceskd.models.lite import LiteBlock, enlarging_conv, plain_conv
-
-STRIDE = 8
-"""Sides are padded to multiples of it."""
+from faceskd.models.residual import ResidualNet
 
 
-class PhotoNet(SuperResolver):
+class PhotoNet(ResidualNet):
     """A network of scale 1: RGB float in [0, 1], (B, 3, H, W) -> (B, 3, H, W), of any size.
 
     Args:
@@ -47,6 +45,7 @@ class PhotoNet(SuperResolver):
     """
 
     scale = 1
+    stride = 8
 
     def __init__(
         self,
@@ -58,8 +57,8 @@ class PhotoNet(SuperResolver):
         size: int = 512,
     ) -> None:
         super().__init__()
-        if size < STRIDE or size % STRIDE:
-            raise ConfigError(f"expected a size in multiples of {STRIDE} px, got {size}")
+        if size < self.stride or size % self.stride:
+            raise ConfigError(f"expected a size in multiples of {self.stride} px, got {size}")
         self.size = size
         if len(widths) != 3 or len(mixing) != 2:
             raise ConfigError(
@@ -87,20 +86,7 @@ class PhotoNet(SuperResolver):
             FeatureInfo(count, stride) for count, stride in zip(channels, (8, 4, 2, 1), strict=True)
         ]
 
-    def forward(self, lr: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """The restored faces; the map of the full size is not made."""
-        return self._maps(lr)[0]
-
-    def forward_features(
-        self, lr: Tensor, boxes: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        sr, maps = self._maps(lr)
-        return sr, [*maps, upsample(maps[-1])]
-
-    def _maps(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Restored faces, and maps at 1/8, 1/4 and 1/2 of the size."""
-        height, width = lr.shape[-2:]
-        x = F.pad(lr, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate") - 0.5
+    def _maps(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         skips = []
         for conv in self.down:
             x = torch.relu(conv(F.pixel_unshuffle(x, 2)))
@@ -108,6 +94,4 @@ class PhotoNet(SuperResolver):
         maps = [x + self.body(x)]
         for enlarge, mix, skip in zip(self.up, self.mix, reversed(skips[:-1]), strict=True):
             maps.append(mix(torch.relu(enlarge(maps[-1])) + skip))
-        residual = self.head(maps[-1])[..., :height, :width]
-        residual = residual.to(lr.dtype, memory_format=torch.contiguous_format)
-        return lr.contiguous() + residual, maps
+        return maps, maps[-1]

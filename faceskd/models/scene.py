@@ -12,15 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.models.base import FeatureInfo, SuperResolver
-from faceskd.models.blocks import shrink, upsample
+from faceskd.models.base import FeatureInfo
+from faceskd.models.blocks import shrink
 from faceskd.models.lite import LiteBlock, enlarging_conv, plain_conv
-
-STRIDE = 4
-"""Sides are padded to multiples of it."""
+from faceskd.models.residual import ResidualNet
 
 
-class SceneNet(SuperResolver):
+class SceneNet(ResidualNet):
     """A network of scale 1: RGB float in [0, 1], (B, 3, H, W) -> (B, 3, H, W), of any size.
 
     Args:
@@ -39,6 +37,7 @@ class SceneNet(SuperResolver):
 
     scale = 1
     size = 256
+    stride = 4
 
     def __init__(
         self,
@@ -50,7 +49,7 @@ class SceneNet(SuperResolver):
     ) -> None:
         super().__init__()
         options: dict[str, Any] = {"reparameterised": reparameterised}
-        self.entry = plain_conv(3 * STRIDE**2, width, **options)
+        self.entry = plain_conv(3 * self.stride**2, width, **options)
         self.body = nn.Sequential(
             *(
                 LiteBlock(width, kind="residual", activation="relu", **options)
@@ -62,23 +61,8 @@ class SceneNet(SuperResolver):
         shrink(self.head)
         self.feature_info = [FeatureInfo(width, 4), FeatureInfo(narrow, 2), FeatureInfo(narrow, 1)]
 
-    def forward(self, lr: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """The improved pictures; the map of the full size is not made."""
-        return self._maps(lr)[0]
-
-    def forward_features(
-        self, lr: Tensor, boxes: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        sr, maps = self._maps(lr)
-        return sr, [*maps, upsample(maps[-1])]
-
-    def _maps(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Improved pictures, and maps at 1/4 and 1/2 of the size."""
-        height, width = lr.shape[-2:]
-        x = F.pad(lr, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate") - 0.5
-        x = torch.relu(self.entry(F.pixel_unshuffle(x, STRIDE)))
+    def _maps(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        x = torch.relu(self.entry(F.pixel_unshuffle(x, self.stride)))
         deep = x + self.body(x)
         wide = torch.relu(self.enlarge(deep))
-        residual = self.head(wide)[..., :height, :width]
-        residual = residual.to(lr.dtype, memory_format=torch.contiguous_format)
-        return lr.contiguous() + residual, [deep, wide]
+        return [deep, wide], wide
