@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from faceskd.common.direction import Direction
 from faceskd.common.errors import ConfigError
 from faceskd.common.machine import checked_device
+from faceskd.data.pairs import FacePairs
 from faceskd.metrics import MetricSuite, Scores
 from faceskd.models.baselines.interpolation import Interpolation
 
@@ -26,14 +27,6 @@ BICUBIC = "bicubic"
 HR = "hr"
 LR = "lr"
 _HR_METRICS = ("grid_index", "ita")  # metrics that are measured on the HR faces, too
-
-
-class FacePairs(Protocol):
-    """A data set whose items are {"lr", "hr", "boxes", "landmarks", "name"}."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from faceskd.data.pairs import FacePairs
 from faceskd.evaluation.evaluate import (
     HR,
     Evaluation,
-    FacePairs,
     Method,
     bootstrap_interval,
     show_faces,

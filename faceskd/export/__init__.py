@@ -24,7 +24,7 @@ from faceskd.models.base import SuperResolver
 from faceskd.models.registry import to_stored
 
 if TYPE_CHECKING:
-    from faceskd.evaluation.evaluate import FacePairs
+    from faceskd.data.pairs import FacePairs
 
 __all__ = ["Backend", "Exported", "Limits", "card_path", "export_network", "load_exported"]
 

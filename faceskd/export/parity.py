@@ -19,7 +19,7 @@ from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
 
 if TYPE_CHECKING:
-    from faceskd.evaluation.evaluate import FacePairs
+    from faceskd.data.pairs import FacePairs
 
 BATCH_SIZES = (1, 2, 5)
 

@@ -10,7 +10,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from faceskd.evaluation.evaluate import FacePairs
+from faceskd.data.pairs import FacePairs
 from faceskd.export.base import Limits
 from faceskd.metrics import MetricSuite
 from faceskd.metrics.fidelity import psnr

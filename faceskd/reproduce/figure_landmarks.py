@@ -16,7 +16,8 @@ from rich.progress import track
 from faceskd.common.files import make_folder
 from faceskd.common.images import to_tensor, to_uint8, write_image
 from faceskd.data.dataset import HR_SIZE
-from faceskd.evaluation.evaluate import FacePairs, bootstrap_interval
+from faceskd.data.pairs import FacePairs
+from faceskd.evaluation.evaluate import bootstrap_interval
 from faceskd.faces.components import five_points
 from faceskd.faces.detection import Detector, MTCNNDetector
 from faceskd.faces.lr_faces import LR_SIZE

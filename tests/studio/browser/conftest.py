@@ -18,9 +18,12 @@ EXPECTED = "Failed to load resource"
 """The console says so of every answer from 400 on; tests that mean it look at the page."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Chromium of the system, headless."""
+    """Chromium of the system, headless.
+
+    It ends with each file: Playwright's event loop would forbid `asyncio.run` in later tests.
+    """
     names = (os.environ.get("FACESKD_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, (shutil.which(name) for name in names if name)), None)
     if path is None:
@@ -33,7 +36,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def studio(tmp_path_factory) -> Iterator[LiveStudio]:
     """A studio with accounts."""
     with pytest.MonkeyPatch.context() as patch:
