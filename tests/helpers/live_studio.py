@@ -156,7 +156,7 @@ def restored(page: Any, photo: str, kind: str = "photo", **more: object) -> dict
     return send(page, "GET", f"/jobs/{job}").json()
 
 
-def until(condition: Callable[[], bool], page: Any, seconds: float = 15) -> None:
+def until(condition: Callable[[], bool], page: Any, seconds: float = 60) -> None:
     """Wait for a condition."""
     for _ in range(int(seconds / 0.1)):
         if condition():

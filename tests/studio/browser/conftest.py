@@ -13,6 +13,8 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from helpers.live_studio import PASSWORD, LiveStudio, send
 from playwright import sync_api
 
+sync_api.expect.set_options(timeout=60_000)  # a slow machine is no failure
+
 NAMES = (f"user{number}" for number in itertools.count())
 EXPECTED = "Failed to load resource"
 """The console says so of every answer from 400 on; tests that mean it look at the page."""
@@ -61,7 +63,7 @@ def visit(chromium, studio):
         base = at or studio.url
         context = chromium.new_context(base_url=base, accept_downloads=True, **options)
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
