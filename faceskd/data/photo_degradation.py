@@ -50,14 +50,14 @@ class PhotoDegradation:
     """
 
     side: Range = (20, 600)
-    blur: Range = (0.1, 1.5)
+    blur: Range = (0.15, 1.2)
     noise: float = 6.0
-    jpeg: Range = (30, 95)
-    twice: float = 0.5
+    jpeg: Range = (40, 95)
+    twice: float = 0.25
     untouched: float = 0.07
     halo: float = 0.1
     grain: float = 0.1
-    pooled: float = 0.3
+    pooled: float = 0.1
     pools: Path | str | None = None
 
     def __post_init__(self) -> None:
