@@ -63,7 +63,10 @@ def write_photo_report(
     settings: Mapping[str, Any],
     examples: Examples | None = None,
 ) -> Path:
-    """Write photos.csv, skin_tones.csv, per_photo.csv, photos.json, report.md and pictures.
+    """Write photos.csv, skin_tones.csv, per_image.csv, metrics.json, report.md and pictures.
+
+    metrics.json has the form of `faceskd.evaluation.report.write_report`: the name of a figure
+    ends in the height of the faces, such as `lpips_squeeze_ratio_64`.
 
     Args:
         evaluation: from `faceskd.evaluation.photos.evaluate_photos`.
@@ -78,13 +81,22 @@ def write_photo_report(
     rows, tones = evaluation.rows(), evaluation.by_skin_tone()
     write_csv(out / "photos.csv", rows)
     write_csv(out / "skin_tones.csv", tones)
-    write_csv(out / "per_photo.csv", _per_photo(evaluation))
-    facts = dict(settings) | machine_summary() | {"git_revision": git_revision() or "none"}
-    facts["time"] = datetime.now().astimezone().isoformat(timespec="seconds")
-    record = {"rows": rows, "skin_tones": tones, "intervals_95": evaluation.intervals()}
-    record |= {"unavailable": evaluation.unavailable, "facts": facts}
-    write_text(out / "photos.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_csv(out / "per_image.csv", _per_photo(evaluation))
+    machine, revision = machine_summary(), git_revision()
+    time = datetime.now().astimezone().isoformat(timespec="seconds")
+    record = {
+        "faces": max(row["faces"] for row in rows),
+        "metrics": _by_method(evaluation, rows),
+        "skin_tones_by_size": tones,
+        "unavailable": evaluation.unavailable,
+        "settings": dict(settings),
+        "machine": machine,
+        "git_revision": revision,
+        "time": time,
+    }
+    write_text(out / "metrics.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     pictures = examples.write(out) if examples is not None else {}
+    facts = dict(settings) | machine | {"git_revision": revision or "none", "time": time}
     write_text(out / "report.md", _markdown(evaluation, tones, facts, pictures))
     return out / "report.md"
 
@@ -132,9 +144,24 @@ def _with_interval(name: str, row: Mapping[str, Any], limits: tuple[float, float
     return text + (f" ({limits[0]:+.{digits}f} to {limits[1]:+.{digits}f})" if limits else "")
 
 
+def _by_method(evaluation: PhotoEvaluation, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Method -> values, and 95 % intervals of the differences to Lanczos, by figure and size."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        entry = found.setdefault(row["method"], {"values": {}, "interval_95": {}})
+        for name, value in row.items():
+            if name not in ("face", "method", "faces"):
+                entry["values"][f"{name}_{row['face']}"] = value
+    for size, methods in evaluation.intervals().items():
+        for method, limits in methods.items():
+            for name, interval in limits.items():
+                found[method]["interval_95"][f"{name}_{size}"] = interval
+    return found
+
+
 def _per_photo(evaluation: PhotoEvaluation) -> list[dict[str, Any]]:
     return [
-        {"face": size, "method": method, "name": name}
+        {"name": f"{name} at {size} px", "method": method}
         | {metric: values[index] for metric, values in scores.per_image.items()}
         for size, methods in evaluation.scores.items()
         for method, scores in methods.items()

@@ -8,6 +8,7 @@ import numpy as np
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.images import read_image
 from faceskd.common.listing import list_images
+from faceskd.data.sources import kind_of
 from faceskd.evaluation.photos import SIZES, PhotoCase, photo_case
 from faceskd.faces.detection import Detector, MTCNNDetector
 
@@ -23,13 +24,28 @@ def check_sizes(sizes: Sequence[int]) -> list[int]:
     return sorted(sizes)
 
 
-def portrait_paths(folder: Path | str, limit: int | None = None, *, seed: int = 0) -> list[Path]:
+def portrait_paths(
+    folder: Path | str, limit: int | None = None, *, seed: int = 0, kind: str | None = None
+) -> list[Path]:
     """The images of a folder, or so many of them, drawn at random by the seed.
 
+    Args:
+        folder: its subfolders count, too.
+        limit: number of images; None: all.
+        seed: of the choice.
+        kind: only images of this kind, as the package's table of faces has it (`kind_of`).
+
     Raises:
-        FaceskdError: there is no such folder, or it holds no image.
+        FaceskdError: there is no such folder, or it holds no image, or none of this kind.
     """
     paths = list_images(folder)
+    if kind is not None:
+        paths = [path for path in paths if kind_of(path) == kind]
+        if not paths:
+            raise FacesError(
+                f"expected images of the kind {kind!r} in {str(folder)!r}, found none that the "
+                "package's table of faces knows: leave out kind="
+            )
     if limit is not None and limit < len(paths):
         chosen = np.random.default_rng(seed).choice(len(paths), limit, replace=False)
         paths = [paths[index] for index in sorted(chosen)]

@@ -24,7 +24,8 @@ FOLDER = Path(__file__).parent
 INDEX = "index.json"
 FORMAT = "faceskd-pretrained-1"
 DEFAULT_STUDENT = "lite-m"
-ROLES = ("student", "teacher", "dictionary")
+ROLES = ("student", "scene", "teacher", "dictionary")
+"""A "scene" network restores backgrounds."""
 AGAIN = "install faceskd again"
 VERSION_MARK = "@"
 
@@ -35,7 +36,7 @@ class PretrainedModel:
 
     Attributes:
         name: name of the model, without its version.
-        role: "student", "teacher" or "dictionary".
+        role: one of `ROLES`.
         task: short description of what it does.
         licence: SPDX expression.
         parameters: number of parameters; for a dictionary, number of values.

@@ -22,6 +22,7 @@ from faceskd.faces.align import similarity_crop, transform_points
 from faceskd.faces.components import boxes_from_landmarks, five_points
 from faceskd.metrics.fidelity import psnr
 from faceskd.models.base import SuperResolver
+from faceskd.models.blocks import bicubic
 from faceskd.portraits import render_portrait
 
 GOLDEN = "golden"
@@ -68,12 +69,20 @@ def stored_lr_faces() -> torch.Tensor:
 
 
 def golden_figures(network: SuperResolver) -> dict[str, dict[str, Any]]:
-    """PSNR in dB, mean, standard deviation, and means of blocks of 32 px, of each SR face."""
+    """PSNR in dB, mean, standard deviation, and means of 8x8 blocks, of each SR face.
+
+    Networks of scale 1 get the LR faces enlarged bicubically.
+    """
     faces = golden_faces()
+    side = network.size
+    lr = stored_lr_faces()
+    if network.scale == 1:
+        lr = bicubic(lr, side // lr.shape[-1])
     with torch.inference_mode():
-        sr = network.eval()(stored_lr_faces(), faces.boxes)
+        sr = network.eval()(lr, faces.boxes * (side / faces.hr.shape[1]))
     hr = torch.stack([to_tensor(face) for face in faces.hr])
-    blocks = F.avg_pool2d(sr, 32).flatten(1)  # row by row of red, green, blue
+    hr = hr if side == hr.shape[-1] else bicubic(hr, side // hr.shape[-1])
+    blocks = F.avg_pool2d(sr, side // 8).flatten(1)  # row by row of red, green, blue
     columns = {
         "psnr": psnr(sr.clamp(0, 1), hr),
         "mean": sr.mean((1, 2, 3)),

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.common.files import atomic_path, make_folder, sha256, write_text
 from faceskd.common.version import __version__
 from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.evaluation.evaluate import BICUBIC, HR
+from faceskd.evaluation.photos import LANCZOS
 from faceskd.faces.align import template
 from faceskd.faces.components import boxes_from_landmarks
 from faceskd.jobs.plan import Options, weights_of
@@ -45,9 +45,10 @@ from faceskd.pretrained import (
 )
 from faceskd.pretrained.golden import golden_figures, golden_path, write_golden
 from faceskd.reproduce.provenance import learning_curves, provenance
+from faceskd.reproduce.release import figures_of, is_measured
 
 FACTS = ("licence", "notice", "task", "data", "starts_from", "limits", "bias")
-MOST_BYTES = {"student": 60e6, "teacher": 60e6, "dictionary": 60e6}
+MOST_BYTES = {"student": 60e6, "scene": 12e6, "teacher": 60e6, "dictionary": 60e6}
 LEAST_PSNR = 60.0
 """Lowest PSNR, dB, between images of fp16 and fp32 weights, for fp16: not visible in 8 bits."""
 LOCAL_SETTINGS = ("faces_folder", "methods", "weights_sha256")
@@ -75,7 +76,7 @@ def write_models(options: Options, runner: Runner, *, revision: str, data: Any) 
     for name, model in models:  # a dictionary before its teacher
         job, version = model["job"], options["version"]
         dictionary = model.get("dictionary", "")
-        measured = {} if model["role"] == "dictionary" else _measured(options, runner.out, job)
+        measured = _measured(options, runner.out, job)
         add_model(
             weights_of(job, runner.out),
             name=name,
@@ -92,18 +93,20 @@ def write_models(options: Options, runner: Runner, *, revision: str, data: Any) 
 
 def _measured(options: Options, out: Path, job: str) -> dict[str, Any]:
     """Figures on other faces than those of the card's head, and learning curves of each phase."""
+    trained = [name for name, config in options["jobs"].items() if config["command"] == "train"]
+    phases = [name for name in trained if name == job or name.startswith(f"{job}_")]
+    curves = {"curves": {name: learning_curves(out / name) for name in phases}} if phases else {}
+    if not is_measured(options, job):
+        return curves
     split, kinds = options["report"]["split"], options["report"]["kinds"]
     files = {kind: out / job / f"{split}_{kind}" / "metrics.json" for kind in kinds}
     weights = weights_of(job, out)
     more = {kind: _figures(weights, files[kind], job)["evaluation"] for kind in kinds[1:]}
     validation = _figures(weights, out / job / VALIDATION / "metrics.json", job)["evaluation"]
-    trained = [name for name, config in options["jobs"].items() if config["command"] == "train"]
-    phases = [name for name in trained if name == job or name.startswith(f"{job}_")]
-    return {
+    return curves | {
         "metrics": files[kinds[0]],
         "other_faces": more,
         "validation": validation,
-        "curves": {name: learning_curves(out / name) for name in phases},
     }
 
 
@@ -125,11 +128,11 @@ def add_model(
     Args:
         weights: the file that `faceskd train` or `faceskd dictionary` wrote.
         name, version: of the model; a version that is there already is refused.
-        role: "student", "teacher" or "dictionary".
+        role: one of `faceskd.pretrained.ROLES`.
         facts: texts of the card; the keys of `FACTS` are required.
         folder: where the models lie, with an index.
-        metrics: metrics.json of the network; not for a dictionary.
-        method: name of the network in metrics.json; default: the only one that is not bicubic.
+        metrics: metrics.json of the network; not for a dictionary or a network for backgrounds.
+        method: name of the network in metrics.json; default: the only one that is no enlargement.
         dictionary: full name of the teacher's dictionary; it must be in the folder.
         details: what else the card says.
 
@@ -151,7 +154,7 @@ def add_model(
     if role == "dictionary":
         parameters, found = _write_dictionary(weights, path)
     else:
-        card |= _figures(weights, metrics, method)
+        card |= {} if role == "scene" else _figures(weights, metrics, method)
         card |= {"dictionary": dictionary} if dictionary else {}
         parameters, found = _write_network(
             weights, path, role=role, dictionary=_find(dictionary, entries)
@@ -243,11 +246,11 @@ def _write_dictionary(weights: Path | str, path: Path) -> tuple[int, dict[str, A
 
 
 def _figures(weights: Path | str, metrics: Path | str | None, method: str | None) -> dict[str, Any]:
-    """The entries of metrics.json for these weights, for bicubic and for HR."""
+    """The entries of metrics.json for these weights, for plain enlargement and for HR."""
     if metrics is None or not Path(metrics).is_file():
         raise ConfigError(f"expected the metrics.json of an evaluation, got {str(metrics)!r}")
     record = json.loads(Path(metrics).read_text(encoding="utf-8"))
-    methods = [name for name in record["metrics"] if name not in (BICUBIC, HR)]
+    methods = [name for name in record["metrics"] if name not in (BICUBIC, LANCZOS, HR)]
     if method is None and len(methods) == 1:
         (method,) = methods
     if method not in methods:
@@ -258,15 +261,19 @@ def _figures(weights: Path | str, metrics: Path | str | None, method: str | None
             f"{str(metrics)!r} was measured on other weights: evaluate {str(weights)!r} first"
         )
     settings = {k: v for k, v in record["settings"].items() if k not in LOCAL_SETTINGS}
-    shown = {name: record["metrics"][name] for name in (BICUBIC, method, HR)}
-    figures = {name: round(value, 4) for name, value in shown[method]["values"].items()}
+    plain = BICUBIC if BICUBIC in record["metrics"] else LANCZOS
+    shown = {name: record["metrics"][name] for name in (plain, method, HR)}
+    values = figures_of(shown[method]["values"])
+    figures = {name: round(value, 4) for name, value in values.items()}
     kept = ("faces", "machine", "git_revision", "time", "unavailable")
     evaluation = {key: record.get(key) for key in kept}
     groups = {
-        tone: {**group, "methods": {name: group["methods"][name] for name in (BICUBIC, method)}}
+        tone: {**group, "methods": {name: group["methods"][name] for name in (plain, method)}}
         for tone, group in record.get("skin_tone", {}).items()
     }
     evaluation |= {"settings": settings, "metrics": shown, "skin_tone": groups}
+    if "skin_tones_by_size" in record:
+        evaluation["skin_tone"] = record["skin_tones_by_size"]
     return {"figures": figures, "evaluation": evaluation}
 
 
@@ -286,10 +293,11 @@ def _check_size(path: Path, role: str) -> None:
 
 
 @torch.inference_mode()
-def _psnr(network: nn.Module, other: nn.Module) -> float:
+def _psnr(network: SuperResolver, other: SuperResolver) -> float:
     """PSNR in dB between the images of two networks, on synthetic faces."""
-    lr = sample_lr_faces(4)
-    boxes = torch.from_numpy(boxes_from_landmarks(template(256))).expand(len(lr), -1, -1)
+    lr = sample_lr_faces(4, size=network.size // network.scale)
+    box = torch.from_numpy(boxes_from_landmarks(template(network.size)))
+    boxes = box.expand(len(lr), -1, -1)
     mse = (network(lr, boxes) - other(lr, boxes)).double().square().mean().item()
     return min(-10 * math.log10(mse) if mse else math.inf, 200.0)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from faceskd.restore.restorer import Restorer
 
 OPTIONS = (
-    *("photos", "sizes", "limit", "out", "methods", "face_model", "allow_download"),
+    *("photos", "kind", "sizes", "limit", "out", "methods", "face_model", "allow_download"),
     *("seed", "precision", "device", "threads", "show"),
 )
 """Options of `conf/evaluate.yaml` that whole photos take."""
@@ -27,6 +27,7 @@ def evaluate_photo_files(
     out: str,
     methods: Mapping[str, str | None],
     sizes: Sequence[int],
+    kind: str | None = None,
     limit: int | None = None,
     face_model: str | None = None,
     allow_download: bool = False,
@@ -48,7 +49,7 @@ def evaluate_photo_files(
     if not files:
         raise ConfigError("expected at least one method, got none: +methods.NAME=FILE")
     sizes = check_sizes(sizes)
-    paths = portrait_paths(photos, limit, seed=seed)
+    paths = portrait_paths(photos, limit, seed=seed, kind=kind)
     if face_model is not None and not Path(face_model).is_file():
         raise ConfigError(f"face_model is expected to be an ONNX file, none at {face_model!r}")
     make_folder(out)
@@ -76,10 +77,10 @@ def evaluate_photo_files(
         suite,
         on_case=examples,
     )
-    settings: dict[str, Any] = {"photos": photos, "portraits": len(paths), "sizes": sizes}
-    settings |= {"seed": seed, "precision": precision, "device": device}
+    settings: dict[str, Any] = {"photos": photos, "kind": kind, "portraits": len(paths)}
+    settings |= {"sizes": sizes, "seed": seed, "precision": precision, "device": device}
     settings |= {"threads": torch.get_num_threads()}
-    settings |= {f"SHA-256 of {name}": sha256(path) for name, path in files.items()}
+    settings["weights_sha256"] = {name: sha256(path) for name, path in files.items()}
     write_photo_report(evaluation, out, settings=settings, examples=examples)
     return evaluation
 

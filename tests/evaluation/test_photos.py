@@ -100,11 +100,15 @@ def test_the_report(portraits, tmp_path):
     path = write_photo_report(evaluation, tmp_path, settings={"seed": 0}, examples=shown)
     text = path.read_text()
     assert "| 64 | same | 3 |" in text and "darkest third" in text and "faces_64.png" in text
-    with (tmp_path / "per_photo.csv").open() as file:
+    with (tmp_path / "per_image.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 9  # three faces, by Lanczos, by "same", and HR
     with Image.open(tmp_path / "faces_64.png") as picture:
         assert picture.width > 3 * 256
-    assert json.loads((tmp_path / "photos.json").read_text())["facts"]["seed"] == 0
+    record = json.loads((tmp_path / "metrics.json").read_text())
+    assert record["settings"] == {"seed": 0} and record["faces"] == 3
+    figures, psnr = record["metrics"]["same"], evaluation.intervals()[64]["same"]["psnr"]
+    assert figures["values"]["psnr_gain_64"] == evaluation.rows()[1]["psnr_gain"]
+    assert figures["interval_95"]["psnr_64"] == list(psnr)
 
 
 def test_the_command_on_files(portraits, tmp_path, capsys):
@@ -127,6 +131,7 @@ def test_the_command_on_files(portraits, tmp_path, capsys):
         ({"sizes": [40, 40]}, ConfigError, "heights of faces"),
         ({"methods": {}}, ConfigError, "at least one method"),
         ({"methods": {"a": "nowhere"}}, WeightsError, "nowhere"),
+        ({"kind": "photograph"}, FacesError, "found none that the package's table"),
         ({"face_model": "nowhere.onnx"}, ConfigError, "nowhere"),
     ],
 )

@@ -251,6 +251,40 @@ class TestReleasing:
         assert [path.name for path in folder.iterdir()] == [INDEX]
 
 
+class TestPhotoNetworks:
+    """Networks of scale 1: their figures come from whole photos."""
+
+    @pytest.fixture(scope="class")
+    def photo(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("photo")
+        torch.manual_seed(0)
+        config = compose_model("photo_s", ["widths=[8,8,8]", "blocks=1", "mixing=[0,0]"])
+        config["size"] = 256
+        save_network(folder / "w.safetensors", build_network(config), config, {"steps": 7})
+        values = {"psnr_24": 25.0, "psnr_gain_24": 0.91234, "grid_index_24": 1.5, "skin_L_24": 0.1}
+        record = {
+            "faces": 5, "skin_tones_by_size": [{"face": 24}],
+            "metrics": {name: {"values": values} for name in ("lanczos", "ours", "hr")},
+            "settings": {"weights_sha256": {"ours": sha256(folder / "w.safetensors")}},
+        }  # fmt: skip
+        (folder / "metrics.json").write_text(json.dumps(record))
+        return folder
+
+    def test_the_card_has_the_figures_against_lanczos(self, photo, folder):
+        model = release_student(photo, folder, name="photo-s")
+        assert model.figures == {"psnr_gain_24": 0.9123, "grid_index_24": 1.5}
+        card = model_card("photo-s", folder)
+        assert set(card["evaluation"]["metrics"]) == {"lanczos", "ours", "hr"}
+        assert card["evaluation"]["skin_tone"] == [{"face": 24}]
+        assert (folder / "golden" / "photo-s@1.json").is_file()
+
+    def test_a_network_for_backgrounds_needs_no_figures(self, photo, folder):
+        model = release_student(photo, folder, name="scene", role="scene", metrics=None)
+        assert model.role == "scene" and model.figures == {}
+        with pytest.raises(WeightsError, match="'scene' is a scene"):
+            model_path("scene", folder, role="student")
+
+
 class TestTeacherAndDictionary:
     @pytest.fixture
     def metrics(self, materials, tmp_path):

@@ -260,6 +260,35 @@ def test_the_full_plan_composes_and_has_at_most_four_phases_a_network():
     assert all(1 <= count <= 4 for count in phases.values())
 
 
+def test_the_plan_for_photos_composes_and_measures_each_network_as_it_is_used():
+    words = ["plan=photos", "photos=/photos", "scenes=/scenes", "bad_photos=/bad"]
+    cfg = with_evaluations(options(*words))
+    jobs = read_plan(cfg)
+    trained = [name for name, job in jobs.items() if job.command == "train"]
+    assert trained == [
+        *("encoder", "teacher_photo", "photo_m_start", "photo_m", "photo_s_start", "photo_s"),
+        *("photo_s_whole", "photo_s_distilled", "scene"),
+    ]
+    for name in trained:
+        composed = compose("train", jobs[name].overrides)
+        assert composed.steps % composed.data.steps_per_epoch == 0
+        if name != "encoder":
+            assert composed.data.degradation.pools == "/out/pools/pools.safetensors"
+    steps = {
+        compose("train", jobs[f"photo_s{one}"].overrides).steps
+        for one in ("", "_whole", "_distilled")
+    }
+    assert len(steps) == 1
+    measured = {name: compose("evaluate", job.overrides)
+                for name, job in jobs.items() if job.command == "evaluate"}  # fmt: skip
+    assert measured["teacher_photo_val"].faces == "/out/faces"
+    assert measured["photo_m_val"].photos == "/photos/val"
+    assert measured["photo_m_test_photograph"].photos == "/photos/test"
+    assert measured["photo_m_test_photograph"].kind == "photograph"
+    assert not {"scene_val", "teacher_photo_test_photograph"} & set(jobs)
+    assert set(cfg["models"]) == {"photo-m", "photo-s", "scene"}
+
+
 @pytest.mark.parametrize("only", ["lite_m_start", ["lite_m_start"]])
 def test_some_trainings_with_what_they_need_and_their_evaluation(only):
     plan = read_plan(with_evaluations(options("photos=/photos", f"only={only}")))
