@@ -10,9 +10,9 @@ from faceskd.evaluation.statistics import compare_paired
 from faceskd.jobs.plan import Options
 from faceskd.jobs.runner import Runner
 from faceskd.reporting.tables import format_cell, markdown_table
+from faceskd.reproduce.evaluations import SPLIT
 
 ALL = "all"
-SPLIT = "val"
 
 
 def chosen_ablations(options: Options) -> list[str]:

@@ -44,8 +44,8 @@ from faceskd.pretrained import (
     load_pretrained,
 )
 from faceskd.pretrained.golden import golden_figures, golden_path, write_golden
+from faceskd.reproduce.evaluations import figures_of, is_measured
 from faceskd.reproduce.provenance import learning_curves, provenance
-from faceskd.reproduce.release import figures_of, is_measured
 
 FACTS = ("licence", "notice", "task", "data", "starts_from", "limits", "bias")
 MOST_BYTES = {"student": 60e6, "scene": 12e6, "teacher": 60e6, "dictionary": 60e6}

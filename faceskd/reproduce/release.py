@@ -1,15 +1,11 @@
 """`faceskd release`: train what ships by one plan, measure it, and write files and cards."""
 
 import json
-import re
 from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from faceskd.common.arguments import quoted
 from faceskd.common.errors import ConfigError
 from faceskd.common.files import write_text
 from faceskd.common.machine import git_revision
@@ -23,15 +19,9 @@ from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.weights import read_metadata
 from faceskd.reporting.tables import markdown_table
 from faceskd.reproduce.ablations import ablation_section, with_ablations
+from faceskd.reproduce.evaluations import SPLIT, figures_of, metrics_of, with_evaluations
 
-SPLIT = "val"
-"""Choices are made on this split; the test split is for the final figures alone."""
-NETWORK, PHOTO_NETWORK = "network", "photo_network"
-"""Lists of shared overrides of trainings that make a network: one that is measured on prepared
-faces, and one that is measured on whole photos. Other trainings make an encoder, or a network for
-backgrounds, and have no evaluation but the validation of the training itself."""
 MODELS = "models"
-OF_PHOTOS = re.compile("^(lpips_squeeze_ratio|psnr_gain|identity_gain|grid_index)_[0-9]+$")
 
 
 def train_release(options: Options, run_command: RunCommand, console: Console) -> int:
@@ -102,70 +92,6 @@ def check_photos(options: Options) -> dict[str, Any]:
     return {"photos": dict(counts)}
 
 
-def with_evaluations(options: Options) -> dict[str, Any]:
-    """The options with a job `NAME_val` after the training NAME of each network.
-
-    A training of a network is one that uses `shared.network` or `shared.photo_network`. Where
-    `only` names it, it gets its evaluation too. Such networks of `models` get a job
-    `NAME_test_KIND` for each kind of face.
-    """
-    jobs: dict[str, Any] = {}
-    trained = []
-    models = {name: model for name, model in options["models"].items() if model is not None}
-    for name, config in options["jobs"].items():
-        jobs[name] = config
-        if is_measured(options, name):
-            trained.append(name)
-            jobs[f"{name}_{SPLIT}"] = _evaluation(options, name, SPLIT)
-    for model in models.values():
-        if is_measured(options, model["job"]):
-            for kind in options["report"]["kinds"]:
-                split = options["report"]["split"]
-                job = _evaluation(options, model["job"], split, kind)
-                jobs[report_job(model["job"], split, kind)] = job
-    only = options["only"]
-    if only is not None:
-        only = [only] if isinstance(only, str) else list(only)
-        only += [f"{name}_{SPLIT}" for name in only if name in trained]
-    return {**options, "jobs": jobs, "models": models, "only": only}
-
-
-def is_measured(options: Options, name: str) -> bool:
-    """Whether a job trains a network that is evaluated."""
-    return bool({NETWORK, PHOTO_NETWORK} & _used(options, name))
-
-
-def report_job(name: str, split: str, kind: str) -> str:
-    """The name of the job that measures a network on one kind of face."""
-    return f"{name}_{split}_{kind}"
-
-
-def metrics_of(out: Path, name: str, split: str, kind: str | None = None) -> Path:
-    """Where an evaluation of a training leaves its figures."""
-    return out / name / (split if kind is None else f"{split}_{kind}") / "metrics.json"
-
-
-def _used(options: Options, name: str) -> set[str]:
-    return set((options["jobs"][name] or {}).get("uses") or ())
-
-
-def _evaluation(options: Options, name: str, split: str, kind: str | None = None) -> dict[str, Any]:
-    out = Path(options["out"])
-    on_photos = PHOTO_NETWORK in _used(options, name)
-    photos = quoted(str(Path(options["photos"] or "") / split))
-    return {
-        "command": "evaluate",
-        "needs": ["photos", name] if on_photos else ["faces", "dictionary", name],
-        "uses": ["evaluate_photos" if on_photos else "evaluate"],
-        "overrides": [
-            f"photos={photos}" if on_photos else f"split={split}",
-            *([f"kind={kind}"] if kind else []),
-            f"++methods.{name}={quoted(str(weights_of(name, out)))}",
-            f"out={quoted(str(metrics_of(out, name, split, kind).parent))}",
-        ],
-    }
-
-
 def summarise(options: Options, runner: Runner) -> str:
     """Markdown: the figures of every phase, the ablations, hours, and the jobs."""
     evaluated = [name for name in runner.outcomes if name.endswith(f"_{SPLIT}")]
@@ -197,9 +123,3 @@ def _summary_rows(job: str, runner: Runner) -> list[dict[str, Any]]:
         {"evaluation": job, "method": method, **own, **figures_of(metrics[method]["values"])}
         for method, own in ((plain, dict.fromkeys(facts)), (name, facts))
     ]
-
-
-def figures_of(values: Mapping[str, float]) -> dict[str, float]:
-    """The figures to look at first: of photos, those against Lanczos, and the grid index."""
-    of_photos = {name: value for name, value in values.items() if OF_PHOTOS.search(name)}
-    return of_photos or dict(values)

@@ -21,8 +21,8 @@ from faceskd.pretrained import (
     model_path,
 )
 from faceskd.pretrained.golden import differences, golden_figures, golden_path, read_golden
+from faceskd.reproduce.evaluations import with_evaluations
 from faceskd.reproduce.provenance import plan_sha256
-from faceskd.reproduce.release import with_evaluations
 
 DIFFERS, MISSING, UNKNOWN = "differs", "missing", "unknown"
 FAILED = (DIFFERS, MISSING)

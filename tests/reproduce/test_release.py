@@ -19,8 +19,8 @@ from faceskd.models.weights import load_network, read_metadata
 from faceskd.pretrained import available_models, find_model, load_pretrained, model_card
 from faceskd.reproduce import release
 from faceskd.reproduce.ablations import with_ablations
+from faceskd.reproduce.evaluations import with_evaluations
 from faceskd.reproduce.provenance import plan_sha256
-from faceskd.reproduce.release import with_evaluations
 from faceskd.reproduce.verify import verify_release
 
 TRAINED = (
