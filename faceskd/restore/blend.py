@@ -1,9 +1,9 @@
-"""Faces back into their photo.
+"""Blend restored faces into their photo.
 
-Of a face that was restored at 32 px, what is added is not a face but what restoring adds to it
-(`faceskd.restore.octaves`): the pixels of the photo are never resampled, and where nothing is added
-nothing changes. A face that was restored in a frame of its own (`faceskd.restore.frame_face`) also
-says how much stays of what the frame cannot hold. Towards the border of a frame all fades out.
+For a face that was restored at 32 px, only the additional detail is added to the photo
+(`faceskd.restore.octaves`). The pixels of the photo are not resampled, and stay exact where nothing
+is added. A face that was restored in a frame (`faceskd.restore.frame_face`) also states how much is
+kept of the detail that is too fine for the frame. Changes fade out towards the border of the frame.
 
 Coordinates are continuous pixels, as in `faceskd.faces.align`.
 """
@@ -18,18 +18,18 @@ from faceskd.faces.align import transform_points
 from faceskd.restore.octaves import FEATHER, SIZE, fade, frame_size
 
 Bounds = tuple[int, int, int, int]
-"""Left, top, right and bottom of a part of a picture, px."""
+"""Left, top, right and bottom of a part of an image, px."""
 
 
 class Patch(NamedTuple):
-    """What becomes of a face in a picture.
+    """How a face changes an image.
 
     Attributes:
-        addition: what to add to the enlarged photo, float32 (side, side, 3), grey levels.
-        matrix: (2, 3), from the picture to the frame of `side` px.
-        crop: what the frame shows of the photo, RGB uint8 (side, side, 3); only with `kept`.
-        kept: of what the enlarged photo has beyond `crop`, the share that stays, float32
-            (side, side); None: all of it.
+        addition: what to add to the enlarged photo, in grey levels, float32 (side, side, 3).
+        matrix: maps the image to the frame of `side` px, (2, 3).
+        crop: the photo within the frame, RGB uint8 (side, side, 3); only with `kept`.
+        kept: how much is kept of the detail that the enlarged photo has and `crop` does not have,
+            0 to 1, float32 (side, side); None for all of it.
     """
 
     addition: np.ndarray
@@ -47,13 +47,13 @@ def add_faces(
     patches: Sequence[Patch],
     enlarged: Callable[[Bounds], np.ndarray] | None = None,
 ) -> None:
-    """Put faces into a picture, in place; where their frames overlap, none is added to twice.
+    """Blend faces into an image, in place. Where frames overlap, their weights add up to 1 at most.
 
     Args:
         canvas: RGB uint8, (H, W, 3).
         patches: one for each face.
-        enlarged: gives a part of the plainly enlarged photo, RGB uint8, which is what is added to;
-            None: `canvas` is that photo.
+        enlarged: returns a part of the photo, enlarged without a network, RGB uint8, to which the
+            detail is added. None if `canvas` is this photo.
     """
     for index, patch in enumerate(patches):
         bounds = left, top, right, bottom = _bounds(patch, canvas.shape[1], canvas.shape[0])
@@ -76,7 +76,7 @@ def add_faces(
 
 
 def _bounds(patch: Patch, width: int, height: int) -> Bounds:
-    """The part of a picture that a frame covers."""
+    """The part of an image that a frame covers."""
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * patch.side
     corners = transform_points(corners, cv2.invertAffineTransform(patch.matrix))
     left, top = np.maximum(np.floor(corners.min(0)).astype(int), 0)
@@ -85,7 +85,7 @@ def _bounds(patch: Patch, width: int, height: int) -> Bounds:
 
 
 def _frame(matrix: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-    """Where the points of a grid lie in a frame: two arrays (len(y), len(x)), float32."""
+    """Positions of grid points in a frame: two arrays (len(y), len(x)), float32."""
     return [(row[0] * x + (row[1] * y + row[2])[:, None]).astype(np.float32) for row in matrix]
 
 
@@ -96,7 +96,7 @@ def _mask(patch: Patch, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _sample(values: np.ndarray, matrix: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """An array of a frame at the points of a grid; where the grid is coarser, first averaged."""
+    """Interpolate an array of a frame at grid points; if the grid is coarser, average first."""
     full = values.shape[0]
     side = min(int(np.ceil(frame_size(matrix, full))), full)
     if side < full:

@@ -1,7 +1,7 @@
-"""Whole photos: find faces, decide what each needs, put what was restored back.
+"""Whole photos: find the faces, decide what each one needs, and put the restored faces back.
 
-The network stands between the two halves, `find_faces` and `put_back`, so that faces of many
-photos share its batches.
+The network runs between `find_faces` and `put_back`, so that faces of several photos can be in one
+batch.
 """
 
 import os
@@ -31,7 +31,7 @@ from faceskd.restore.octaves import SIZE
 from faceskd.restore.photo_face import AUTO, FACES, PhotoFace, aligned_face, examine
 
 MIN_FACE = 24
-"""Pixels; a smaller face shows too little of the person."""
+"""Width in px. Smaller faces show too little of the person and are not restored."""
 
 MAX_SIDE, THRESHOLD = 4096, 0.95
 
@@ -39,11 +39,11 @@ MAX_SCALE = 8
 MAX_RESULT_PIXELS = 4 * MAX_PIXELS
 
 _detecting = threading.Lock()
-"""Detectors hold state while they run."""
+"""Detectors have state while they run, so only one thread at a time may use them."""
 
 
 def _new_lock() -> None:
-    """In a forked process nobody would release a lock that another thread held in its parent."""
+    """A new lock for a forked process: no thread there would release a lock held in the parent."""
     global _detecting
     _detecting = threading.Lock()
 
@@ -53,23 +53,23 @@ os.register_at_fork(after_in_child=_new_lock)
 
 @dataclass(frozen=True)
 class PhotoSettings:
-    """What a photo is to become.
+    """How a photo is restored.
 
     Attributes:
-        scale: pixels of the result for one of the photo, along each side, 1 to 8.
-        strength: 1 adds all that restoring has to add, 0 nothing.
+        scale: width of the result divided by the width of the photo, 1 to 8.
+        strength: how much of the restored detail is added, 0 (none) to 1 (all).
         only_center_face: restore only the face nearest to the centre.
-        faces: "auto" restores what a face lacks; "force" replaces all detail of every face, however
-            large and sharp it is, by the model's; "skip" leaves every face as it is.
-        background: how what is no face is enlarged: "lanczos"; "scene" by a network; "none" only
-            repeats pixels.
-        frame: side of the frame in which a network of scale 1 restores a face, px; None for
+        faces: "auto" adds the detail that a face lacks; "force" replaces the detail of every face,
+            even of large and sharp ones; "skip" does not change any face.
+        background: how everything except faces is enlarged: "lanczos", "scene" (by a network) or
+            "none" (pixels are repeated).
+        frame: side in px of the frame in which a network of scale 1 restores a face; None for
             networks that take LR faces of 32 px.
-        small_face: with a frame, faces smaller than this many pixels of the photo across are
-            restored at 32 px all the same; 0: none.
+        small_face: with a frame, faces less than this many px wide in the photo are restored at
+            32 px; 0 for none.
 
     Raises:
-        ConfigError: a number outside its range, or another word for `faces` or `background`.
+        ConfigError: a number is outside its range, or `faces` or `background` is unknown.
     """
 
     scale: float = 2
@@ -94,33 +94,33 @@ class PhotoSettings:
             raise ConfigError(f"expected a small_face of at least 0 px, got {self.small_face}")
 
     def is_aligned(self, image: np.ndarray) -> bool:
-        """Whether a picture is no photo but one aligned face, as the network takes it: 32x32 px."""
+        """Whether the image is one aligned face of 32x32 px, the input of the network."""
         return self.frame is None and image.shape[:2] == (LR_SIZE, LR_SIZE)
 
     def size(self, image: np.ndarray) -> tuple[int, int]:
-        """Width and height of the result; of an aligned face of 32 px always 256x256.
+        """Width and height of the result. An aligned face of 32 px always gives 256x256.
 
         Raises:
-            ImageError: it would have more than 600 megapixels.
+            ImageError: the result would have more than 600 megapixels.
         """
         if self.is_aligned(image):
             return SIZE, SIZE
         height, width = (round(side * self.scale) for side in image.shape[:2])
         if width * height > MAX_RESULT_PIXELS:
             raise ImageError(
-                f"at scale {self.scale:g} the photo has {width}x{height} pixels, expected at most "
-                f"{MAX_RESULT_PIXELS:,} in all; give a smaller scale"
+                f"expected a result of at most {MAX_RESULT_PIXELS:,} pixels, got {width}x{height} "
+                f"at scale {self.scale:g}; give a smaller scale"
             )
         return width, height
 
 
 @dataclass(frozen=True, eq=False)
 class RestoredPhoto:
-    """A whole photo, restored; `numpy.asarray` gives its image.
+    """A restored photo; `numpy.asarray` gives its image.
 
     Attributes:
         image: RGB uint8, (scale * H, scale * W, 3).
-        faces: every face that was found, restored or left, largest first.
+        faces: all faces that were found, restored or not, largest first.
     """
 
     image: np.ndarray
@@ -131,25 +131,25 @@ class RestoredPhoto:
 
     @property
     def boxes(self) -> np.ndarray:
-        """Of all faces, in pixels of the photo that came: (N, 4) float32, x1, y1, x2, y2."""
+        """Boxes of all faces in pixels of the input photo: (N, 4) float32, x1, y1, x2, y2."""
         return np.array([face.box for face in self.faces], np.float32).reshape(-1, 4)
 
 
 def photo_detector(min_face: float = MIN_FACE) -> AnyTurn:
-    """MTCNN for whole photos: small faces, in any turn, and few mistakes.
+    """MTCNN for whole photos: it finds small and rotated faces, with few false detections.
 
-    Photos with sides much over `MAX_SIDE` are searched in tiles.
+    Photos with sides much longer than `MAX_SIDE` are searched in tiles.
 
     Raises:
-        ConfigError: `min_face` is less than 1 px, or no number.
+        ConfigError: `min_face` is less than 1 px, or not a number.
     """
     return AnyTurn(MTCNNDetector(min_face=min_face, max_side=MAX_SIDE, threshold=THRESHOLD))
 
 
 def find_faces(image: np.ndarray, detector: Detector, settings: PhotoSettings) -> list[PhotoFace]:
-    """The faces of a photo, RGB uint8 (H, W, 3), and what each lacks.
+    """Find the faces of a photo, RGB uint8 (H, W, 3), and the detail that each one lacks.
 
-    A picture of 32x32 px is no photo but one aligned face, which is restored whole.
+    An image of 32x32 px is treated as one aligned face, which is restored as a whole.
     """
     if settings.is_aligned(image):
         return [aligned_face(image, settings.faces)]
@@ -163,7 +163,7 @@ def find_faces(image: np.ndarray, detector: Detector, settings: PhotoSettings) -
 
 
 def examine_face(image: np.ndarray, face: Face, settings: PhotoSettings) -> PhotoFace:
-    """Cut a face out of its photo as the network for its size takes it."""
+    """Cut a face out of its photo, at the size that its network needs."""
     if settings.frame is not None:
         framed = examine_frame(image, face, settings.frame, settings.faces)
         if framed.size >= settings.small_face:
@@ -172,9 +172,9 @@ def examine_face(image: np.ndarray, face: Face, settings: PhotoSettings) -> Phot
 
 
 def network_inputs(image: np.ndarray, faces: Sequence[PhotoFace]) -> list[np.ndarray]:
-    """What the network is to restore of each face whose status is "ok", RGB uint8.
+    """The inputs of the network: one for each face whose status is "ok".
 
-    (32, 32, 3), or of a face with a frame of its own (side, side, 3).
+    RGB uint8, (32, 32, 3), or (side, side, 3) for a face in a frame.
     """
     return [face.network_input(image) for face in faces if face.status == OK]
 
@@ -182,12 +182,12 @@ def network_inputs(image: np.ndarray, faces: Sequence[PhotoFace]) -> list[np.nda
 def add_detail(
     faces: Sequence[PhotoFace], restored: Sequence[np.ndarray], strength: float
 ) -> list[PhotoFace]:
-    """The faces, those whose status is "ok" with what restoring adds to them.
+    """All faces; those whose status is "ok" get the detail that restoring adds.
 
     Args:
         faces: from `find_faces`.
-        restored: what the network made of their `network_inputs`, RGB uint8.
-        strength: share of it, 0 to 1.
+        restored: outputs of the network for `network_inputs`, RGB uint8.
+        strength: how much of the detail is added, 0 to 1.
     """
     results = iter(restored)
     return [
@@ -201,17 +201,17 @@ def put_back(
     settings: PhotoSettings,
     scene: Enlarge | None = None,
 ) -> np.ndarray:
-    """The photo, enlarged, with its restored faces. Of an aligned face of 32 px, that face.
+    """Enlarge a photo and put its restored faces into it. An aligned face gives only that face.
 
     Args:
         image: RGB uint8 (H, W, 3).
         faces: from `add_detail`.
-        settings: what the photo is to become.
-        scene: enlarges the background, where the settings say "scene".
+        settings: how the photo is restored.
+        scene: enlarges the background if `settings.background` is "scene".
 
     Raises:
         ImageError: the result would have more than 600 megapixels.
-        WeightsError: the settings say "scene", and there is no network for it.
+        WeightsError: `settings.background` is "scene", but there is no network for it.
     """
     if settings.is_aligned(image) and faces:
         return faces[0].restored

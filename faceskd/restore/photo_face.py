@@ -1,4 +1,4 @@
-"""A face in a photo: where it is, what it lacks, what restoring adds to it, and what is said."""
+"""A face in a photo: its position, the detail it lacks, and the detail that restoring adds."""
 
 from dataclasses import dataclass, replace
 
@@ -17,16 +17,16 @@ PARTLY, KEPT, SKIPPED = "partly", "kept", "skipped"
 AUTO, FORCE, SKIP = FACES = ("auto", "force", "skip")
 
 LEAST_LACKING = 0.05
-"""A face that lacks less of every octave is left: nobody would see the difference."""
+"""A face that lacks less than this in every octave is not changed: no one would notice."""
 
 MOSTLY = 0.5
-"""A face of which the network gives less than this share of every octave is restored in part."""
+"""If less than this share of every octave is replaced, the status is "partly"."""
 
 MESSAGES = {
-    PARTLY: "restored in part: this model improves only its finest detail; noise and blocks stay",
-    KEPT: "left as it is: its fine detail, or its noise, is beyond what this model improves",
-    PROFILE: "left as it is: seen from the side, and this model restores faces with two eyes",
-    UNSURE: "left as it is: the landmarks found do not lie as those of a face",
+    PARTLY: "restored in part: this model improves only the finest detail; noise and blocks remain",
+    KEPT: "left as it is: this model cannot improve its detail, or its noise",
+    PROFILE: "left as it is: seen from the side; this model needs to see both eyes",
+    UNSURE: "left as it is: the landmarks do not have the shape of a face",
     SKIPPED: "left as it is, as asked",
 }
 
@@ -37,19 +37,19 @@ class PhotoFace:
 
     Attributes:
         box: x1, y1, x2, y2 in pixels of the photo, (4,) float32.
-        landmarks: the five points, (5, 2) float32, pixels of the photo.
-        score: the detector's confidence, 0 to 1.
-        matrix: (2, 3), from the photo to the aligned face of 256 px.
-        crop: the aligned face as it is in the photo, RGB uint8 (256, 256, 3).
-        missing_octaves: what it lacks of each octave (`faceskd.restore.octaves.lacking`), (4,).
-        status: "ok": to be restored, or restored; "partly": restored, but only a small share of its
-            finest detail was replaced; "kept": left, because the model has nothing to add to what
-            was measured, be it detail or noise; "profile": left, because it is seen from the side;
-            "unsure": left, because its landmarks cannot be a face's; "skipped": left, as asked.
-        forced: replace every octave, whatever the face has there.
-        whole: the picture is an aligned face of 32 px: light and colour are replaced too.
-        addition: what restoring adds to `crop`, float32 (256, 256, 3), grey levels; None if the
-            face was left, or not yet restored.
+        landmarks: five points in pixels of the photo, (5, 2) float32.
+        score: confidence of the detector, 0 to 1.
+        matrix: maps the photo to the aligned face of 256 px, (2, 3).
+        crop: the aligned face in the photo, before restoring, RGB uint8 (256, 256, 3).
+        missing_octaves: how much it lacks in each octave (`faceskd.restore.octaves.lacking`), (4,).
+        status: "ok": restored, or to be restored. "partly": restored, but only a small share of the
+            finest detail was replaced. The others are not changed: "kept": the model has nothing to
+            add to its detail, or to its noise; "profile": seen from the side; "unsure": the
+            landmarks do not have the shape of a face; "skipped": the user asked for it.
+        forced: replace all octaves, even those that the face has.
+        whole: the image is an aligned face of 32 px; light and colour are replaced, too.
+        addition: what restoring adds to `crop`, in grey levels, float32 (256, 256, 3); None if the
+            face is not changed, or not restored yet.
     """
 
     box: np.ndarray
@@ -65,40 +65,40 @@ class PhotoFace:
 
     @property
     def size(self) -> float:
-        """Pixels of the photo across the aligned face."""
+        """Side of the aligned face in pixels of the photo."""
         return frame_size(self.matrix)
 
     @property
     def restored(self) -> np.ndarray:
-        """The aligned face as it is in the result, RGB uint8, as large as `crop`."""
+        """The aligned face after restoring, RGB uint8, as large as `crop`."""
         if self.addition is None:
             return self.crop
         return np.clip(np.rint(self.crop + self.addition), 0, 255).astype(np.uint8)
 
     @property
     def message(self) -> str:
-        """A sentence that says what was not done, and why; empty if it was restored."""
+        """Why the face was not, or not fully, restored; empty if it was."""
         message = MESSAGES.get(self.status, "")
         return f"{self.size:.0f} px across, {message}" if message else ""
 
     def network_input(self, image: np.ndarray) -> np.ndarray:
-        """What the network is to restore: of the photo `image`, RGB uint8 (32, 32, 3)."""
+        """The input of the network, cut out of the photo `image`: RGB uint8 (32, 32, 3)."""
         return lr_crop(image, self.matrix, LR_SIZE)
 
     def patch(self, to_photo: np.ndarray) -> Patch | None:
-        """What becomes of it in the result; None if it was left.
+        """How the face changes the result; None if it is not changed.
 
         Args:
-            to_photo: (3, 3), from the result to the photo.
+            to_photo: maps the result to the photo, (3, 3).
         """
         return None if self.addition is None else Patch(self.addition, self.matrix @ to_photo)
 
     def with_detail(self, restored: np.ndarray, strength: float) -> "PhotoFace":
-        """The face with what the network adds, and the status that follows from how much that is.
+        """The face with the detail of the restored one, and a status that says how much it is.
 
         Args:
-            restored: what the network made of it, RGB uint8 (256, 256, 3).
-            strength: share of the addition, 0 to 1.
+            restored: the output of the network, RGB uint8 (256, 256, 3).
+            strength: how much of the detail is added, 0 to 1.
         """
         if self.whole:
             return replace(self, addition=strength * (restored.astype(np.float32) - self.crop))
@@ -117,7 +117,7 @@ def examine(image: np.ndarray, face: Face, scale: float, faces: str = AUTO) -> P
     Args:
         image: the photo, RGB uint8 (H, W, 3).
         face: from a detector.
-        scale: pixels of the result for one of the photo.
+        scale: width of the result divided by the width of the photo.
         faces: "auto", "force" or "skip" (`faceskd.restore.photo.PhotoSettings`).
     """
     landmarks = five_points(face.landmarks)
@@ -134,7 +134,7 @@ def examine(image: np.ndarray, face: Face, scale: float, faces: str = AUTO) -> P
 
 
 def aligned_face(image: np.ndarray, faces: str = AUTO) -> PhotoFace:
-    """A picture of 32x32 px, which is one aligned face, as that face."""
+    """The face of an image of 32x32 px, which is one aligned face."""
     matrix = np.eye(2, 3) * (SIZE / LR_SIZE)
     box = np.array([0, 0, LR_SIZE, LR_SIZE], np.float32)
     points = template(LR_SIZE).astype(np.float32)

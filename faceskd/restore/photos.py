@@ -1,11 +1,11 @@
-"""Folders of whole photos: results in the folders that users of GFPGAN and CodeFormer know.
+"""Restore folders of photos. The folders of the results are named as in GFPGAN and CodeFormer.
 
-OUT/restored_imgs/a.jpg      the photo, its faces restored, the rest enlarged
-OUT/cropped_faces/a_00.png   each face as it was, aligned, largest first
-OUT/restored_faces/a_00.png  the same, restored; left ones have none
+OUT/restored_imgs/a.jpg      the photo: faces restored, the rest enlarged
+OUT/cropped_faces/a_00.png   each aligned face before restoring, largest first
+OUT/restored_faces/a_00.png  the same face after restoring; none if it was not changed
 OUT/cmp/a_00.png             both side by side
-OUT/a.mp4                    a video, its faces restored
-OUT/results.csv              what became of every face (`faceskd.restore.results`)
+OUT/a.mp4                    a restored video
+OUT/results.csv              one row for each face (`faceskd.restore.results`)
 """
 
 from collections.abc import Callable, Sequence
@@ -37,20 +37,20 @@ IMAGES, CROPPED, RESTORED, COMPARED = "restored_imgs", "cropped_faces", "restore
 
 
 class WholePhotos:
-    """Each file is a photo with any number of faces.
+    """Task for photos with any number of faces.
 
     Args:
         detector: finds the faces.
-        settings: what a photo is to become.
+        settings: how photos are restored.
         scene: enlarges backgrounds (`faceskd.restore.restorer.Restorer.scene`).
         paste_back: write `restored_imgs/`.
-        ext: format of the restored photos: "png", "jpg", "webp", or "auto", the photo's own.
+        ext: format of the restored photos: "png", "jpg", "webp", or "auto" for that of the input.
 
     Attributes:
-        on_frame: called after each frame of each of the two passes over a video.
+        on_frame: called after each frame of a video, in both passes.
 
     Raises:
-        ConfigError: another `ext`.
+        ConfigError: `ext` is unknown.
     """
 
     suffixes: tuple[str, ...] = (".png", ".jpg", ".webp")

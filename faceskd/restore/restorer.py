@@ -1,4 +1,4 @@
-"""`Restorer`: trained weights as a function from photos to photos.
+"""`Restorer` restores photos with trained weights.
 
 >>> restorer = faceskd.Restorer.from_pretrained()  # doctest: +SKIP
 >>> photo = restorer("photo.jpg")                  # doctest: +SKIP
@@ -38,47 +38,48 @@ from faceskd.restore.photo_face import AUTO
 from faceskd.restore.pictures import Picture, check_lr, to_picture
 
 BATCH_SIZE = 8
-"""Faces computed at once; on a processor, more make the feature maps outgrow its cache."""
+"""Faces in one batch. On CPU, the feature maps of larger batches do not fit into the cache."""
 
 NO_WEIGHTS = (
-    "expected weights, got none: give a file that `faceskd export` (.safetensors, .onnx, .pt2) "
-    "or `faceskd train` (.ckpt) wrote, or take those of the package: Restorer.from_pretrained()"
+    "expected weights, got none: give a file from `faceskd export` (.safetensors, .onnx, .pt2) or "
+    "`faceskd train` (.ckpt), or use the weights of the package: Restorer.from_pretrained()"
 )
 
 
 class Restorer:
-    """Restores the faces of whole photos (call it), or aligned faces (`aligned`).
+    """Restores photos (call it) or aligned faces (`aligned`).
 
-    One restorer may be called by many threads. It can be pickled: weights given as a file are
-    loaded again where it is unpickled. A process made by fork cannot use its parent's restorer,
-    but it can use an unpickled one, as `Pool.map(restorer, photos)` does.
+    Several threads may use one restorer. It can be pickled; weights given as a file are loaded
+    again when it is unpickled. A forked process cannot use the restorer of its parent, but it can
+    use an unpickled one, as `Pool.map(restorer, photos)` does.
 
-    A network of scale 1 restores each face in a frame of its `size`; a network of scale 8 takes
-    faces of 32 px and adds the detail that a face lacks.
+    A network of scale 1 restores each face in a frame of its `size`. A network of scale 8 takes
+    faces of 32 px; the detail that the face in the photo lacks is added to it.
 
     Args:
         weights: a .safetensors, .ckpt, .onnx or .pt2 file, or a network that follows the
-            contract (it is copied, not changed). A .pt2 file is native code: see
+            contract (it is copied). A .pt2 file contains native code: see
             `faceskd.export.load_exported`.
-        faithful: with a network of scale 1, weights of another training of it that stays closer to
-            its input, a .safetensors or .ckpt file; `fidelity` moves between both.
-        fidelity: 0 for all detail, 1 for the closest to the input. The weights of both files are
-            interpolated. Without `faithful`, the restored face is blended with its input.
-        small: weights of a network of scale 8 for the small faces that a network of scale 1 is not
-            to restore; `PhotoSettings.small_face` says which these are.
+        faithful: with a network of scale 1, weights of a second training of the same network that
+            stays closer to its input, as a .safetensors or .ckpt file.
+        fidelity: 0 for the most detail, 1 for the result closest to the input. The weights of
+            `weights` and `faithful` are interpolated. Without `faithful`, the restored face is
+            blended with its input.
+        small: weights of a network of scale 8 for faces smaller than `PhotoSettings.small_face`;
+            `weights` must be of scale 1.
         scene: weights of a network of scale 1 for backgrounds (`faceskd.models.scene`).
         device: "cpu", "cuda", "cuda:1", ...
-        precision: "auto" is bf16 where it can be had and the processor has instructions for it,
-            else as None, which takes the file's own. .safetensors and .ckpt can also be run in
-            "fp32", in "bf16" (with channels_last), and on a GPU in "fp16" (by CUDA graphs).
-        batch_size: faces computed at once.
-        detector: finds the faces of photos; by default MTCNN, faces of 24 px or more.
+        precision: "auto" is bf16 if the file can be run in it and the processor has instructions
+            for it; otherwise, and for None, the precision of the file. .safetensors and .ckpt can
+            also be run in "fp32", in "bf16" (channels_last), and on a GPU in "fp16" (CUDA graphs).
+        batch_size: faces in one batch.
+        detector: finds the faces of photos; MTCNN for faces of at least 24 px by default.
 
     Raises:
-        WeightsError: there are no weights, they cannot be loaded, or they are a teacher's, which
-            needs component boxes and dictionaries.
-        ConfigError: an unknown precision, one that the file is not in, a device that is not there,
-            or a network of another scale than its use needs.
+        WeightsError: there are no weights, they cannot be loaded, or they belong to a teacher,
+            which needs component boxes and dictionaries.
+        ConfigError: the precision is unknown, or the file cannot be run in it; there is no such
+            device; or a network does not have the scale that its use needs.
     """
 
     def __init__(
@@ -128,12 +129,12 @@ class Restorer:
     def from_pretrained(
         cls, name: str = DEFAULT_STUDENT, *, folder: str | Path | None = None, **options: Any
     ) -> Self:
-        """A restorer with weights that come with the package; nothing is downloaded.
+        """A restorer with weights of the package; nothing is downloaded.
 
         Args:
-            name: of a student, see `faceskd.available_models`.
-            folder: another folder like the package's own (`faceskd.pretrained`).
-            options: of the constructor.
+            name: a student, see `faceskd.available_models`.
+            folder: a folder with the same layout as `faceskd/pretrained`, instead of it.
+            options: other arguments of the constructor.
 
         Raises:
             WeightsError: there is no such student, or its file is missing or damaged.
@@ -155,17 +156,17 @@ class Restorer:
 
         Args:
             image: a path, a PIL image, or an RGB uint8 array (H, W, 3). With a network of scale 8,
-                a picture of 32x32 px is no photo but one aligned face; the result's image is that
-                face of 256 px, whatever the scale. `faceskd restore` does the same.
+                an image of 32x32 px is treated as one aligned face. The result is that face at 256
+                px, whatever the scale. `faceskd restore` does the same.
             scale, strength, only_center_face, faces, background, small_face: see
                 `faceskd.restore.photo.PhotoSettings`.
 
         Raises:
-            ImageError: the file cannot be read, the array has another type or shape, or the
+            ImageError: the file cannot be read, the array has a wrong type or shape, or the
                 result would be too large.
-            ConfigError: a number outside its range, or this is a forked process, and the restorer
-                is its parent's.
-            WeightsError: the network gives numbers that are not finite.
+            ConfigError: a number is outside its range, or the restorer was made before this process
+                was forked.
+            WeightsError: the network returns NaN or infinity.
         """
         settings = PhotoSettings(
             scale, strength, only_center_face, faces, background, small_face=small_face
@@ -173,16 +174,16 @@ class Restorer:
         return self.photos([image], settings)[0]
 
     def adapted(self, settings: PhotoSettings) -> PhotoSettings:
-        """Settings with the frame that the network needs.
+        """The settings with the frame of the network.
 
         Raises:
-            ConfigError: small faces are to be restored by another network, and there are not two.
-            WeightsError: the background needs a network, and there is none.
+            ConfigError: `small_face` is given, but there is no second network for small faces.
+            WeightsError: the background needs a network, but there is none.
         """
         if settings.small_face and (self.frame is None or self._run_small is None):
-            had = "a network of scale 8 alone" if self.frame is None else "no network for them"
+            had = "only one of scale 8" if self.frame is None else "no network for small faces"
             raise ConfigError(
-                f"expected a network of scale 1, and one of scale 8 for small faces, got {had}"
+                f"expected a network of scale 1 and one of scale 8 for small faces, got {had}"
             )
         if settings.background == SCENE and self.scene is None:
             raise WeightsError(NO_SCENE)
@@ -191,9 +192,9 @@ class Restorer:
     def photos(
         self, images: Sequence[Picture], settings: PhotoSettings | None = None
     ) -> list[RestoredPhoto]:
-        """Restore several photos, whose faces share the network's batches.
+        """Restore several photos; their faces are put into common batches.
 
-        All are in memory at once; for folders, `faceskd.restore.stream` streams.
+        All photos are in memory at the same time. For folders, see `faceskd.restore.stream`.
         """
         check_process(self._process)
         settings = self.adapted(settings or PhotoSettings())
@@ -208,19 +209,19 @@ class Restorer:
         return results
 
     def aligned(self, image: Picture) -> np.ndarray:
-        """Restore a picture that is one aligned face, or a batch of them.
+        """Restore an image of one aligned face, or a batch of such images.
 
         Args:
-            image: a path, a PIL image, or an RGB uint8 array (H, W, 3) or (B, H, W, 3). A face of
-                any size: the largest central square is resized to what the network takes, 32 px or
-                its frame (see `faceskd.faces.lr_faces.to_lr`).
+            image: a path, a PIL image, or an RGB uint8 array (H, W, 3) or (B, H, W, 3). Any size:
+                the largest central square is resized to the input of the network, which is 32 px
+                or its frame (see `faceskd.faces.lr_faces.to_lr`).
 
         Returns:
-            RGB uint8, (256, 256, 3), or (B, 256, 256, 3) for a batch; with a network of scale 1,
-            as large as its frame.
+            RGB uint8, (256, 256, 3), or (B, 256, 256, 3) for a batch. With a network of scale 1,
+            the side is that of its frame.
 
         Raises:
-            ImageError: the file cannot be read, or the array has another type or shape.
+            ImageError: the file cannot be read, or the array has a wrong type or shape.
         """
         side = self.frame or LR_SIZE
         restore = self.restore_lr if self.frame is None else self._restore_frames
@@ -229,7 +230,7 @@ class Restorer:
         return restore([to_lr(to_picture(image), side)])[0]
 
     def restore_faces(self, faces: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Restore LR faces and faces in frames, in any order.
+        """Restore LR faces and faces in frames, mixed in any order.
 
         Args:
             faces: RGB uint8, (32, 32, 3) or (frame, frame, 3) each.
@@ -238,8 +239,8 @@ class Restorer:
             RGB uint8, (256, 256, 3) or (frame, frame, 3).
 
         Raises:
-            ImageError: a face of another size.
-            ConfigError, WeightsError: as `restore_lr`.
+            ImageError: a face has another size.
+            ConfigError, WeightsError: see `restore_lr`.
         """
         results: list[np.ndarray] = [np.empty(0)] * len(faces)
         framed = [n for n, face in enumerate(faces) if self.frame and len(face) == self.frame]
@@ -252,15 +253,15 @@ class Restorer:
         return results
 
     def restore_lr(self, faces: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Restore LR faces as they are: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3).
+        """Restore LR faces: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3).
 
-        Grey faces, whose three channels are equal, stay grey.
+        Grey faces (three equal channels) stay grey.
 
         Raises:
-            ImageError: faces of another type or shape.
-            ConfigError: this is a forked process, and the restorer is its parent's; or no network
-                takes LR faces.
-            WeightsError: the network gives numbers that are not finite.
+            ImageError: the faces have a wrong type or shape.
+            ConfigError: the restorer was made before this process was forked, or none of its
+                networks takes LR faces.
+            WeightsError: the network returns NaN or infinity.
         """
         check_process(self._process)
         for face in faces:
@@ -268,8 +269,8 @@ class Restorer:
         run = self._run_small or self._run
         if self.frame is not None and self._run_small is None:
             raise ConfigError(
-                f"expected faces of {self.frame} px, as the network takes them, got LR faces; they "
-                "go through Restorer.aligned"
+                f"expected faces of {self.frame} px for this network, got LR faces; use "
+                "Restorer.aligned, which resizes them"
             )
         return self._restore(faces, run, self.batch_size, 8 * LR_SIZE)
 
@@ -298,7 +299,7 @@ class Restorer:
         if not torch.isfinite(sr).all():
             raise WeightsError(
                 "expected finite numbers from the network, got NaN or infinity: the weights are "
-                f"damaged, or too large for {self.precision}; take the file anew, or precision fp32"
+                f"damaged, or too large for {self.precision}; copy the file again, or use fp32"
             )
         return sr
 

@@ -1,8 +1,8 @@
-"""Restoring files: a stream that keeps all parts busy, and aligned faces as its simplest task.
+"""Restore many files in a stream; the simplest task is `AlignedFaces`.
 
-Reading and detecting, the network, and writing overlap: threads decode the next images and write
-the last ones while a batch is computed. Memory is bounded by a window of images in flight. Whatever
-one file raises costs its own row of `results.csv`, not the run.
+While a batch is computed, threads read the next images and write the last ones. Only a limited
+number of images is in memory at once. An exception caused by one file becomes the row of this file
+in `results.csv`; the other files are still restored.
 """
 
 from collections import deque
@@ -27,12 +27,12 @@ from faceskd.restore.results import InputFile, Result, ResultsFile, joined
 
 @dataclass(frozen=True)
 class Read:
-    """An input, read: the faces that the network is to restore, and what writing will need.
+    """An input that was read.
 
     Attributes:
-        input_file: where it comes from.
-        inputs: RGB uint8, as `Restorer.restore_faces` takes them.
-        state: known to the task alone.
+        input_file: the file.
+        inputs: faces for the network, RGB uint8, see `Restorer.restore_faces`.
+        state: what the task needs for writing.
     """
 
     input_file: InputFile
@@ -41,12 +41,12 @@ class Read:
 
 
 class Task(Protocol):
-    """What comes before the network and after it; both are called from many threads.
+    """How inputs are read and results are written. Several threads call it.
 
     Attributes:
-        folders: where results lie, below the folder of results.
-        suffixes: of the files written there.
-        ahead: how many inputs may wait in memory.
+        folders: folders of the results, inside the output folder.
+        suffixes: suffixes of the files in these folders.
+        ahead: number of inputs that may wait in memory.
     """
 
     folders: tuple[str, ...]
@@ -54,20 +54,20 @@ class Task(Protocol):
     ahead: int
 
     def read(self, input_file: InputFile) -> Read:
-        """Read an image; a FaceskdError makes it unreadable."""
+        """Read an image. A FaceskdError gives the status "unreadable"."""
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
-        """Write what came of it; a FaceskdError or OSError makes it unwritable."""
+        """Write the results. A FaceskdError or OSError gives the status "unwritable"."""
 
     def restore_video(self, restorer: Restorer, input_file: InputFile, out: Path) -> list[Result]:
-        """Restore a video; a FaceskdError makes it unreadable."""
+        """Restore a video. A FaceskdError gives the status "unreadable"."""
 
 
 class AlignedFaces:
-    """Each file is one aligned face of any size, and gives a PNG of the same name.
+    """Task for aligned faces of any size. Each file gives a PNG file of the same name.
 
     Args:
-        side: of what the network takes, px: 32, or that of its frame.
+        side: side of the network's input, px: 32, or that of its frame.
     """
 
     folders: tuple[str, ...] = ("",)
@@ -83,7 +83,7 @@ class AlignedFaces:
         return Read(input_file, [to_lr(over_white(photo.image, photo.alpha), self._side)], photo)
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
-        """Write the face: of what the file carries, its colour profile."""
+        """Write the face, with the colour profile of the input."""
         photo: Photo = read.state
         carried = {key: value for key, value in photo.metadata.items() if key == "icc_profile"}
         output = f"{read.input_file.name}.png"
@@ -93,8 +93,10 @@ class AlignedFaces:
         return [Result(read.input_file.source, message=message, output=output)]
 
     def restore_video(self, restorer: Restorer, input_file: InputFile, out: Path) -> list[Result]:
-        """No video is an aligned face."""
-        raise FaceskdError("a video is no aligned face; restore it without --aligned")
+        """Refuse it: a video is not an aligned face."""
+        raise FaceskdError(
+            "expected an image of an aligned face, got a video; restore it without --aligned"
+        )
 
 
 def restore_inputs(
@@ -106,21 +108,21 @@ def restore_inputs(
     workers: int = 2,
     on_results: Callable[[list[Result]], None] = lambda results: None,
 ) -> list[Result]:
-    """Restore files, and write `results.csv` beside the results, also when the run is stopped.
+    """Restore files and write `results.csv` into the output folder, even if the run is stopped.
 
     Args:
-        restorer: what restores the faces.
+        restorer: restores the faces.
         inputs: from `plan_inputs`.
-        out: the folder of results.
+        out: the output folder.
         task: how files are read and written.
-        workers: threads that read and write.
-        on_results: called with all the results of each input.
+        workers: number of threads that read, and of threads that write.
+        on_results: called with the results of each input.
 
     Returns:
         The results, sorted by source.
 
     Raises:
-        FaceskdError: the folder of results cannot be written to.
+        FaceskdError: the output folder cannot be written to.
     """
     out = make_folder(out)
     if workers < 1:
@@ -150,7 +152,7 @@ def _restore_images(
     done: Callable[[Sequence[Result]], None],
 ) -> None:
     writes: deque[Future[None]] = deque()
-    written: deque[list[Result]] = deque()  # kept apart from the futures, so that Ctrl-C loses none
+    written: deque[list[Result]] = deque()  # not in the futures, so that Ctrl-C loses none
 
     def write(read: Read, faces: Sequence[np.ndarray]) -> None:
         written.append(_write(task, read, faces, out))
@@ -169,13 +171,13 @@ def _restore_images(
                     while len(writes) > task.ahead:
                         writes.popleft().result()
                     report()
-        finally:  # of a run that was stopped, what has been written is reported, too
+        finally:  # if the run is stopped, files that were written are reported, too
             report()
 
 
 @contextmanager
 def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads; leaving the block waits for all its work, or if it fails what is begun."""
+    """A thread pool. Leaving the block waits for all work; after an error only for begun work."""
     pool = ThreadPoolExecutor(count)
     try:
         yield pool
@@ -191,7 +193,7 @@ def _read_ahead(
     inputs: Sequence[InputFile],
     done: Callable[[Sequence[Result]], None],
 ) -> Iterator[Read]:
-    """All inputs that can be read, in order, `task.ahead` of them in advance."""
+    """All readable inputs, in order; up to `task.ahead` are read in advance."""
     waiting = iter(inputs)
     reading: deque[tuple[InputFile, Future[Read]]] = deque()
     while True:
@@ -209,14 +211,14 @@ def _read_ahead(
 
 
 def _failure(input_file: InputFile, error: Exception, status: str) -> Result:
-    """The row of an input that raised: `status` for errors that were foreseen, else "failed"."""
-    foreseen = isinstance(error, FaceskdError | OSError)
+    """The row of an input that raised an error: `status` if it was expected, else "failed"."""
+    expected = isinstance(error, FaceskdError | OSError)
     message = reason(error).removeprefix(f"{input_file.path.name}: ")
-    return Result(input_file.source, status if foreseen else FAILED, message)
+    return Result(input_file.source, status if expected else FAILED, message)
 
 
 def _groups(inputs: Iterator[Read], faces: int, ahead: int) -> Iterator[list[Read]]:
-    """Inputs that have at least `faces` faces together, or are `ahead`."""
+    """Groups of inputs with at least `faces` faces in all, or of `ahead` inputs."""
     group: list[Read] = []
     for read in inputs:
         group.append(read)
@@ -230,7 +232,7 @@ def _groups(inputs: Iterator[Read], faces: int, ahead: int) -> Iterator[list[Rea
 def _restore(
     restorer: Restorer, group: list[Read], done: Callable[[Sequence[Result]], None]
 ) -> Iterator[tuple[Read, list[np.ndarray]]]:
-    """The inputs of a group with their restored faces; what one raises costs no other."""
+    """Inputs of a group with their restored faces. If the group fails, each is tried alone."""
     try:
         restored = iter(restorer.restore_faces([face for read in group for face in read.inputs]))
     except Exception as error:

@@ -1,7 +1,7 @@
-"""Videos: every face found and tracked first, then restored frame by frame; sound is copied.
+"""Restore videos: find and track all faces first, then restore each frame; sound is copied.
 
-Two passes over the file: what a face lacks and where it is are known for the whole of its track
-before the first frame is made, so that nothing flickers and nothing lags.
+The file is read twice. The position of a face, and the detail it lacks, are smoothed over its whole
+track before the first frame is restored, so that the result does not flicker or lag.
 """
 
 from collections import defaultdict
@@ -35,18 +35,18 @@ from faceskd.restore.video_write import write_video
 MP4_LIKE = frozenset({".mp4", ".mov", ".m4v"})
 
 Places = defaultdict[int, list[tuple[np.ndarray, np.ndarray]]]
-"""Of each frame the faces to restore: their landmarks (5, 2), and what they lack (4,)."""
+"""The faces to restore in each frame: landmarks (5, 2), and what they lack (4,)."""
 
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """What became of a video.
+    """The result of restoring a video.
 
     Attributes:
-        path: where the result is.
-        frames: that were read and written.
-        tracks: of faces: one for each stretch in which a face is seen without a cut.
-        left: tracks that were left as they are in every frame.
+        path: the restored video.
+        frames: number of frames.
+        tracks: number of face tracks. A track is one face in consecutive frames without a cut.
+        left: number of tracks that were not changed in any frame.
         losses: what could not be read.
     """
 
@@ -62,15 +62,15 @@ class VideoSummary:
 
 
 def result_suffix(source: Path) -> str:
-    """What a restored video is called at its end: .mkv, which holds any audio, or .mp4."""
+    """The suffix of a restored video: .mp4, or .mkv, which can contain any audio."""
     return ".mp4" if source.suffix.lower() in MP4_LIKE else ".mkv"
 
 
 def passes(source: Path | str) -> int | None:
-    """How often `on_frame` of `restore_video` will be called; None if the file does not tell.
+    """How often `restore_video` will call `on_frame`; None if the file does not say.
 
     Raises:
-        MissingExtraError, ImageError: as `restore_video`.
+        MissingExtraError, ImageError: see `restore_video`.
     """
     with opened(Path(source)) as container:
         return 2 * container.streams.video[0].frames or None
@@ -85,29 +85,32 @@ def restore_video(
     name: str | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> VideoSummary:
-    """Restore the faces of a video, as H.264 with the sound and the metadata of the source.
+    """Restore the faces of a video. The result is H.264, with the sound and metadata of the source.
 
-    The result is `out/<name>.mp4` of .mp4, .mov and .m4v, and .mkv, which holds any sound, of
-    others. It is there when it is whole. Frames that cannot be decoded are missing in it, and
-    counted.
+    It is `out/<name>.mp4` for .mp4, .mov and .m4v, and `out/<name>.mkv` for others, as .mkv can
+    contain any sound. The file appears when it is complete. Frames that cannot be decoded are left
+    out and counted.
 
     Args:
-        restorer: what finds and restores the faces.
-        source: a file that FFmpeg reads.
-        out: the folder of the result.
-        settings: what a frame is to become.
-        name: what the result is called, without suffix; None: as the source.
-        on_frame: called after each frame of each of the two passes.
+        restorer: finds and restores the faces.
+        source: a file that FFmpeg can read.
+        out: the output folder.
+        settings: how frames are restored.
+        name: name of the result without suffix; None for that of the source.
+        on_frame: called after each frame, in both passes.
 
     Raises:
         MissingExtraError: PyAV is not installed.
-        ImageError: the file is no video, or nothing of it can be decoded.
+        ImageError: the file is not a video, or no frame can be decoded.
         ConfigError: the result would replace the source.
     """
     source = Path(source)
     path = Path(out) / f"{name or source.stem}{result_suffix(source)}"
     if path.resolve() == source.resolve():
-        raise ConfigError(f"the result would replace {source.name!r}; give another output folder")
+        raise ConfigError(
+            f"expected an output folder other than that of the video, got one in which the result "
+            f"would replace {source.name!r}; give another folder"
+        )
     settings = restorer.adapted(settings)
     losses = Losses()
     sightings, cuts = [], []
@@ -117,7 +120,7 @@ def restore_video(
         cuts += [number] * frame.cut
         on_frame()
     if not sightings:
-        raise ImageError(f"{source.name}: no frame in the video that can be decoded")
+        raise ImageError(f"{source.name}: no frame of the video can be decoded")
     tracks = link(sightings, cuts)
     places, left = _places(tracks, settings)
     with atomic_path(path) as temporary:
@@ -150,7 +153,7 @@ def _restored(
     settings: PhotoSettings,
     on_frame: Callable[[], None],
 ) -> Iterator[tuple[VideoFrame, np.ndarray]]:
-    """The frames, with their restored pictures."""
+    """The frames with their restored images."""
     for number, frame in enumerate(read_frames(source)):
         square = _square(frame)
         faces = [_face(square, *place, settings) for place in places[number]]
@@ -165,14 +168,14 @@ def _restored(
 def _face(
     image: np.ndarray, landmarks: np.ndarray, missing: np.ndarray, settings: PhotoSettings
 ) -> PhotoFace:
-    """A face where its track has it, and lacking what the track says."""
+    """A face with the position of its track, and the missing detail of its track."""
     box = np.concatenate([landmarks.min(0), landmarks.max(0)])
     face = examine_face(image, Face(box, landmarks, 1.0), settings)
     return replace(face, missing_octaves=missing, status=OK)
 
 
 def _square(frame: VideoFrame) -> np.ndarray:
-    """The picture of a frame with square pixels, in which faces have their shape."""
+    """The image of a frame with square pixels, so that faces have their true shape."""
     if frame.pixel_aspect == 1:
         return frame.image
     height, width = frame.image.shape[:2]

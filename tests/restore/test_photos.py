@@ -128,7 +128,7 @@ class TestFolder:
         assert statuses.pop("broken.jpg") == "unreadable"
         assert statuses.pop("wide.png") == "unreadable"
         assert set(statuses) == {"a.jpg", "sub/b.png"}
-        assert any("1200x600 pixels" in result.message for result in results)
+        assert any("got 1200x600" in result.message for result in results)
 
 
 class TestCommand:
