@@ -13,7 +13,7 @@ from PIL import Image
 
 from faceskd.models.photo import PhotoNet
 from faceskd.models.weights import save_network
-from faceskd.portraits import write_portraits
+from faceskd.portraits import render_portrait, write_portraits
 
 SHIPPED = ROOT / "faceskd" / "pretrained"
 ELSEWHERE = {
@@ -35,19 +35,14 @@ long_page = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """14 portraits, those that `faceskd portraits` draws first."""
-    folder = tmp_path_factory.mktemp("photos")
-    write_portraits(folder, count=14, processes=1)
-    return folder
-
-
 @pytest.fixture
-def folder(tmp_path: Path, photos: Path, quarter_weights: None) -> Path:
-    """A folder whose photos have the names of the pages; FACESKD_WEIGHTS names an encoder."""
-    shutil.copytree(photos, tmp_path / "PHOTOS")
-    Image.open(photos / "train" / "portrait-00000.png").save(tmp_path / "PHOTO", "PNG")
+def folder(tmp_path: Path, quarter_weights: None) -> Path:
+    """A folder with small photos that have the names of the pages, and an encoder."""
+    (tmp_path / "PHOTOS").mkdir()
+    for number in range(2):
+        photo = Image.fromarray(render_portrait(number, size=256).image).resize((128, 128))
+        photo.save(tmp_path / "PHOTOS" / f"{number}.png")
+    photo.save(tmp_path / "PHOTO", "PNG")
     return tmp_path
 
 
@@ -87,7 +82,7 @@ def write_clip(path: Path, picture: Image.Image) -> None:
 def test_restoring(folder: Path) -> None:
     (folder / "STUDENT.safetensors").symlink_to(SHIPPED / "lite-s.safetensors")
     write_photo_network(folder / "NETWORK.safetensors")
-    write_clip(folder / "VIDEO.mp4", Image.open(folder / "PHOTO").resize((128, 128)))
+    write_clip(folder / "VIDEO.mp4", Image.open(folder / "PHOTO"))
     (folder / "FACES").mkdir()
     Image.open(folder / "PHOTO").resize((32, 32)).save(folder / "FACES" / "face.png")
     run_page("docs/restore.md", folder)
@@ -95,6 +90,8 @@ def test_restoring(folder: Path) -> None:
 
 @long_page
 def test_training(folder: Path) -> None:
+    shutil.rmtree(folder / "PHOTOS")
+    write_portraits(folder / "PHOTOS", count=14, processes=1)
     (folder / "TEACHER.safetensors").symlink_to("runs/teacher/weights.safetensors")
     (folder / "STUDENT.safetensors").symlink_to("runs/student_lite/weights.safetensors")
     (folder / "NETWORK.safetensors").symlink_to("runs/photo/weights.safetensors")
