@@ -152,6 +152,20 @@ class Dictionary:
         }
         return Dictionary(atoms, self.encoder, provenance)
 
+    def extends(self, sha256: str) -> bool:
+        """Whether it is the dictionary with this checksum, or was made from it by `extended`.
+
+        Examples:
+            >>> first = Dictionary({}, sha256="a")
+            >>> second = Dictionary({}, provenance={"first": {"sha256": "a"}}, sha256="b")
+            >>> second.extends("a"), first.extends("b")
+            (True, False)
+        """
+        found: dict | None = self.provenance | {"sha256": self.sha256}
+        while found is not None and found["sha256"] != sha256:
+            found = found.get("first")
+        return found is not None
+
     def save(self, path: Path | str) -> None:
         """Write one safetensors file atomically, with the provenance in its metadata."""
         metadata = {

@@ -158,8 +158,8 @@ def load_network(path: Path | str, dictionary: Path | str | None = None) -> Supe
     Raises:
         WeightsError: the file is missing or damaged, its weights belong to another architecture, or
             values are not finite.
-        DictionaryError: the dictionary is missing or is not the one that the teacher was trained
-            with.
+        DictionaryError: the dictionary is missing, or is neither the one that the teacher was
+            trained with nor made from it by `faceskd dictionary extend=...`.
     """
     config, state, metadata = read_weights(path)
     network = build_network(config, pretrained=False)
@@ -213,7 +213,7 @@ def _attach_dictionary(network: SuperResolver, path: Path | str | None, recorded
             "path of the dictionary, or put it into the folder of the weights"
         )
     dictionary = Dictionary.load(path)
-    if recorded.get("sha256") and recorded["sha256"] != dictionary.sha256:
+    if recorded.get("sha256") and not dictionary.extends(recorded["sha256"]):
         raise DictionaryError(
             f"the teacher was trained with a dictionary of SHA-256 {recorded['sha256'][:16]}..., "
             f"but {str(path)!r} has {dictionary.sha256[:16]}..."

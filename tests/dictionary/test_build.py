@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.aligned_faces import BOXES
 from helpers.tiny_dictionary import KEYS, SETTINGS, Build, K, content, encoder
+from helpers.tiny_faces import TEACHER
 from sklearn.cluster import KMeans
 from torchvision.ops import roi_align
 
@@ -24,6 +25,7 @@ from faceskd.faces.components import COMPONENTS
 from faceskd.models import VGG19, Teacher
 from faceskd.models.dictionary import atom_shape
 from faceskd.models.vgg import DICTIONARY_TAPS
+from faceskd.models.weights import load_network, save_network
 
 
 class TestBuild:
@@ -209,6 +211,22 @@ class TestExtend:
         assert teacher.dictionary_bytes == before * (K + 2) // K
         lr, boxes = torch.rand(1, 3, 32, 32), torch.tensor(BOXES).float()[None]
         assert torch.isfinite(teacher(lr, boxes)).all()
+
+    def test_a_trained_teacher_is_loaded_with_it_and_with_no_other(
+        self, built: tuple[Built, Path], build: Build, tmp_path: Path
+    ) -> None:
+        teacher = Teacher(encoder=encoder(), dictionary=built[1])
+        save_network(tmp_path / "t.safetensors", teacher, TEACHER | {"dictionary": str(built[1])})
+        added = replace(SETTINGS, atoms=2, seed=7)
+        once = build("once", added, extend=built[1])
+        twice = build("twice", added, extend=tmp_path / "once.safetensors")
+        build("alone", added)
+        for name, more in (("once", 2), ("twice", 4)):
+            loaded = load_network(tmp_path / "t.safetensors", tmp_path / f"{name}.safetensors")
+            assert loaded.dictionary_bytes == teacher.dictionary_bytes * (K + more) // K
+        assert once.dictionary.provenance["first"] != twice.dictionary.provenance["first"]
+        with pytest.raises(DictionaryError, match="the teacher was trained with a dictionary of"):
+            load_network(tmp_path / "t.safetensors", tmp_path / "alone.safetensors")
 
     def test_another_encoder_is_refused_before_any_face_is_read(
         self, built: tuple[Built, Path], tmp_path: Path
