@@ -39,6 +39,7 @@ def evaluate_files(
     device: str = "cpu",
     threads: int | None = None,
     show: int = 6,
+    pictured: Sequence[str] | None = None,
 ) -> "Evaluation":
     """Evaluate networks on a folder of prepared faces; write the report to `out`.
 
@@ -60,6 +61,8 @@ def evaluate_files(
         raise DictionaryError(f"expected a dictionary file at {dictionary!r}, found none")
     if face_model is not None and not Path(face_model).is_file():
         raise ConfigError(f"expected an ONNX file of face_model at {face_model!r}, found none")
+    if unknown := sorted(set(pictured or ()) - set(files)):
+        raise ConfigError(f"expected pictured of {', '.join(files)}; got {unknown[0]!r}")
     if groups not in (None, "skin_tone"):
         raise ConfigError(f"expected groups as skin_tone or null, got {groups!r}")
     make_folder(out)
@@ -101,7 +104,8 @@ def evaluate_files(
     extra["degradation"] = repr(degradation)
     extra["weights_sha256"] = {name: sha256(path) for name, path in files.items()}
     tones = compare_skin_tones(evaluation, networks, dataset) if groups else None
-    write_report(evaluation, out, extra=extra | {"methods": files}, tones=tones, kinds=kinds)
+    extra["methods"] = files
+    write_report(evaluation, out, extra=extra, tones=tones, kinds=kinds, pictured=pictured)
     return evaluation
 
 

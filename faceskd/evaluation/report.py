@@ -12,7 +12,7 @@ from torch import Tensor
 from faceskd.common.files import make_folder, write_text
 from faceskd.common.images import write_image
 from faceskd.common.machine import git_revision, machine_summary
-from faceskd.evaluation.evaluate import HR, LR, Evaluation
+from faceskd.evaluation.evaluate import BICUBIC, HR, LR, Evaluation
 from faceskd.evaluation.kinds import compare_kinds, kind_rows
 from faceskd.evaluation.skin_tones import SkinTones
 from faceskd.reporting.pictures import close_ups, image_grid
@@ -34,6 +34,7 @@ def write_report(
     extra: Mapping[str, Any] | None = None,
     tones: SkinTones | None = None,
     kinds: Mapping[str, str] | None = None,
+    pictured: Sequence[str] | None = None,
 ) -> Path:
     """Write per_image.csv, metrics.json, report.md and pictures into the folder `out`.
 
@@ -44,6 +45,7 @@ def write_report(
             metrics.json and report.md.
         tones: results by skin tone; None leaves the section out.
         kinds: face -> kind of face; where there are several, each gets its own figures.
+        pictured: methods in the pictures, beside LR, bicubic and HR; None for all.
 
     Returns:
         The path of report.md.
@@ -56,7 +58,7 @@ def write_report(
     if kinds is not None:
         record["kinds"] = compare_kinds(evaluation, kinds)
     write_text(out / "metrics.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    pictures = _write_pictures(evaluation, out)
+    pictures = _write_pictures(evaluation, out, pictured)
     sections = [f"## {caption}\n\n![{caption}]({file})" for file, caption in pictures.items()]
     if tones is not None:
         sections = [*_skin_tone_section(evaluation, tones, out), *sections]
@@ -93,11 +95,14 @@ def _record(evaluation: Evaluation, extra: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write_pictures(evaluation: Evaluation, out: Path) -> dict[str, str]:
+def _write_pictures(
+    evaluation: Evaluation, out: Path, pictured: Sequence[str] | None
+) -> dict[str, str]:
     """Write the pictures; returns a dict from file name to caption."""
     if not len(evaluation.boxes):
         return {}
-    columns = _columns(evaluation.pictures)
+    wanted = evaluation.pictures if pictured is None else {LR, BICUBIC, HR, *pictured}
+    columns = _columns({k: v for k, v in evaluation.pictures.items() if k in wanted})
     rows = evaluation.faces[: len(evaluation.boxes)]
     captions = {"faces.png": "Faces"}
     write_image(out / "faces.png", image_grid(columns, rows))

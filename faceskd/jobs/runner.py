@@ -98,16 +98,24 @@ class Runner:
             seconds=options["slice"],
         )
 
-    def run_all(self, jobs: Mapping[str, Job], *, later: int = 0) -> None:
+    def run_all(
+        self,
+        jobs: Mapping[str, Job],
+        *,
+        later: int = 0,
+        complete: Callable[[Job], Job] = lambda job: job,
+    ) -> None:
         """Run jobs in the given order.
 
         Args:
             jobs: jobs, each after the jobs it needs (`faceskd.jobs.plan.read_plan`).
             later: number of jobs that will be run after these, for "[3/12]".
+            complete: called just before each job; returns the job with the overrides that depend
+                on the results of earlier jobs.
         """
         self._total = sum(job.given is None for job in jobs.values()) + later
         for job in jobs.values():
-            self.run(job)
+            self.run(complete(job))
 
     def run(self, job: Job) -> None:
         """Run a job until it is done or the time limit is reached, unless it is done already.

@@ -12,17 +12,20 @@ from torch import Tensor
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import bicubic
 from faceskd.models.decoder import SFTDecoder
+from faceskd.models.frozen import frozen
 from faceskd.models.residual_decoder import ResidualDecoder
 from faceskd.models.vgg import VGG19
 
 
 class Student(SuperResolver):
-    """VGG-19 encoder and SFT decoder, both trained. The outputs of the four stages are distilled.
+    """VGG-19 encoder and SFT decoder. The outputs of the four stages are distilled.
 
     Args:
         encoder: usually a copy of the teacher's encoder; it is trained.
         decoder: function from the encoder's `feature_info` to a decoder; None for an `SFTDecoder`
             of the encoder's width.
+        frozen_encoder: do not train the encoder, as in a teacher, whose dictionary is valid for
+            this encoder only. So the two differ in the dictionary alone.
 
     Examples:
         >>> import torch
@@ -33,10 +36,14 @@ class Student(SuperResolver):
     """
 
     def __init__(
-        self, *, encoder: VGG19, decoder: Callable[..., SFTDecoder | ResidualDecoder] | None = None
+        self,
+        *,
+        encoder: VGG19,
+        decoder: Callable[..., SFTDecoder | ResidualDecoder] | None = None,
+        frozen_encoder: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder = frozen(encoder) if frozen_encoder else encoder
         make_decoder = decoder or partial(SFTDecoder, width=encoder.width)
         self.decoder = make_decoder(encoder_info=encoder.feature_info)
         self.feature_info = self.decoder.feature_info

@@ -12,7 +12,9 @@ from faceskd.common.errors import FaceskdError
 from faceskd.data.manifest import read_manifest
 from faceskd.jobs.plan import Job, Options, read_plan, weights_of
 from faceskd.jobs.runner import RunCommand, Runner
-from faceskd.reproduce.seeds import seeded_options, training_names
+from faceskd.reproduce.page import check_page, write_page
+from faceskd.reproduce.rates import complete, with_rates
+from faceskd.reproduce.seeds import SEED, seeded_options, training_names
 from faceskd.reproduce.tables import Evaluated
 
 LANDMARKS = "landmarks"
@@ -32,16 +34,23 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
         fail; there are none where there is more to do, or where `only` names some jobs.
 
     Raises:
-        FaceskdError: an option is invalid, or there are no prepared faces at `faces` or
-            `second`.
+        FaceskdError: an option is invalid, there are no prepared faces at `faces` or `second`, or
+            `page` has no place for the results.
     """
     for folder in (options["faces"], options["second"]):
         if folder is not None:
             read_manifest(folder, MEASURED_SPLIT)
-    wanted, options = options["evaluations"], seeded_options(options)
+    if options["page"] is not None:
+        check_page(options["page"])
+    wanted = {name: config for name, config in options["evaluations"].items() if config}
+    options = seeded_options(with_rates({**options, "evaluations": wanted}))
     runner = Runner.of(options, run_command, console)
     whole = options["only"] is None
-    runner.run_all(read_plan(options), later=len(options["evaluations"]) + 1 if whole else 0)
+    runner.run_all(
+        read_plan(options),
+        later=len(wanted) + 1 if whole else 0,
+        complete=lambda job: complete(job, options, runner),
+    )
     if whole and not runner.unfinished:
         measure(options, wanted, runner, console)
     return runner.report()
@@ -65,6 +74,7 @@ def measure(options: Options, tables: Options, runner: Runner, console: Console)
         for name, outcome in runner.outcomes.items()
         if outcome.job.command == "train"
     }
+    files |= other_dictionaries(options, runner)
     evaluations = []
     for name, config in options["evaluations"].items():
         job = evaluation_job(name, config, files, options, runner)
@@ -74,13 +84,17 @@ def measure(options: Options, tables: Options, runner: Runner, console: Console)
                 method: tuple(training_names(method, options["seeds"].get(method, 1)))
                 for method in tables[name]["methods"]
             }
-            evaluations.append(Evaluated(name, config["title"], out / job.name, trainings))
+            paper = config.get("paper")
+            folder = out / job.name
+            evaluations.append(Evaluated(name, config["title"], folder, trainings, paper))
     models = [name for name in options["profile"]["models"] if name in files]
     runner.run(profile_job(models, files, options))
     if runner.unfinished:
         return
     landmarks = measure_landmarks(options, runner, out)
     results = write_results(options, runner, evaluations, landmarks)
+    if options["page"] is not None:
+        write_page(options["page"], results, options["budget"]["name"], _places(options))
     console.print(f"results: {results}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -90,8 +104,10 @@ def evaluation_job(
     """`faceskd evaluate` of those of a table's methods that are done."""
     methods = [method for method in config["methods"] if method in files]
     job = f"evaluate_{name}"
+    pictured = [method for method in methods if SEED not in method]
     overrides = [
         *options["shared"]["evaluate"],
+        f"pictured=[{','.join(pictured)}]",
         *config.get("overrides", ()),
         f"faces={quoted(config['faces'])}",
         f"split={MEASURED_SPLIT}",
@@ -129,6 +145,26 @@ def measure_landmarks(options: Options, runner: Runner, out: Path) -> dict[str, 
         return None
 
 
+def other_dictionaries(options: Options, runner: Runner) -> dict[str, Path]:
+    """Weights files of trained teachers with another dictionary, by the names of the methods."""
+    from faceskd.models.weights import load_network, read_weights, save_network
+
+    files = {}
+    for name, config in options["other_dictionaries"].items():
+        if {config["training"], config["dictionary"]} <= set(runner.outcomes):
+            trained = weights_of(config["training"], runner.out)
+            dictionary = runner.outcomes[config["dictionary"]].job.output
+            stored = read_weights(trained)
+            files[name] = runner.out / "other_dictionaries" / f"{name}.safetensors"
+            save_network(
+                files[name],
+                load_network(trained, dictionary),
+                stored.config | {"dictionary": str(dictionary)},
+                stored.metadata,
+            )
+    return files
+
+
 def write_interpolation(mode: str, out: Path) -> Path:
     """A method without training as a file, as `faceskd evaluate` takes them."""
     from faceskd.models.weights import build_network, save_network
@@ -137,6 +173,14 @@ def write_interpolation(mode: str, out: Path) -> Path:
     config = compose_model(mode)
     save_network(path, build_network(config), config)
     return path
+
+
+def _places(options: Options) -> dict[str, str]:
+    """Words for the paths of this machine."""
+    words = {"out": "OUT", "photos": "PHOTOS", "faces": "FACES", "second": "SECOND"}
+    places = {options[name]: word for name, word in words.items()}
+    places[options["budget"]["encoder_weights"]] = "ENCODER"
+    return {path: word for path, word in places.items() if path is not None}
 
 
 def _folder(options: Options, name: str) -> str:

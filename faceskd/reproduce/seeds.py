@@ -7,6 +7,9 @@ from typing import Any
 from faceskd.common.errors import ConfigError
 from faceskd.jobs.plan import Options
 
+SEED = "_seed"
+"""In the names of trainings with other seeds, before the seed."""
+
 
 def training_names(method: str, trainings: int) -> list[str]:
     """The jobs of a method: the first has its name.
@@ -15,7 +18,7 @@ def training_names(method: str, trainings: int) -> list[str]:
         >>> training_names("teacher", 3)
         ['teacher', 'teacher_seed1', 'teacher_seed2']
     """
-    return [method, *(f"{method}_seed{seed}" for seed in range(1, trainings))]
+    return [method, *(f"{method}{SEED}{seed}" for seed in range(1, trainings))]
 
 
 def with_seeds(jobs: Mapping[str, Any], seeds: Mapping[str, int]) -> dict[str, Any]:

@@ -12,15 +12,13 @@ from typing import Any
 
 from faceskd.common.direction import Direction
 from faceskd.evaluation.evaluate import BICUBIC, HR
-from faceskd.evaluation.statistics import Paired, adjusted, compare_paired
 from faceskd.metrics import build_metric
 from faceskd.metrics.identity import IDENTITY
 from faceskd.reporting.tables import format_cell, markdown_table
+from faceskd.reproduce import published
 
 SHOWN = ("psnr", "ssim", "ms_ssim", "lpips", "fid", "frechet", "identity", "grid_index")
 """Metrics in the tables, by the beginning of their names. The CSV files have all metrics."""
-COMPARED = ("psnr", "lpips")
-"""Metrics in which methods are compared, by the beginning of their names."""
 COSTS = {
     "name": "model",
     "parameters": "parameters, M",
@@ -43,12 +41,14 @@ class Evaluated:
         title: of the table.
         folder: where the figures are.
         methods: the methods in their order, each with its trainings by other seeds.
+        paper: the faces of the paper whose figures are shown beside (`published.QUALITY`), or None.
     """
 
     name: str
     title: str
     folder: Path
     methods: Mapping[str, Sequence[str]]
+    paper: str | None = None
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -117,6 +117,7 @@ class Evaluated:
         """Markdown: the table, the intervals, what was not measured, and the pictures."""
         rows = _shown(self.rows())
         names = dict.fromkeys(name for row in rows for name in row if name != "method")
+        rows = [row | published.beside(self.paper, row["method"]) for row in rows]
         reference = next((row for row in rows if row["method"] == HR), None)
         table = markdown_table(
             rows, better={name: direction(name) for name in names}, reference=reference
@@ -153,61 +154,6 @@ def direction(metric: str) -> Direction:
     return build_metric(IDENTITY if metric.startswith(IDENTITY) else metric).better
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two methods compared in one metric; `adjusted_p` is corrected for the number of tests."""
-
-    evaluation: str
-    first: str
-    second: str
-    metric: str
-    paired: Paired
-    adjusted_p: float
-
-    @property
-    def verdict(self) -> str:
-        """The better method, or "undecided" if the interval contains zero."""
-        if self.paired.low <= 0 <= self.paired.high:
-            return "undecided"
-        higher = self.paired.difference > 0
-        return self.first if higher == (direction(self.metric) == "higher") else self.second
-
-    def row(self) -> dict[str, Any]:
-        """A row of the table of comparisons."""
-        paired = self.paired
-        low, high = (format_cell("", value) for value in (paired.low, paired.high))
-        return {
-            "faces": self.evaluation,
-            "first": self.first,
-            "second": self.second,
-            "trainings": "{}, {}".format(*paired.trainings),
-            "metric": self.metric,
-            "first - second": round(paired.difference, 4),
-            "95 % interval": f"{low} to {high}",
-            "relative, %": round(100 * paired.relative, 2),
-            "p": float(f"{paired.p_value:.2g}"),
-            "p, adjusted": float(f"{self.adjusted_p:.2g}"),
-            "better": self.verdict,
-        }
-
-
-def compare_methods(
-    evaluations: Sequence[Evaluated], wanted: Sequence[Sequence[str]]
-) -> list[Comparison]:
-    """Paired comparisons `(evaluation, first, second)` in PSNR and LPIPS, if both were measured."""
-    by_name = {evaluated.name: evaluated for evaluated in evaluations}
-    found: list[tuple[str, str, str, str, Paired]] = []
-    for evaluation, first, second in wanted:
-        if (evaluated := by_name.get(evaluation)) is None:
-            continue
-        for metric in evaluated.metrics():
-            a, b = evaluated.figures(first, metric), evaluated.figures(second, metric)
-            if metric.startswith(COMPARED) and a and b and len(a[0]) > 1:
-                found.append((evaluation, first, second, metric, compare_paired(a, b)))
-    p_values = adjusted([item[-1].p_value for item in found])
-    return [Comparison(*item, p) for item, p in zip(found, p_values, strict=True)]
-
-
 def cost_rows(profile: Path) -> list[dict[str, Any]]:
     """Table 3, from a profile.json: a row for each network."""
     rows = []
@@ -216,7 +162,9 @@ def cost_rows(profile: Path) -> list[dict[str, Any]]:
         for key, label in COSTS.items():
             value = record[key]
             row[label] = value / UNITS[key] if value is not None and key in UNITS else value
-        rows.append({k: round(v, 2) if _is_finite(v) else v for k, v in row.items()})
+        row = {k: round(v, 2) if _is_finite(v) else v for k, v in row.items()}
+        paper = published.COSTS.get(str(record["name"]).split("@")[0], {})
+        rows.append(row | {f"paper: {name}": value for name, value in paper.items()})
     return rows
 
 

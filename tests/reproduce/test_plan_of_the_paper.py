@@ -4,24 +4,60 @@ import pytest
 
 from faceskd.common.config import compose, to_plain
 from faceskd.jobs.plan import read_jobs
+from faceskd.reproduce import published
+from faceskd.reproduce.rates import choice, trial, with_rates
+from faceskd.reproduce.seeds import with_seeds
 
 
-@pytest.mark.parametrize("budget", ["quick", "full"])
-def test_every_job_of_a_budget_composes(budget, tmp_path):
-    cfg = to_plain(compose("reproduce", [f"budget={budget}", f"out={tmp_path}"]))
-    jobs = read_jobs(cfg["jobs"], cfg["shared"], tmp_path)
-    steps = {}
+@pytest.fixture(params=["quick", "cpu", "full"])
+def plan(request, tmp_path):
+    return to_plain(compose("reproduce", [f"budget={request.param}", f"out={tmp_path}"]))
+
+
+def test_every_job_of_a_budget_composes(plan, tmp_path):
+    jobs = read_jobs(plan["jobs"], plan["shared"], tmp_path)
+    steps, faces = {}, {}
     for job in jobs.values():
         composed = compose(job.command, job.overrides)
         if job.command == "train":
             steps[job.name] = composed.steps
+            faces[job.name] = composed.steps * composed.data.batch_size
             assert composed.steps % composed.data.steps_per_epoch == 0, job.name
-    goal = cfg["budget"]["steps"]
+    goal = plan["budget"]["steps"]
     assert steps["srgan_start"] + steps["srgan"] == steps["srfeat_start"] + steps["srfeat"] == goal
     assert steps["teacher"] == steps["student_mskd"] == steps["rcan"] == steps["hifacegan"] == goal
-    assert steps["plain"] == steps["lite_plain"] == 2 * goal
-    known = {*jobs, *cfg["interpolations"]}
-    for evaluation in cfg["evaluations"].values():
+    if plan["budget"]["name"] == "cpu":  # equal numbers of faces for all
+        parts = {"srgan", "srfeat", "srgan_start", "srfeat_start"}
+        assert len({count for name, count in faces.items() if name not in parts}) == 1
+    else:
+        assert steps["plain"] == steps["lite_plain"] == 2 * goal
+
+
+def test_tables_and_hypotheses_name_methods(plan):
+    known = {*plan["jobs"], *plan["interpolations"], *plan["other_dictionaries"]}
+    evaluations = {name: config for name, config in plan["evaluations"].items() if config}
+    for evaluation in evaluations.values():
         assert set(evaluation["methods"]) <= known
-    for evaluation, *pair in cfg["comparisons"]:
-        assert set(pair) <= set(cfg["evaluations"][evaluation]["methods"])
+        assert evaluation.get("paper") in {None, *published.QUALITY}
+    for evaluation, *pair in plan["comparisons"] + plan["as_good"]:
+        assert set(pair) <= set(evaluations[evaluation]["methods"])
+    named = {method for table in published.QUALITY.values() for method in table}
+    assert named - {"bicubic"} <= known
+    for config in plan["other_dictionaries"].values():
+        assert set(config.values()) <= set(plan["jobs"])
+
+
+def test_every_method_of_the_cpu_budget_chooses_its_rate(tmp_path):
+    plan = to_plain(compose("reproduce", ["budget=cpu", f"out={tmp_path}"]))
+    options = with_rates(plan)
+    jobs = read_jobs(with_seeds(options["jobs"], plan["seeds"]), plan["shared"], tmp_path)
+    trained = [name for name in plan["jobs"] if name in jobs and jobs[name].command == "train"]
+    choices = {choice(method) for method in plan["rates"]["methods"]}
+    for name in trained:
+        assert len(choices & set(jobs[name].needs)) == 1, name
+    assert choice("student_mskd") in jobs["student_mskd_seed2"].needs
+    third = compose("train", jobs[trial("student_mskd", 3)].overrides)
+    assert third.learning_rate == plan["rates"]["values"][2]
+    assert third.steps == plan["budget"]["chunk"] < plan["budget"]["steps"]
+    assert "teacher" in jobs[trial("student_mskd", 3)].needs
+    compose("evaluate", jobs[choice("student_mskd")].overrides)

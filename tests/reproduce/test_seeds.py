@@ -7,8 +7,9 @@ import pytest
 
 from faceskd.common.errors import ConfigError
 from faceskd.jobs.plan import read_jobs
+from faceskd.reproduce.hypotheses import compare_methods
 from faceskd.reproduce.seeds import seeded_options, with_seeds
-from faceskd.reproduce.tables import Evaluated, compare_methods
+from faceskd.reproduce.tables import Evaluated
 
 JOBS = {
     "faces": {"command": "prepare"},

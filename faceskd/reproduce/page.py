@@ -1,0 +1,79 @@
+"""Write the results into a page of the documentation, between two lines of the page.
+
+The lines are comments, which readers do not see:
+
+    <!-- results: the lines below are written by `faceskd reproduce` -->
+    <!-- results: end -->
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from faceskd.common.errors import ConfigError
+from faceskd.common.files import make_folder, write_text
+
+START = "<!-- results: the lines below are written by `faceskd reproduce` -->"
+END = "<!-- results: end -->"
+PICTURES = "results"
+WIDEST = 2400  # pixels
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)]+)\)")
+
+
+def check_page(page: Path | str) -> str:
+    """The text of a page with both lines.
+
+    Raises:
+        ConfigError: there is no such page, or one of the lines is missing.
+    """
+    try:
+        text = Path(page).read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    if not 0 <= text.find(START) < text.find(END):
+        raise ConfigError(
+            f"expected a page with the lines {START!r} and {END!r} at {str(page)!r}, found none: "
+            "run in a clone of the repository, or give page=null"
+        )
+    return text
+
+
+def write_page(
+    page: Path | str, results: Path, name: str, places: Mapping[str, str] | None = None
+) -> None:
+    """Replace the text between the lines by results.md, and copy its pictures.
+
+    Headings are one level deeper. Pictures are reduced and written as JPEG files into the folder
+    `results` beside the page. Other links lead into a folder that readers do not have: their text
+    stays.
+
+    Args:
+        page: file to change.
+        results: results.md, whose links are relative to its folder.
+        name: beginning of the names of the pictures.
+        places: path -> word that stands for it in the page, which is not only for this machine.
+
+    Raises:
+        ConfigError: see `check_page`.
+    """
+    page, text = Path(page), check_page(page)
+
+    def link(found: re.Match[str]) -> str:
+        mark, label, target = found.groups()
+        if not target.endswith(".png"):
+            return found[0] if "://" in target else label
+        file = f"{name}-{target.removesuffix('.png').replace('/', '-')}.jpg"
+        with Image.open(results.parent / target) as picture:
+            picture.thumbnail((WIDEST, picture.height))
+            picture.convert("RGB").save(make_folder(page.parent / PICTURES) / file, quality=85)
+        return f"{mark}[{label}]({PICTURES}/{file})"
+
+    content = LINK.sub(link, results.read_text(encoding="utf-8"))
+    content = re.sub(r"^#", "##", content, flags=re.M)
+    for path, word in sorted((places or {}).items(), reverse=True):  # the inner of two first
+        content = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", word, content)
+    before, rest = text.split(START, 1)
+    after = rest.split(END, 1)[1]
+    write_text(page, f"{before}{START}\n\n{content.strip()}\n\n{END}{after}")

@@ -1,0 +1,93 @@
+"""What the results say: hypotheses, figures of the paper, enough faces, and the page."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faceskd.common.errors import ConfigError
+from faceskd.common.images import write_image
+from faceskd.evaluation.statistics import Paired
+from faceskd.reproduce.baselines import least_faces
+from faceskd.reproduce.hypotheses import Hypothesis, conclusions
+from faceskd.reproduce.page import END, START, WIDEST, write_page
+
+
+def hypothesis(metric, low, high, **more):
+    paired = Paired(9, (low + high) / 2, low, high, 0.01, 0.0, (3, 1))
+    return Hypothesis("methods", "student", "teacher", metric, paired, 0.02, **more)
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "limit", "verdict"),
+    [
+        ("psnr", 0.1, 0.2, None, "confirmed"),
+        ("psnr", -0.2, -0.1, None, "contradicted"),
+        ("psnr", -0.1, 0.1, None, "undecided"),
+        ("lpips_squeeze", -0.02, -0.01, None, "confirmed"),
+        ("lpips_squeeze", 0.01, 0.02, None, "contradicted"),
+        ("psnr", -0.09, -0.05, 0.1, "confirmed"),  # worse, but by less than the limit
+        ("psnr", -0.2, -0.05, 0.1, "undecided"),
+        ("psnr", -0.3, -0.2, 0.1, "contradicted"),
+        ("lpips_squeeze", -0.01, 0.002, 0.003, "confirmed"),
+        ("lpips_squeeze", 0.004, 0.006, 0.003, "contradicted"),
+    ],
+)
+def test_the_whole_interval_decides(metric, low, high, limit, verdict):
+    assert hypothesis(metric, low, high, limit=limit).verdict == verdict
+
+
+def test_a_conclusion_is_a_sentence_with_its_figures():
+    found = [hypothesis("psnr", 0.1, 0.3, paper=0.84), hypothesis("psnr", -1, 1, limit=0.1)]
+    confirmed, undecided = conclusions(found)
+    assert confirmed.startswith("**Confirmed**, 1 of 2:")
+    assert "student is better than teacher in psnr" in confirmed
+    assert "0.2000, 95 % interval 0.1000 to 0.3000; in the paper 0.84" in confirmed
+    assert "3 and 1 trainings" in confirmed
+    assert "student is as good as teacher" in undecided
+
+
+def write_log(path, rows):
+    path.parent.mkdir(parents=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "train/loss", "val/psnr"])
+        writer.writerows(rows)
+
+
+def test_least_faces_is_the_first_validation_above_bicubic(tmp_path):
+    write_log(tmp_path / "csv" / "version_0" / "metrics.csv", [(9, 1.0, ""), (9, "", 25.0)])
+    write_log(tmp_path / "csv" / "version_1" / "metrics.csv", [(19, "", 26.1), (29, "", 27.0)])
+    assert least_faces(tmp_path, 26.0, 4) == 80
+    assert least_faces(tmp_path, 24.0, 4) == 40
+    assert least_faces(tmp_path, 28.0, 4) is None
+
+
+def test_the_page_gets_text_and_pictures_between_its_lines(tmp_path):
+    out, page = tmp_path / "out", tmp_path / "docs" / "page.md"
+    out.joinpath("faces").mkdir(parents=True)
+    page.parent.mkdir()
+    write_image(out / "faces" / "all.png", np.zeros((30, WIDEST + 600, 3), np.uint8))
+    (out / "results.md").write_text(
+        "# Title\n\n## Table\n\n| out=/x/out/a src=/x |\n\n![faces](faces/all.png) "
+        "[more](faces/report.md) [paper](https://doi.org/x)\n"
+    )
+    page.write_text(f"# Page\n\n{START}\nold\n{END}\n\nafter\n")
+    for _ in range(2):  # the second time replaces what the first wrote
+        write_page(page, out / "results.md", "cpu", {"/x": "PHOTOS", "/x/out": "OUT"})
+        assert page.read_text() == (
+            f"# Page\n\n{START}\n\n## Title\n\n### Table\n\n| out=OUT/a src=PHOTOS |\n\n"
+            "![faces](results/cpu-faces-all.jpg) more [paper](https://doi.org/x)\n\n"
+            f"{END}\n\nafter\n"
+        )
+    assert Image.open(page.parent / "results" / "cpu-faces-all.jpg").width == WIDEST
+
+
+@pytest.mark.parametrize("text", [None, "# Page", f"{END}\n{START}"])
+def test_a_page_without_the_lines_is_refused(text, tmp_path):
+    page = tmp_path / "page.md"
+    if text is not None:
+        page.write_text(text)
+    with pytest.raises(ConfigError, match="run in a clone of the repository, or give page=null"):
+        write_page(page, tmp_path / "results.md", "cpu")
