@@ -4,6 +4,7 @@ import contextlib
 import io
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,11 +159,10 @@ def restored(page: Any, photo: str, kind: str = "photo", **more: object) -> dict
 
 def until(condition: Callable[[], bool], page: Any, seconds: float = 60) -> None:
     """Wait for a condition."""
-    for _ in range(int(seconds / 0.1)):
-        if condition():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("it did not happen in time")
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        page.wait_for_timeout(50)
 
 
 @contextlib.contextmanager

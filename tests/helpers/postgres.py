@@ -106,6 +106,6 @@ class Postgres:
     def stop(self) -> None:
         assert self.process is not None
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)  # ends all sessions first
+            self.process.send_signal(signal.SIGQUIT)  # at once: nobody needs the data any more
             self.process.wait(30)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -79,6 +79,7 @@ def _fast_hashes(monkeypatch):
     """Argon2 is slow on purpose; not here."""
     weak = accounts.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr(accounts, "_hasher", weak)
+    monkeypatch.setattr(accounts, "_NOBODY", weak.hash("nobody"))
 
 
 @pytest.fixture
