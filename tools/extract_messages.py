@@ -83,7 +83,7 @@ def refusals(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def _shown(node: ast.AST) -> list[ast.expr]:
-    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("text", "PHOTO_DELETED"):
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "text":
         constant = isinstance(node.value, ast.Constant)
         table = isinstance(node.value, ast.Call) and ast.unparse(node.value).startswith("{")
         return [node.value] if constant or table else []

@@ -6,6 +6,7 @@ one can be ended: by logging out, by a new password, by deleting the account.
 
 import hashlib
 import secrets
+import unicodedata
 from datetime import timedelta
 
 from argon2 import PasswordHasher
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 from faceskd.studio.database import Database
 from faceskd.studio.errors import Refusal
 from faceskd.studio.settings import Settings
-from faceskd.studio.tables import Login, LoginFailure, Token, User, utcnow
+from faceskd.studio.tables import Login, LoginFailure, Token, User, new_id, utcnow
 
 LOCAL = "local"
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 256
@@ -39,12 +40,24 @@ def digest(token: str) -> str:
 def local_user(database: Database) -> User:
     """The one user of a studio without accounts."""
     with database.write() as session:
-        values = {"id": "0" * 32, "name": LOCAL, "local": True, "created": utcnow()}
+        values = {"id": "0" * 32, "name": LOCAL, "key": LOCAL, "local": True, "created": utcnow()}
         database.insert_missing(session, User, values)
         return session.get_one(User, "0" * 32)
 
 
-def sign_up(session: Session, name: str, password: str) -> User:
+def name_key(name: str) -> str:
+    """A name as it is compared: two that look alike are the same, in any script.
+
+    Databases compare differently: SQLite's `lower` knows only ASCII.
+
+    Examples:
+        >>> name_key("Ärger") == name_key("ÄRGER"), name_key(" Mina  Kim ")
+        (True, 'mina kim')
+    """
+    return unicodedata.normalize("NFKC", " ".join(name.split())).casefold()
+
+
+def sign_up(database: Database, name: str, password: str) -> User:
     """A new user.
 
     Raises:
@@ -55,13 +68,13 @@ def sign_up(session: Session, name: str, password: str) -> User:
         text = "A name has 1 to {longest} characters."
         raise Refusal(422, "invalid", text, longest=LONGEST_NAME)
     taken = Refusal(409, "conflict", "This name is taken. Choose another one.")
-    same = select(User.id).where(func.lower(User.name) == name.lower())
-    if name.lower() == LOCAL or session.scalar(same):
-        raise taken
-    user = User(name=name, password=hashed(password))
-    session.add(user)
+    key = name_key(name)
+    user = User(name=name, key=key, password=hashed(password))  # slow, so before the transaction
     try:
-        session.flush()
+        with database.write() as session:
+            if key == LOCAL or session.scalar(select(User.id).where(User.key == key)):
+                raise taken
+            session.add(user)
     except IntegrityError:
         raise taken from None
     return user
@@ -103,13 +116,15 @@ def check_password(
         Refusal: they do not belong together, or there were too many wrong ones of this name or
             from this address.
     """
-    name = " ".join(name.split())[:LONGEST_NAME]
-    keys = [f"name {digest(name.lower())[:32]}", f"from {address[:60]}"]
+    key = name_key(name)
+    keys = [f"name {digest(key)[:32]}", f"from {address[:60]}"]
     since = utcnow() - timedelta(minutes=settings.login_minutes)
     failures = func.count(LoginFailure.id)
-    with database.read() as session:
-        for key in keys:
-            recent = select(failures).where(LoginFailure.key == key, LoginFailure.time > since)
+    # Counted before the slow check of the password, so that guesses sent at once count too.
+    guess = [LoginFailure(id=new_id(), key=one) for one in keys]
+    with database.write() as session:
+        for one in keys:
+            recent = select(failures).where(LoginFailure.key == one, LoginFailure.time > since)
             if (session.scalar(recent) or 0) >= settings.login_failures:
                 raise Refusal(
                     429,
@@ -118,12 +133,14 @@ def check_password(
                     minutes=f"{settings.login_minutes:g}",
                     headers={"Retry-After": str(int(settings.login_minutes * 60))},
                 )
-        user = session.scalar(select(User).where(func.lower(User.name) == name.lower()))
-    if matches(user, password) and user is not None:
-        return user
-    with database.write() as session:
         session.execute(delete(LoginFailure).where(LoginFailure.time < since))
-        session.add_all(LoginFailure(key=key) for key in keys)
+        session.add_all(guess)
+        user = session.scalar(select(User).where(User.key == key))
+    if matches(user, password) and user is not None:
+        with database.write() as session:
+            ids = [one.id for one in guess]
+            session.execute(delete(LoginFailure).where(LoginFailure.id.in_(ids)))
+        return user
     raise Refusal(401, "unauthorized", "The name or the password is wrong.")
 
 
@@ -143,11 +160,13 @@ def log_out(session: Session, token: str) -> None:
     session.execute(delete(Login).where(Login.token == digest(token)))
 
 
-def change_password(session: Session, user: User, password: str, keep: str | None) -> None:
+def change_password(database: Database, user: User, password: str, keep: str | None) -> None:
     """Set a new password, and end all logins but the one whose token is `keep`."""
-    session.get_one(User, user.id).password = hashed(password)
+    new = hashed(password)
     others = delete(Login).where(Login.user_id == user.id)
-    session.execute(others.where(Login.token != digest(keep)) if keep else others)
+    with database.write() as session:
+        session.get_one(User, user.id).password = new
+        session.execute(others.where(Login.token != digest(keep)) if keep else others)
 
 
 def user_of_login(database: Database, settings: Settings, token: str) -> User | None:

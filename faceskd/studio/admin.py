@@ -55,12 +55,11 @@ def _users(options: argparse.Namespace, database: Database, storage: Storage, sa
     if options.action == "list":
         with database.read() as session:
             for user in session.scalars(select(User).order_by(User.name)):
-                size = library.used_bytes(session, user)
+                size = library.used_bytes(session, user.id)
                 say(f"{user.name}\t{user.created:%Y-%m-%d}\t{size} bytes")
         return
     if options.action == "add":
-        with database.write() as session:
-            accounts.sign_up(session, options.name, _password())
+        accounts.sign_up(database, options.name, _password())
         say(f"{options.name} added")
         return
     with database.read() as session:
@@ -69,13 +68,12 @@ def _users(options: argparse.Namespace, database: Database, storage: Storage, sa
         removal.delete_user(database, storage, user)
         say(f"{user.name} deleted with all data")
     else:
-        with database.write() as session:
-            accounts.change_password(session, user, _password(), keep=None)
+        accounts.change_password(database, user, _password(), keep=None)
         say(f"new password for {user.name}; all logins ended")
 
 
 def _user(session: Session, name: str) -> User:
-    user = session.scalar(select(User).where(func.lower(User.name) == name.lower()))
+    user = session.scalar(select(User).where(User.key == accounts.name_key(name)))
     if user is None:
         raise FaceskdError(f"expected the name of a user, got {name!r}; see: users list")
     return user

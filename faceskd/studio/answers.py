@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NoResultFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -27,6 +27,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Refusal, refused)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, refused_by_framework)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(NoResultFound, deleted_meanwhile)
     app.add_exception_handler(DBAPIError, database_failed)  # type: ignore[arg-type]
     app.add_exception_handler(PoolTimeout, away)
     app.add_exception_handler(Exception, failed)
@@ -85,6 +86,11 @@ def invalid(request: Request, error: RequestValidationError) -> Response:
     text = "Not accepted: {name}: {reason}."
     name, reason = ".".join(place[1:]) or place[0], first["msg"]
     return refused(request, Refusal(422, "invalid", text, name=name[:100], reason=reason[:200]))
+
+
+def deleted_meanwhile(request: Request, error: Exception) -> Response:
+    """The answer where another request deleted what this one had found a moment before."""
+    return refused(request, not_found())
 
 
 def database_failed(request: Request, error: DBAPIError) -> Response:

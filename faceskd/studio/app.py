@@ -82,7 +82,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         database,
         Storage(settings.storage, database),
         hub,
-        RateLimit(settings.requests_per_minute),
+        RateLimit(settings.requests_per_minute, 60),
+        RateLimit(settings.sign_ups_per_hour, 3600),
     )
     app.state.metrics = Metrics(database)
     for part in (account, albums, photos, jobs, stream, direct):

@@ -20,7 +20,7 @@ from faceskd.studio.database import Database
 from faceskd.studio.storage import Storage
 from faceskd.studio.tables import FILE_COLUMNS, Base, File, Moment
 
-VERSION = "faceskd studio backup 1"
+VERSION = "faceskd studio backup 2"
 LEFT_OUT = frozenset({"logins", "login_failures"})
 """After a restore everybody logs in again."""
 
@@ -68,8 +68,11 @@ def restore(database: Database, storage: Storage, path: Path) -> tuple[int, int]
         with tarfile.open(path) as archive, database.write() as session:
             if any(session.execute(select(table).limit(1)).first() for table in _tables()):
                 raise FaceskdError("expected an empty studio to restore into, got one with data")
-            if _read(archive, "version") != VERSION.encode():
-                raise FaceskdError(f"expected a backup of faceskd studio, got {path.name!r}")
+            if (found := _read(archive, "version").decode()) != VERSION:
+                raise FaceskdError(
+                    f"expected a {VERSION!r}, got {found!r}; restore it with the version of "
+                    "faceskd that wrote it, then bring that studio up to date"
+                )
             for member in archive:
                 if member.name.startswith("files/") and (source := archive.extractfile(member)):
                     incoming = storage.receive(source)

@@ -1,5 +1,6 @@
 """What routes are given: the studio, and who makes the request."""
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -28,6 +29,7 @@ class Studio:
     storage: Storage
     hub: Hub
     rate: RateLimit
+    sign_ups: RateLimit
 
 
 def get_studio(request: Request) -> Studio:
@@ -44,6 +46,18 @@ def bearer(request: Request) -> str | None:
 def address(request: Request) -> str:
     """Where a request comes from."""
     return request.client.host if request.client else "?"
+
+
+def network(request: Request) -> str:
+    """As `address`, for limits: one who has an IPv6 address has all of its network of 64 bits."""
+    host = address(request)
+    try:
+        parsed = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if parsed.version == 4:
+        return host
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed.packed[:8] + bytes(8), 64)))
 
 
 def find_user(request: Request) -> User | None:
@@ -67,7 +81,7 @@ def limited_user(request: Request) -> User | None:
         Refusal: too many requests.
     """
     user = find_user(request)
-    get_studio(request).rate.count(user.id if user else address(request))
+    get_studio(request).rate.count(user.id if user else network(request))
     request.state.user = user
     return user
 

@@ -3,6 +3,10 @@
 from typing import Any
 
 from faceskd.common.errors import FaceskdError
+from faceskd.studio.translation import mark
+
+DISK_FULL = mark("The server cannot store the file. Its disk may be full. Try later.")
+QUOTA = mark("Your storage of {limit} MB is full. Delete photos that you no longer need.")
 
 
 class Refusal(FaceskdError):
@@ -34,6 +38,11 @@ class Refusal(FaceskdError):
 def not_found() -> Refusal:
     """Also for what belongs to somebody else: that it exists is nobody's business."""
     return Refusal(404, "not_found", "There is nothing here. It may have been deleted.")
+
+
+def quota(limit: int) -> Refusal:
+    """The answer where a user's photos and results would have more than `limit` bytes."""
+    return Refusal(413, "quota", QUOTA, limit=f"{limit / 1e6:g}")
 
 
 def too_large(limit: int) -> Refusal:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -16,9 +17,9 @@ from typing import Any
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
-from faceskd.studio import schemas, views
+from faceskd.studio import library, schemas, views
 from faceskd.studio.database import Database, is_away
-from faceskd.studio.tables import IMPORT, Job, Photo, utcnow
+from faceskd.studio.tables import Job, Photo, utcnow
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ OVERLAP = timedelta(seconds=10)
 """Clocks differ, and transactions take time: so far back is asked for changes that came late."""
 
 QUEUE_LENGTH = 1000
+
+STREAM_SECONDS = 600
+"""After so long a stream ends. The browser asks anew, and is refused if its login has ended."""
 
 Event = tuple[str, str]
 """A name and JSON."""
@@ -45,7 +49,8 @@ class Hub:
         self.closing = asyncio.Event()
 
     async def listen(self, user_id: str) -> AsyncIterator[bytes]:
-        """The event stream of one browser; ends when the server does."""
+        """The event stream of one browser; ends when the server does, or after ten minutes."""
+        end = time.monotonic() + STREAM_SECONDS
         queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_LENGTH)
         self._loop = asyncio.get_running_loop()
         self._queues[user_id].add(queue)
@@ -53,7 +58,7 @@ class Hub:
             self._task = asyncio.create_task(self._poll())
         try:
             yield encode("hello", "{}")
-            while not self.closing.is_set():
+            while not self.closing.is_set() and time.monotonic() < end:
                 try:
                     event = await asyncio.wait_for(queue.get(), QUIET_SECONDS)
                     yield encode(*event)
@@ -105,7 +110,7 @@ class Hub:
     def _changes(self, since: datetime, users: set[str]) -> list[tuple[str, Event]]:
         with self.database.read() as session:
             photos = self._new(session, Photo, since, users, Photo.direct.is_(False))
-            jobs = self._new(session, Job, since, users, Job.kind != IMPORT)
+            jobs = self._new(session, Job, since, users, library.is_shown())
             shown = views.photos(session, photos)
         found = [
             (row.user_id, ("photo", photo.model_dump_json()))

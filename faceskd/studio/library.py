@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, BinaryIO, TypeVar
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from faceskd.studio.database import Database
-from faceskd.studio.errors import Refusal, not_found
+from faceskd.studio.errors import Refusal, not_found, quota
 from faceskd.studio.formats import ACCEPTED, HEAD, clean_name, sniff
 from faceskd.studio.kinds import kind_named
 from faceskd.studio.settings import Settings
@@ -32,13 +32,22 @@ LEAST_FREE = 100_000_000
 """Bytes of the disk that uploads leave free, for the database and for results."""
 
 
-def owned(session: Session, table: type[Owned], key: str, user: User) -> Owned:
+def owned(
+    session: Session, table: type[Owned], key: str, user: User, *, lock: bool = False
+) -> Owned:
     """A user's album, photo or job.
+
+    Args:
+        session: in which it is looked for.
+        table: what it is.
+        key: its id.
+        user: whose it must be.
+        lock: nobody else may change it before the end of the transaction.
 
     Raises:
         Refusal: there is none, or it is somebody else's.
     """
-    found = session.get(table, key)
+    found = session.get(table, key, with_for_update={"of": table} if lock else None)
     if found is None or found.user_id != user.id:
         raise not_found()
     return found
@@ -69,15 +78,30 @@ def page(
     return rows[:limit], f"{round(last_row.created.timestamp() * 1e6):x}_{last_row.id}"
 
 
-def used_bytes(session: Session, user: User) -> int:
+def lock(session: Session, user: User) -> None:
+    """Let nobody else add photos or jobs of a user before the end of the transaction.
+
+    Otherwise many requests at once would all see that there is room for one more.
+    """
+    row = select(User.id).where(User.id == user.id)
+    session.execute(row.with_for_update(key_share=True))
+
+
+def used_bytes(session: Session, user_id: str) -> int:
     """Bytes of a user's photos and results."""
-    photos = select(func.coalesce(func.sum(Photo.bytes), 0)).where(Photo.user_id == user.id)
+    photos = select(func.coalesce(func.sum(Photo.bytes), 0)).where(Photo.user_id == user_id)
     results = (
         select(func.coalesce(func.sum(Result.bytes), 0))
         .join(Job, Job.id == Result.job_id)
-        .where(Job.user_id == user.id)
+        .where(Job.user_id == user_id)
     )
     return int(session.scalar(photos) or 0) + int(session.scalar(results) or 0)
+
+
+def is_shown() -> ColumnElement[bool]:
+    """Whether a job is shown to its user: it is no import, and none of `POST /api/v1/restore`."""
+    direct = exists().where(Photo.id == Job.photo_id, Photo.direct)
+    return and_(Job.kind != IMPORT, ~direct)
 
 
 def waiting_jobs(session: Session, user: User) -> int:
@@ -141,13 +165,9 @@ def add_photo(
                 return found
             if album_id is not None:
                 owned(session, Album, album_id, user)
-            if used_bytes(session, user) + incoming.bytes > settings.bytes_per_user:
-                raise Refusal(
-                    413,
-                    "quota",
-                    "Your storage of {limit} MB is full. Delete photos that you no longer need.",
-                    limit=f"{settings.bytes_per_user / 1e6:g}",
-                )
+            lock(session, user)
+            if used_bytes(session, user.id) + incoming.bytes > settings.bytes_per_user:
+                raise quota(settings.bytes_per_user)
             photo = Photo(
                 id=keyed_id(user, key) if key else new_id(),
                 user_id=user.id,
@@ -185,7 +205,8 @@ def add_jobs(
     again.
 
     Raises:
-        Refusal: no such photo, kind or option; a crop outside the photo; too many jobs.
+        Refusal: no such photo, kind or option; a crop outside the photo; too many jobs; no room
+            for results.
     """
     found = kind_named(kind)
     if found is None:
@@ -195,6 +216,9 @@ def add_jobs(
         ids = [keyed_id(user, f"{key} {photo}") if key else new_id() for photo in photos]
         known = {job.id: job for one in ids if key and (job := session.get(Job, one))}
         new = len(ids) - len(known)
+        lock(session, user)
+        if new and used_bytes(session, user.id) >= settings.bytes_per_user:
+            raise quota(settings.bytes_per_user)
         if new and waiting_jobs(session, user) + new > settings.jobs_per_user:
             raise Refusal(
                 429,

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from faceskd.common.errors import ImageError
+from faceskd.restore.photo_files import LONGEST_SIDE, read_photo, write_photo
 from faceskd.restore.photo_files import Photo as PhotoFile
-from faceskd.restore.photo_files import read_photo, write_photo
+from faceskd.studio.problems import Problem, causes
 
 THUMBNAIL = 320
 PREVIEW = 2048
@@ -33,24 +34,28 @@ def read(path: Path, max_pixels: int) -> PhotoFile:
     The size in the file's header is checked before anything is decoded.
 
     Raises:
-        ImageError: it is no image, damaged, or has too many pixels; the message has no file name.
+        Problem: it is no image, damaged, or has too many pixels.
     """
+    too_many = Problem("too_many_pixels", limit=f"{max_pixels:,}")
     try:
         with Image.open(path) as file:
             width, height = file.size
         if width * height > max_pixels:
-            raise ImageError(f"it has {width}x{height} pixels, expected at most {max_pixels:,}")
+            raise too_many
     except Image.DecompressionBombError:
-        raise ImageError(f"it has far too many pixels, expected at most {max_pixels:,}") from None
+        raise too_many from None
     except (OSError, ValueError, SyntaxError):
         pass  # formats that Pillow does not know are read, or refused, by `read_photo`
     try:
         photo = read_photo(path)
     except ImageError as error:
-        raise ImageError(str(error).removeprefix(f"{path.name}: ")) from error
+        if any(isinstance(one, MemoryError) for one in causes(error)):
+            raise Problem("no_memory") from error
+        reason = str(error).removeprefix(f"{path.name}: ")
+        raise Problem("unreadable", reason=reason) from error
     height, width = photo.image.shape[:2]
     if width * height > max_pixels:
-        raise ImageError(f"it has {width}x{height} pixels, expected at most {max_pixels:,}")
+        raise too_many
     return photo
 
 
@@ -58,19 +63,23 @@ def cut(photo: PhotoFile, crop: Crop | None) -> PhotoFile:
     """The crop of a photo; without metadata, which tells where and when it was taken.
 
     Raises:
-        ImageError: the square is not inside the photo.
+        Problem: the square is not inside the photo.
     """
     if crop is None:
         return photo
     height, width = photo.image.shape[:2]
     if crop.x + crop.side > width or crop.y + crop.side > height:
-        raise ImageError(
-            f"the square from {crop.x}, {crop.y} with sides of {crop.side} is not inside the "
-            f"photo of {width}x{height} pixels"
-        )
+        raise Problem("crop_outside")
     rows, columns = slice(crop.y, crop.y + crop.side), slice(crop.x, crop.x + crop.side)
     alpha = None if photo.alpha is None else photo.alpha[rows, columns]
     return PhotoFile(np.ascontiguousarray(photo.image[rows, columns]), alpha, {}, photo.grey)
+
+
+def suffix_of(format_: str, image: np.ndarray) -> str:
+    """The suffix of a result: that of the photo's format if it holds so many pixels, or "png"."""
+    suffix = SUFFIX.get(format_, "png")
+    longest = max(image.shape[:2])
+    return suffix if longest <= LONGEST_SIDE.get(suffix, longest) else "png"
 
 
 def encode(folder: Path, image: np.ndarray, photo: PhotoFile, suffix: str) -> bytes:

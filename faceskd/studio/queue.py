@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from faceskd.studio.database import Database
+from faceskd.studio.problems import Problem
 from faceskd.studio.tables import (
     BROKEN,
     CANCELLED,
@@ -31,9 +32,6 @@ from faceskd.studio.tables import (
 
 RETRY_SECONDS = 5
 """Until a job that failed by accident is tried again; five times longer each time."""
-
-PHOTO_DELETED = "The photo was deleted before the job was done."
-WORKERS_DIED = "Given up after {attempts} attempts: each time the worker stopped unexpectedly."
 
 
 class Queue:
@@ -121,13 +119,13 @@ class Queue:
             self._end(session, job, DONE, now)
             return True
 
-    def fail(self, worker: str, job_id: str, message: str, *, again: bool) -> None:
+    def fail(self, worker: str, job_id: str, problem: Problem, *, again: bool) -> None:
         """End a job without a result.
 
         Args:
             worker: who tried it.
             job_id: the job.
-            message: for the user.
+            problem: why.
             again: it may succeed next time (disk full, out of memory): it is tried again unless
                 there were too many attempts.
         """
@@ -136,7 +134,7 @@ class Queue:
             if job is None:
                 return
             now = self.database.now(session)
-            job.error = message[:1000]
+            job.error = problem.stored
             if again and job.attempts < self.attempts:
                 job.state, job.worker, job.lease = QUEUED, None, None
                 job.step, job.progress = "waiting", 0
@@ -169,7 +167,7 @@ class Queue:
             .with_for_update(skip_locked=True, of=Job)
         )
         for job in session.scalars(query):
-            job.error = WORKERS_DIED.format(attempts=job.attempts)
+            job.error = Problem("workers_died", attempts=str(job.attempts)).stored
             self._end(session, job, FAILED, now)
 
     def _end(self, session: Session, job: Job, state: str, now: datetime) -> None:
@@ -199,8 +197,10 @@ class Queue:
         )
 
 
-def cancel(session: Session, job: Job, message: str | None = None) -> bool:
-    """Cancel a job that waits or runs; a worker that is at it will notice and drop it.
+def cancel(session: Session, job: Job, problem: Problem | None = None) -> bool:
+    """Cancel a job that waits or runs, or let it fail by a `problem`.
+
+    A worker that is at it will notice and drop it.
 
     Returns:
         False where it had ended before.
@@ -208,7 +208,7 @@ def cancel(session: Session, job: Job, message: str | None = None) -> bool:
     job = session.get_one(Job, job.id, with_for_update={"of": Job}, populate_existing=True)
     if job.state not in OPEN:
         return False
-    job.state, job.error = (FAILED if message else CANCELLED), message
+    job.state, job.error = (FAILED, problem.stored) if problem else (CANCELLED, None)
     job.worker, job.lease, job.step = None, None, ""
     job.finished = utcnow()
     return True
@@ -241,7 +241,7 @@ def forget_photo(session: Session, photo: Photo) -> list[str]:
     jobs = session.scalars(select(Job).where(Job.photo_id == photo.id).with_for_update(of=Job))
     for job in jobs:
         if job.state in OPEN and job.kind != IMPORT and not photo.direct:
-            cancel(session, job, PHOTO_DELETED)
+            cancel(session, job, Problem("photo_deleted"))
             job.photo_id = None
         elif job.kind == IMPORT or job.state == DONE or photo.direct:
             files += result_files(job.result)

@@ -20,8 +20,8 @@ def delete_photos(database: Database, storage: Storage, user: User, photos: Iter
     """
     files: list[str] = []
     with database.write() as session:
-        for key in dict.fromkeys(photos):
-            photo = owned(session, Photo, key, user)
+        for key in sorted(set(photos)):  # in one order, so that two requests cannot deadlock
+            photo = owned(session, Photo, key, user, lock=True)
             files += forget_photo(session, photo)
             session.delete(photo)
     storage.discard(files)
@@ -55,7 +55,7 @@ def delete_job(database: Database, storage: Storage, user: User, key: str) -> No
         Refusal: there is no such job.
     """
     with database.write() as session:
-        job = owned(session, Job, key, user)
+        job = owned(session, Job, key, user, lock=True)
         files = result_files(job.result)
         session.delete(job)
     storage.discard(files)

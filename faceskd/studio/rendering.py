@@ -12,8 +12,9 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
-from faceskd.studio import context, views
+from faceskd.studio import context, schemas, views
 from faceskd.studio.formats import SUFFIXES
+from faceskd.studio.problems import TEXTS
 from faceskd.studio.tables import User
 from faceskd.studio.translation import (
     format_bytes,
@@ -38,6 +39,7 @@ def environment() -> Environment:
     )
     found.filters["bytes"] = _in_language(format_bytes)
     found.filters["date"] = _in_language(format_date)
+    found.filters["problem"] = _in_language(problem_text)
     found.globals["static"] = static_url
     return found
 
@@ -63,7 +65,7 @@ def page(
             theme=theme if theme in THEMES else "auto",
             _=translator(language),
             ngettext=translator(language).plural,
-            script_messages=script_messages(language),
+            script_messages=dict(script_messages(language)) | problem_texts(language),
             limits={
                 "max_bytes": settings.max_bytes,
                 "max_pixels": settings.max_pixels,
@@ -73,12 +75,22 @@ def page(
             kinds=[kind.model_dump() for kind in views.kinds(language)],
             page=template,
             path=request.url.path,
-            accounts=settings.with_accounts,
+            sign_up=settings.with_accounts and settings.sign_up,
             status=status,
             **values,
         )
     )
     return HTMLResponse(text, status)
+
+
+def problem_text(problem: schemas.Problem, language: str) -> str:
+    """What a problem says, in a language."""
+    return translator(language)(TEXTS[problem.code], **problem.values)
+
+
+def problem_texts(language: str) -> dict[str, str]:
+    """Texts of all problems by code, for scripts, which learn of problems by events."""
+    return {code: translator(language)(text) for code, text in TEXTS.items()}
 
 
 class Static(StaticFiles):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from faceskd.studio import tables
+from faceskd.studio import problems, tables
 
 Id = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -40,6 +40,24 @@ class Error(BaseModel):
     """What a refused request is answered with."""
 
     error: ErrorText
+
+
+class Problem(BaseModel):
+    """Why a photo cannot be read, or a job cannot be done.
+
+    `code` and `values` are for programs; `message` is the English text.
+    """
+
+    code: str = Field(examples=["too_many_pixels"])
+    values: dict[str, str] = Field(examples=[{"limit": "50,000,000"}])
+    message: str
+
+    @classmethod
+    def of(cls, stored: dict[str, Any] | None) -> "Problem | None":
+        if stored is None:
+            return None
+        problem = problems.Problem.from_stored(stored)
+        return cls(code=problem.code, values=problem.values, message=str(problem))
 
 
 class User(BaseModel):
@@ -118,7 +136,7 @@ class Job(BaseModel):
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     progress: float
     step: str
-    error: str | None
+    error: Problem | None
     attempts: int
     created: datetime
     started: datetime | None
@@ -127,7 +145,7 @@ class Job(BaseModel):
 
     @classmethod
     def of(cls, job: tables.Job) -> "Job":
-        names = set(cls.model_fields) - {"result"}
+        names = set(cls.model_fields) - {"result", "error"}
         values = {name: getattr(job, name) for name in names}
         url = f"{API}/jobs/{job.id}"
         kept = job.result
@@ -144,7 +162,7 @@ class Job(BaseModel):
                 before=f"{url}/before",
             )
         )
-        return cls(**values, result=result)
+        return cls(**values, error=Problem.of(job.error), result=result)
 
 
 class Photo(BaseModel):
@@ -154,7 +172,7 @@ class Photo(BaseModel):
     album_id: Id | None
     name: str
     state: Literal["new", "ready", "broken"]
-    error: str | None
+    error: Problem | None
     width: int
     height: int
     bytes: int
@@ -168,10 +186,11 @@ class Photo(BaseModel):
 
     @classmethod
     def of(cls, photo: tables.Photo, job: tables.Job | None, job_count: int) -> "Photo":
-        names = ("id", "album_id", "name", "state", "error", "width", "height", "bytes", "format")
+        names = ("id", "album_id", "name", "state", "width", "height", "bytes", "format")
         url = f"{API}/photos/{photo.id}"
         return cls(
             **{name: getattr(photo, name) for name in names},
+            error=Problem.of(photo.error),
             created=photo.created,
             file=f"{url}/file",
             thumbnail=f"{url}/thumbnail" if photo.thumbnail else None,
@@ -228,15 +247,18 @@ class NewToken(Token):
 
 
 class Cost(BaseModel):
-    """What restoring costs, from the seconds that finished jobs of the kind `photo` took."""
+    """What restoring costs, from the seconds that finished jobs of the kind `photo` took.
+
+    `processor` is what the newest of them ran on, a GPU or a processor; only jobs on the same
+    count. `threads` is how many of the processor's a worker used, null on a GPU.
+    """
 
     photos: int
     seconds_per_photo: float | None
     seconds_per_megapixel: float | None
     photos_per_month: int | None
-    machine: str
-    cpus: int
-    gpu: str | None
+    processor: str | None
+    threads: int | None
 
 
 class _Input(BaseModel):

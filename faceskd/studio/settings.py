@@ -33,6 +33,7 @@ class Settings(BaseSettings):
         direct_pixels: of a photo that POST /api/v1/restore takes.
         direct_seconds: how long that request waits for a worker.
         requests_per_minute: of one user, or one address that is not logged in.
+        sign_ups_per_hour: from one address.
         jobs_per_user: jobs that wait or run.
         bytes_per_user: photos and results together.
         login_failures: of one name or one address within `login_minutes`.
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
     direct_pixels: int = Field(4_000_000, gt=0)
     direct_seconds: float = Field(60, gt=0)
     requests_per_minute: int = Field(1200, gt=0)
+    sign_ups_per_hour: int = Field(30, gt=0)
     jobs_per_user: int = Field(1000, gt=0)
     bytes_per_user: int = Field(5 * GIGABYTE, gt=0)
     login_failures: int = Field(10, gt=0)

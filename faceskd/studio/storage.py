@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from faceskd.common.files import make_folder
 from faceskd.studio.database import Database
-from faceskd.studio.errors import Refusal, too_large
+from faceskd.studio.errors import DISK_FULL, Refusal, too_large
 from faceskd.studio.tables import FILE_COLUMNS, File
 
 CHUNK = 1 << 20
@@ -166,6 +166,4 @@ def is_named(session: Session, sha256: str) -> bool:
 
 def disk_full() -> Refusal:
     """The answer when a file cannot be written."""
-    return Refusal(
-        507, "storage_full", "The server cannot store the file. Its disk may be full. Try later."
-    )
+    return Refusal(507, "storage_full", DISK_FULL)

@@ -63,6 +63,8 @@ class User(Base):
     """Somebody with an account, or on loopback the one local user.
 
     Attributes:
+        name: as it is shown.
+        key: the name as it is compared, see `faceskd.studio.accounts.name_key`.
         password: the Argon2 hash; None for the local user, who cannot log in.
     """
 
@@ -70,9 +72,12 @@ class User(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(64), unique=True)
+    key: Mapped[str] = mapped_column(String(200))
     password: Mapped[str | None] = mapped_column(String(200))
     local: Mapped[bool] = mapped_column(default=False)
     created: Mapped[datetime] = mapped_column(default=utcnow)
+
+    __table_args__ = (Index("users_key", "key", unique=True),)
 
 
 class Login(Base):
@@ -141,7 +146,7 @@ class Photo(Base):
     Attributes:
         name: its file name, without folders.
         state: "new" until a worker has decoded it, then "ready" or "broken".
-        error: why it is broken.
+        error: why it is broken, see `faceskd.studio.problems`.
         width, height: pixels, upright; 0 while it is new.
         direct: it came by `POST /api/v1/restore`, is not shown, and is deleted afterwards.
         changed: when anything here changed, for the events.
@@ -159,7 +164,7 @@ class Photo(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     format: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16), default=NEW)
-    error: Mapped[str | None] = mapped_column(String(1000))
+    error: Mapped[dict[str, Any] | None]
     width: Mapped[int] = mapped_column(default=0)
     height: Mapped[int] = mapped_column(default=0)
     thumbnail: Mapped[str | None] = mapped_column(ForeignKey(File.sha256), index=True)
@@ -179,6 +184,7 @@ class Job(Base):
         options: of its kind, complete and checked.
         crop: {"x", "y", "side"} of the square to restore, in pixels of the upright photo.
         priority: higher ones are claimed first.
+        error: why it failed, or why it is tried again, see `faceskd.studio.problems`.
         attempts: how often a worker has claimed it.
         due: not to be claimed before.
         worker: who has claimed it, and `lease` until when; None where nobody has.
@@ -200,7 +206,7 @@ class Job(Base):
     state: Mapped[str] = mapped_column(String(16), default=QUEUED)
     progress: Mapped[float] = mapped_column(default=0)
     step: Mapped[str] = mapped_column(String(16), default="waiting")
-    error: Mapped[str | None] = mapped_column(String(1000))
+    error: Mapped[dict[str, Any] | None]
     attempts: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(100))
     lease: Mapped[datetime | None]
@@ -228,6 +234,8 @@ class Result(Base):
         before: the original, or its crop, as a picture of the size of `preview`.
         faces: of the photo, or of its crop: box, status, restored, message.
         seconds: that the work took, its share of a batch.
+        processor: what it ran on: the name of a GPU, or of a processor.
+        threads: of the processor that the worker used; None on a GPU.
     """
 
     __tablename__ = "results"
@@ -244,6 +252,8 @@ class Result(Base):
     height: Mapped[int]
     faces: Mapped[list[dict[str, Any]]]
     seconds: Mapped[float]
+    processor: Mapped[str | None] = mapped_column(String(200))
+    threads: Mapped[int | None]
     created: Mapped[datetime] = mapped_column(default=utcnow)
 
 

@@ -72,7 +72,7 @@ def usage(session: Session, user: User, settings: Settings) -> schemas.Usage:
         photos=session.scalar(count) or 0,
         jobs_waiting=library.waiting_jobs(session, user),
         jobs_limit=settings.jobs_per_user,
-        bytes=library.used_bytes(session, user),
+        bytes=library.used_bytes(session, user.id),
         bytes_limit=settings.bytes_per_user,
     )
 

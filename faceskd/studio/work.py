@@ -20,6 +20,8 @@ PIXELS_AT_ONCE = 24_000_000
 UNKNOWN_PIXELS = 12_000_000
 """Taken for a photo that was not imported yet."""
 
+RanOn = tuple[str, int | None]
+
 FORMATS = {"jpg": "JPEG", "webp": "WebP", "png": "PNG"}
 
 
@@ -56,18 +58,20 @@ class ResultFiles:
         work: the job.
         kind: its kind.
         outcome: what became of the picture.
+        ran_on: name of the GPU or processor, and threads.
 
     Raises:
         Refusal: the disk is full.
-        ImageError: the result is too large for its format.
     """
 
-    def __init__(self, storage: Storage, work: Work, kind: Kind, outcome: Outcome) -> None:
-        self.storage, self.outcome = storage, outcome
+    def __init__(
+        self, storage: Storage, work: Work, kind: Kind, outcome: Outcome, ran_on: RanOn
+    ) -> None:
+        self.storage, self.outcome, self.ran_on = storage, outcome, ran_on
         if kind.keeps_file and work.job.crop is None:
             data, self.format = storage.path(work.photo.file).read_bytes(), work.photo.format
         else:
-            suffix = pictures.SUFFIX.get(work.photo.format, "png")
+            suffix = pictures.suffix_of(work.photo.format, outcome.image)
             self.format = FORMATS[suffix]
             with tempfile.TemporaryDirectory() as folder:
                 data = pictures.encode(Path(folder), outcome.image, work.picture, suffix)
@@ -88,6 +92,8 @@ class ResultFiles:
             height=height,
             faces=[asdict(face) for face in self.outcome.faces],
             seconds=seconds,
+            processor=self.ran_on[0],
+            threads=self.ran_on[1],
         )
 
 

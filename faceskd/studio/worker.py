@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from sqlalchemy.orm import Session
 
-from faceskd.common.errors import ConfigError, FaceskdError, ImageError
+from faceskd.common.errors import FaceskdError
+from faceskd.common.machine import machine_summary
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
 from faceskd.restore.restorer import Restorer
 from faceskd.studio import pictures, removal
@@ -26,11 +27,13 @@ from faceskd.studio.errors import Refusal
 from faceskd.studio.kinds import kind_named
 from faceskd.studio.kinds.base import Kind, Outcome, Tools
 from faceskd.studio.leases import renewing
-from faceskd.studio.queue import PHOTO_DELETED, Queue
+from faceskd.studio.library import used_bytes
+from faceskd.studio.problems import Problem
+from faceskd.studio.queue import Queue
 from faceskd.studio.settings import Settings
 from faceskd.studio.storage import Storage
 from faceskd.studio.tables import BROKEN, IMPORT, READY, Job, Photo, Result, new_id
-from faceskd.studio.work import ResultFiles, Work, in_parts, received
+from faceskd.studio.work import RanOn, ResultFiles, Work, in_parts, received
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,14 @@ class Worker:
         if self.settings.device != "auto":
             return self.settings.device
         return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @cached_property
+    def ran_on(self) -> RanOn:
+        """The GPU, or the processor and how many of its threads are used; for the cost."""
+        if torch.device(self.device).type == "cuda":
+            return torch.cuda.get_device_name(self.device), None
+        summary = machine_summary()
+        return str(summary["cpu"])[:200], int(summary["threads"])
 
     @cached_property
     def batch(self) -> int:
@@ -141,12 +152,12 @@ class Worker:
             return
         try:
             image = pictures.read(self.storage.path(photo.file), self.settings.max_pixels).image
-        except FaceskdError as error:
-            message = str(error)[:1000]
+        except Problem as error:
+            problem = error.stored
 
             def mark(session: Session, job: Job) -> None:
                 if job.photo:
-                    job.photo.state, job.photo.error = BROKEN, message
+                    job.photo.state, job.photo.error = BROKEN, problem
 
             self.queue.finish(self.name, job.id, mark)
             return
@@ -167,7 +178,7 @@ class Worker:
         with self._failing([job]):
             photo: Photo | None = job.photo
             if photo is None:
-                raise ImageError(PHOTO_DELETED)
+                raise Problem("photo_deleted")
             limit = self.settings.direct_pixels if photo.direct else self.settings.max_pixels
             whole = pictures.read(self.storage.path(photo.file), limit)
             crop = pictures.Crop(**job.crop) if job.crop else None
@@ -180,7 +191,7 @@ class Worker:
         began = time.perf_counter()
         with self._failing(jobs):
             if kind is None:
-                raise ConfigError(f"this worker does not know the kind {jobs[0].kind!r}")
+                raise Problem("unknown_kind", kind=jobs[0].kind)
             self.queue.report(self.name, [job.id for job in jobs], "restoring", 0.3)
             try:
                 images = [work.picture.image for work in works]
@@ -199,11 +210,14 @@ class Worker:
 
     def _finish(self, work: Work, kind: Kind, outcome: Outcome, seconds: float) -> None:
         began = time.perf_counter()
-        made = ResultFiles(self.storage, work, kind, outcome)
+        made = ResultFiles(self.storage, work, kind, outcome, self.ran_on)
         with received(self.storage, made.files) as files:
             total = seconds + time.perf_counter() - began
 
             def make(session: Session, job: Job) -> Result:
+                limit = self.settings.bytes_per_user
+                if used_bytes(session, job.user_id) + files["file"].bytes > limit:
+                    raise Problem("quota", limit=f"{limit / 1e6:g}")
                 return made.result(session, files, total)
 
             self.queue.finish(self.name, work.job.id, make)
@@ -216,9 +230,9 @@ class Worker:
         except Exception as error:
             if is_away(error):
                 raise
+            problem = Problem.of(error)
             known = isinstance(error, FaceskdError)
             again = not known or isinstance(error, Refusal)  # a full disk
-            message = str(error) if known else f"unexpected error: {type(error).__name__}"
             logger.log(
                 logging.INFO if known else logging.ERROR,
                 "job failed",
@@ -226,7 +240,7 @@ class Worker:
                 exc_info=not known,
             )
             for job in jobs:
-                self.queue.fail(self.name, job.id, message, again=again)
+                self.queue.fail(self.name, job.id, problem, again=again)
 
 
 def run_worker(settings: Settings, parent: int = 0) -> None:

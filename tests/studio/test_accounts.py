@@ -40,7 +40,9 @@ def test_the_same_by_forms_without_scripts(lite):
     assert answer.headers["location"] == "/jobs"
 
 
-@pytest.mark.parametrize("next", ["https://evil.example", "//evil.example", "/\\evil.example"])
+@pytest.mark.parametrize(
+    "next", ["https://evil.example", "//evil.example", "/\\evil.example", "/\t/evil.example"]
+)
 def test_after_logging_in_nobody_is_sent_elsewhere(lite, next):
     lite.browser("Mina")
     answer = lite.browser().post(
@@ -261,3 +263,10 @@ def test_logs_hold_no_secrets_and_no_names_of_photos(lite, caplog):
     secrets = (PASSWORD, "wrong password", token, client.cookies[COOKIE], "a-private-name")
     for secret in secrets:
         assert secret not in logged
+
+
+def test_names_are_compared_without_case_in_every_script(place):
+    client = place.browser("Ärger")
+    assert log_in(client, name=" ärger ").status_code == 200
+    body = {"name": "A\u0308RGER", "password": PASSWORD}  # with a combining mark
+    assert client.post("/api/v1/users", json=body).status_code == 409

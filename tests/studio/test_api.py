@@ -168,7 +168,7 @@ def test_a_direct_request_has_limits(tmp_path):
     answer = client.post("/api/v1/restore", files=files)
     thread.join()
     assert answer.status_code == 422
-    assert "60x40 pixels" in answer.json()["error"]["message"]
+    assert "more than 100 pixels" in answer.json()["error"]["message"]
     for options in ("[]", "{", "1", '{"scale": 99}'):
         answer = client.post("/api/v1/restore", files=files, data={"options": options})
         assert answer.status_code == 422
@@ -277,6 +277,16 @@ def test_the_cost_is_measured_by_jobs_that_were_done(lite):
     lite.work()
     cost = client.get("/api/v1/cost").json()
     assert cost["photos"] == 1
+    worker = lite.worker()
+    assert (cost["processor"], cost["threads"]) == worker.ran_on
+    upload(client, picture(seed=1))  # on another machine, slowly
+    restore(client, client.get("/api/v1/photos").json()["items"][0]["id"], "photo")
+    worker.ran_on = ("NVIDIA X", None)
+    while worker.step():
+        pass
+    gpu = client.get("/api/v1/cost").json()
+    assert (gpu["photos"], gpu["processor"], gpu["threads"]) == (1, "NVIDIA X", None)
+    assert "NVIDIA X" in client.get("/cost").text
     assert cost["photos_per_month"] == int(30 * 86_400 / cost["seconds_per_photo"])
 
 

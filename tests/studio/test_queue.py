@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 
 from faceskd.studio import leases
 from faceskd.studio.leases import renewing
+from faceskd.studio.problems import Problem
 from faceskd.studio.queue import Queue
 from faceskd.studio.tables import DONE, FAILED, QUEUED, RUNNING, Job, Photo, Result, Total, utcnow
 
@@ -95,7 +96,7 @@ def test_after_three_dead_workers_a_job_fails_and_says_so(place, queue, jobs):
     assert jobs[0] not in {job.id for job in queue.claim("d", 10)}
     job = rows(place)[jobs[0]]
     assert (job.state, job.attempts) == (FAILED, 3)
-    assert "3 attempts" in job.error
+    assert job.error == {"code": "workers_died", "values": {"attempts": "3"}}
 
 
 def test_only_the_owner_ends_a_job_and_there_is_one_result(place, queue, jobs):
@@ -131,9 +132,9 @@ def test_an_accident_is_tried_again_later_and_thrice_at_most(place, queue, jobs)
         session.execute(update(Job).where(Job.id != only).values(state=DONE))
     for attempt in (1, 2, 3):
         assert [job.id for job in queue.claim("a", 1)] == [only]
-        queue.fail("a", only, "disk full", again=True)
+        queue.fail("a", only, Problem("disk_full"), again=True)
         job = rows(place)[only]
-        assert (job.attempts, job.error) == (attempt, "disk full")
+        assert (job.attempts, job.error["code"]) == (attempt, "disk_full")
         if attempt < 3:
             assert job.state == QUEUED
             assert queue.claim("b", 1) == []  # not before it is due
@@ -144,7 +145,7 @@ def test_an_accident_is_tried_again_later_and_thrice_at_most(place, queue, jobs)
 
 def test_what_fails_for_good_is_not_tried_again(place, queue, jobs):
     queue.claim("a", 1)
-    queue.fail("a", jobs[0], "not an image", again=False)
+    queue.fail("a", jobs[0], Problem("unreadable"), again=False)
     assert rows(place)[jobs[0]].state == FAILED
 
 
@@ -166,7 +167,7 @@ def test_reports_are_seen_only_from_the_owner(place, queue, jobs):
 def test_sums_for_the_metrics(place, queue, jobs):
     queue.claim("a", 2)
     queue.finish("a", jobs[0], lambda *_: result(place))
-    queue.fail("a", jobs[1], "no", again=False)
+    queue.fail("a", jobs[1], Problem("unreadable"), again=False)
     with place.database.read() as session:
         sums = {(row.name, row.label): row.value for row in session.scalars(select(Total))}
     assert sums["jobs", "none:done"] == sums["jobs", "none:failed"] == 1

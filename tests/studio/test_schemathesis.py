@@ -11,7 +11,9 @@ schemathesis = pytest.importorskip("schemathesis")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 FOLDER = tempfile.TemporaryDirectory()
-PLACE = Place(Path(FOLDER.name), "", direct_seconds=0.01, requests_per_minute=10**9)
+PLACE = Place(
+    Path(FOLDER.name), "", direct_seconds=0.01, requests_per_minute=10**9, sign_ups_per_hour=10**9
+)
 SCHEMA = schemathesis.openapi.from_asgi("/api/v1/openapi.json", PLACE.app)
 ENDLESS = "GET /api/v1/events"
 EXAMPLES = 8

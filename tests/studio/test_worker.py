@@ -122,7 +122,7 @@ def test_one_photo_that_spoils_a_batch_fails_alone(lite, monkeypatch):
     monkeypatch.setattr(lite.restorer, "photos", photos_)
     lite.work()
     assert [job(client, key)["state"] for key in keys] == ["done"] * 3 + ["failed"]
-    assert "finite" in job(client, keys[3])["error"]
+    assert "finite" in job(client, keys[3])["error"]["message"]
 
 
 def test_a_photo_without_faces_is_done_and_has_none(lite):
@@ -143,7 +143,8 @@ def test_a_worker_without_weights_says_so_and_does_what_needs_none(tmp_path, lit
     while worker.step():
         pass
     assert job(client, needs)["state"] == "failed"
-    assert "missing.safetensors" in job(client, needs)["error"]
+    error = job(client, needs)["error"]
+    assert (error["code"], "missing.safetensors" in error["message"]) == ("no_model", True)
     assert job(client, free)["state"] == "done"
     assert client.post(f"/api/v1/jobs/{needs}/retry").json()["state"] == "queued"
     lite.settings.model = ""
@@ -164,7 +165,7 @@ def test_a_full_disk_delays_a_job_and_loses_nothing(lite, monkeypatch):
     lite.worker().step()
     waiting = job(client, key)
     assert (waiting["state"], waiting["attempts"]) == ("queued", 1)
-    assert "disk" in waiting["error"]
+    assert waiting["error"]["code"] == "disk_full"
     monkeypatch.undo()
     with lite.database.write() as session:
         row = session.get(Job, key)
@@ -182,7 +183,7 @@ def test_a_job_whose_photo_was_deleted_says_so(place):
     place.work()
     lost = job(client, key)
     assert (lost["state"], lost["photo_id"], lost["photo_name"]) == ("failed", None, "photo.jpg")
-    assert "deleted" in lost["error"]
+    assert lost["error"]["code"] == "photo_deleted"
     assert client.post(f"/api/v1/jobs/{key}/retry").status_code == 409
 
 

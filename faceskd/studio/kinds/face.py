@@ -14,8 +14,8 @@ class AlignedFace(Kind):
     name = "face"
     title = "One face"
     description = (
-        "Takes the picture for one small, upright face that fills it, and enlarges it to 256 "
-        "pixels. All detail is new."
+        "For a picture that one small, upright face fills. Enlarges it to 256 pixels. All detail "
+        "is new."
     )
     order = 2
 

@@ -1,12 +1,16 @@
 """All faces of a whole photo."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from faceskd.common.errors import ImageError
 from faceskd.studio.kinds.base import Kind, Option, Outcome, RestoredFace, Tools
+from faceskd.studio.problems import Problem
+
+if TYPE_CHECKING:
+    from faceskd.restore.photo import PhotoSettings
 
 
 class WholePhoto(Kind):
@@ -44,13 +48,8 @@ class WholePhoto(Kind):
         from faceskd.restore.photo import PhotoSettings
 
         settings = PhotoSettings(**options)
-        for picture in pictures:
-            width, height = settings.size(picture)
-            if width * height > tools.max_pixels:
-                raise ImageError(
-                    f"the result would have {width}x{height} pixels, expected at most "
-                    f"{tools.max_pixels:,} in all; choose a smaller enlargement"
-                )
+        if not all(_fits(settings, picture, tools.max_pixels) for picture in pictures):
+            raise Problem("result_too_large", limit=f"{tools.max_pixels:,}")
         return [
             Outcome(
                 photo.image,
@@ -66,3 +65,12 @@ class WholePhoto(Kind):
             )
             for photo in tools.restorer().photos(list(pictures), settings)
         ]
+
+
+def _fits(settings: "PhotoSettings", picture: np.ndarray, most: int) -> bool:
+    """Whether the result of a picture has at most so many pixels."""
+    try:
+        width, height = settings.size(picture)
+    except ImageError:  # more than `faceskd.restore` makes at all
+        return False
+    return width * height <= most

@@ -12,7 +12,7 @@ from faceskd.studio.context import (
     Studio,
     WithStudio,
     WithUser,
-    address,
+    network,
 )
 from faceskd.studio.errors import Refusal, not_found
 from faceskd.studio.tables import Token, User
@@ -45,22 +45,23 @@ def end_session(studio: Studio, request: Request, response: Response) -> None:
     response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
 
 
-def create_user(studio: Studio, name: str, password: str) -> User:
+def create_user(studio: Studio, request: Request, name: str, password: str) -> User:
     """Sign up.
 
     Raises:
-        Refusal: there are no accounts, nobody new may sign up, or name or password cannot be.
+        Refusal: there are no accounts, nobody new may sign up, name or password cannot be, or too
+            many signed up from the address of the request.
     """
     if not studio.settings.with_accounts or not studio.settings.sign_up:
         raise Refusal(403, "forbidden", "Nobody can sign up here. Ask the operator.")
-    with studio.database.write() as session:
-        return accounts.sign_up(session, name, password)
+    studio.sign_ups.count(network(request))
+    return accounts.sign_up(studio.database, name, password)
 
 
 def check_password(studio: Studio, request: Request, name: str, password: str) -> User:
     """Who has this name and password; failures count for the address of the request."""
     return accounts.check_password(
-        studio.database, studio.settings, name, password, address(request)
+        studio.database, studio.settings, name, password, network(request)
     )
 
 
@@ -80,7 +81,7 @@ def sign_up(
     response: Response,
 ) -> schemas.User:
     """Sign up, and log in."""
-    created = create_user(studio, body.name, body.password)
+    created = create_user(studio, request, body.name, body.password)
     start_session(studio, request, response, created)
     return schemas.User.of(created)
 
@@ -124,9 +125,8 @@ def change_password(
 ) -> None:
     """Change the password; all other sessions end."""
     confirm(studio, request, user, body.current)
-    with studio.database.write() as session:
-        keep = request.cookies.get(SESSION_COOKIE)
-        accounts.change_password(session, user, body.new, keep)
+    keep = request.cookies.get(SESSION_COOKIE)
+    accounts.change_password(studio.database, user, body.new, keep)
 
 
 @router.delete("/me", status_code=204)

@@ -1,6 +1,7 @@
 """ZIP files that are made while they are sent, so that an album of any size needs no room."""
 
 import io
+import time
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -61,12 +62,17 @@ def zip_chunks(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
                 source = path.open("rb")
             except FileNotFoundError:
                 continue
-            with source, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as target:
+            with source, archive.open(_entry(name), "w", force_zip64=True) as target:
                 while chunk := source.read(CHUNK):
                     target.write(chunk)
                     yield buffer.take()
             yield buffer.take()
     yield buffer.take()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """A file in the archive, of now; `zipfile` would say 1980."""
+    return zipfile.ZipInfo(name, time.localtime()[:6])
 
 
 class _Buffer(io.RawIOBase):

@@ -15,9 +15,10 @@ from faceskd.studio import library, removal
 from faceskd.studio.context import Studio, WithStudio, WithUser
 from faceskd.studio.errors import Refusal
 from faceskd.studio.formats import MEDIA
+from faceskd.studio.problems import Problem
 from faceskd.studio.routes.jobs import find
 from faceskd.studio.schemas import API
-from faceskd.studio.tables import DONE, OPEN, User
+from faceskd.studio.tables import DONE, OPEN, Job, User
 
 router = APIRouter(prefix=API, tags=["restore"])
 
@@ -49,8 +50,7 @@ async def restore(
                 raise Refusal(504, "timeout", text)
             await asyncio.sleep(LOOK_SECONDS)
         if row.state != DONE or row.result is None:
-            text = "The photo cannot be restored: {reason}"
-            raise Refusal(422, "invalid", text, reason=row.error or row.state)
+            raise _refusal(row)
         data = await run_in_threadpool(studio.storage.path(row.result.file).read_bytes)
         return Response(data, media_type=MEDIA[row.result.format])
     finally:
@@ -71,6 +71,14 @@ def _start(
         _remove(studio, user, photo.id)
         raise
     return photo.id, job.id
+
+
+def _refusal(job: Job) -> Refusal:
+    """Why a job has no result."""
+    if job.error is None:
+        return Refusal(409, "conflict", "The job was cancelled.")
+    problem = Problem.from_stored(job.error)
+    return Refusal(422, problem.code, problem.text, **problem.values)
 
 
 def _remove(studio: Studio, user: User, photo: str) -> None:

@@ -1,5 +1,6 @@
 """The forms of the pages: what they change, then back to a page."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, UploadFile
@@ -10,6 +11,7 @@ from faceskd.studio import accounts, removal, schemas
 from faceskd.studio.context import (
     SESSION_COOKIE,
     MaybeUser,
+    Studio,
     WithLanguage,
     WithStudio,
     WithUser,
@@ -18,6 +20,7 @@ from faceskd.studio.errors import Refusal
 from faceskd.studio.rendering import page
 from faceskd.studio.routes import account, albums, jobs, photos
 from faceskd.studio.routes.pages import account_page, back
+from faceskd.studio.tables import User
 from faceskd.studio.translation import translator
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -27,6 +30,17 @@ Text = Annotated[str, Form(max_length=1000)]
 def said(language: str, refusal: Refusal) -> str:
     """What a refusal says, in a language."""
     return translator(language)(refusal.text, **refusal.values)
+
+
+def on_account_page(
+    request: Request, studio: Studio, user: User, language: str, change: Callable[[], Response]
+) -> Response:
+    """What `change` answers; where it is refused, the page of the account, which says why."""
+    try:
+        return change()
+    except Refusal as refusal:
+        error = said(language, refusal)
+        return account_page(request, studio, user, error=error, status=refusal.status)
 
 
 @router.post("/login")
@@ -61,7 +75,7 @@ def signup(
     password: Text = "",
 ) -> Response:
     try:
-        created = account.create_user(studio, name, password)
+        created = account.create_user(studio, request, name, password)
     except Refusal as refusal:
         error = said(language, refusal)
         return page(request, "signup", None, status=refusal.status, error=error, name=name)
@@ -86,15 +100,14 @@ def password(
     current: Text = "",
     new: Text = "",
 ) -> Response:
-    try:
+    def change() -> Response:
         account.confirm(studio, request, user, current)
-        with studio.database.write() as session:
-            accounts.change_password(session, user, new, request.cookies.get(SESSION_COOKIE))
-    except Refusal as refusal:
-        error = said(language, refusal)
-        return account_page(request, studio, user, error=error, status=refusal.status)
-    done = translator(language)("The password was changed.")
-    return account_page(request, studio, user, done=done)
+        keep = request.cookies.get(SESSION_COOKIE)
+        accounts.change_password(studio.database, user, new, keep)
+        done = translator(language)("The password was changed.")
+        return account_page(request, studio, user, done=done)
+
+    return on_account_page(request, studio, user, language, change)
 
 
 @router.post("/account/delete")
@@ -105,15 +118,14 @@ def delete_account(
     language: WithLanguage,
     password: Text = "",
 ) -> Response:
-    try:
+    def delete() -> Response:
         account.confirm(studio, request, user, password)
-    except Refusal as refusal:
-        error = said(language, refusal)
-        return account_page(request, studio, user, error=error, status=refusal.status)
-    removal.delete_user(studio.database, studio.storage, user)
-    response = back("/signup")
-    response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
-    return response
+        removal.delete_user(studio.database, studio.storage, user)
+        response = back("/signup")
+        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
+        return response
+
+    return on_account_page(request, studio, user, language, delete)
 
 
 @router.post("/account/tokens")
@@ -124,12 +136,11 @@ def new_token(
     language: WithLanguage,
     name: Text = "",
 ) -> Response:
-    try:
+    def create() -> Response:
         token = account.create_token(studio, user, name)
-    except Refusal as refusal:
-        error = said(language, refusal)
-        return account_page(request, studio, user, error=error, status=refusal.status)
-    return account_page(request, studio, user, new_token=token.token)
+        return account_page(request, studio, user, new_token=token.token)
+
+    return on_account_page(request, studio, user, language, create)
 
 
 @router.post("/account/tokens/{token_id}/delete")

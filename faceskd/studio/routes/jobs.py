@@ -11,7 +11,7 @@ from faceskd.studio.context import RequestKey, Studio, WithLanguage, WithStudio,
 from faceskd.studio.errors import Refusal, not_found
 from faceskd.studio.routes import files
 from faceskd.studio.routes.photos import PAGE, Cursor, Limit
-from faceskd.studio.tables import IMPORT, Album, Job, Photo, User, utcnow
+from faceskd.studio.tables import Album, Job, Photo, User, utcnow
 
 router = APIRouter(prefix=schemas.API, tags=["jobs"])
 JobId = Annotated[schemas.Id, Path(examples=[schemas.EXAMPLE_ID])]
@@ -107,7 +107,7 @@ def list_jobs(
     limit: int = PAGE,
 ) -> schemas.Page[schemas.Job]:
     """A part of a user's jobs."""
-    where = [Job.kind != IMPORT]
+    where = [library.is_shown()]
     if state:
         where.append(Job.state == state)
     with studio.database.read() as session:

@@ -24,7 +24,7 @@ YEAR = 365 * 86_400
 
 def back(path: str) -> RedirectResponse:
     """Go on to a page of this server; to the start for any other address."""
-    own = path.startswith("/") and not path.startswith(("//", "/\\"))
+    own = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return RedirectResponse(path if own else "/", 303)
 
 

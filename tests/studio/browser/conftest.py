@@ -44,7 +44,12 @@ def studio(tmp_path_factory) -> Iterator[LiveStudio]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("faceskd.studio.events.POLL_SECONDS", 0.15)
         patch.setattr("faceskd.studio.worker.IDLE_SECONDS", 0.15)
-        running = LiveStudio(tmp_path_factory.mktemp("studio"), accounts=True, max_bytes=2_000_000)
+        running = LiveStudio(
+            tmp_path_factory.mktemp("studio"),
+            accounts=True,
+            max_bytes=2_000_000,
+            sign_ups_per_hour=1000,
+        )
         yield running
         running.stop()
 

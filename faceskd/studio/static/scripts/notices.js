@@ -2,7 +2,7 @@
    and the user allowed it. Jobs that finish together are told together. */
 import { api } from "./api.js";
 import * as events from "./events.js";
-import { _, ngettext } from "./texts.js";
+import { _, ngettext, problem } from "./texts.js";
 import { toast } from "./toasts.js";
 
 const QUIET = 900;
@@ -61,7 +61,7 @@ function tell() {
   const parts = [];
   if (good.length === 1) parts.push(_("{name} is restored.", { name: good[0].photo_name }));
   else if (good.length) parts.push(ngettext("{count} photo is restored.", "{count} photos are restored.", good.length));
-  if (bad.length === 1) parts.push(_("{name}: {reason}", { name: bad[0].photo_name, reason: bad[0].error ?? _("failed") }));
+  if (bad.length === 1) parts.push(_("{name}: {reason}", { name: bad[0].photo_name, reason: problem(bad[0].error) }));
   else if (bad.length) parts.push(ngettext("{count} photo failed.", "{count} photos failed.", bad.length));
   const text = parts.join(" ");
   const href = jobs.length === 1 && jobs[0].photo_id

@@ -13,6 +13,11 @@ export function ngettext(one, many, count) {
   return fill(known ?? (count === 1 ? one : many), { count: number });
 }
 
+/** What a problem of a photo or a job says: {code, values, message}. */
+export function problem({ code, values, message }) {
+  return translations[code] ? fill(translations[code], values) : message;
+}
+
 function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
 }

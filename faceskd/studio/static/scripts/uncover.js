@@ -3,7 +3,7 @@ import { api } from "./api.js";
 import { Cutter } from "./cutting.js";
 import * as events from "./events.js";
 import { follow } from "./notices.js";
-import { _ } from "./texts.js";
+import { _, problem as problemOf } from "./texts.js";
 import { toast } from "./toasts.js";
 import { Uncovering, drawSeen } from "./uncovering.js";
 
@@ -38,7 +38,7 @@ function begin() {
     const unit = image.naturalWidth / width;
     const { x, y, side } = cutter.crop;
     drawSeen(small, image, { x: x * unit, y: y * unit, side: side * unit });
-    size.textContent = `${side} × ${side} px`;
+    size.textContent = _("The square has {side} × {side} pixels.", { side });
   }
   cutter.changed = preview;
   image.addEventListener("load", () => cutter.draw());
@@ -118,7 +118,7 @@ function begin() {
     current = null;
     busy(false);
     jobs.set(job.id, job);
-    if (job.state === "failed") say(job.error ?? _("Something went wrong. Try again."));
+    if (job.state === "failed") say(problemOf(job.error));
     if (job.state !== "done") return;
     history.pushState(null, "", `?job=${job.id}`);
     route();
