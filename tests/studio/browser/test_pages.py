@@ -63,15 +63,17 @@ def test_axe_finds_nothing(visit, theme):
     assert not found
 
 
-def test_no_page_is_wider_than_a_phone_in_either_language(visit):
+def test_pages_fit_a_phone_in_korean_and_all_controls_have_names(visit):
     page = visit("phone", viewport={"width": 360, "height": 740}, locale="ko-KR")
-    wide = []
+    wide, nameless = [], []
     for address in addresses(page):
         page.goto(address)
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             wide.append(address)
+        nameless += findings(page, runOnly=["button-name", "link-name", "label"])
         expect(page.locator("html")).to_have_attribute("lang", "ko")
     assert not wide
+    assert not nameless
 
 
 def test_empty_pages_say_what_to_do(page):

@@ -27,7 +27,7 @@ function read(row) {
 function count(row) {
   const { price, speed, workers } = read(row);
   const photos = seconds > 0 ? (MONTH / seconds) * Number(speed) * Number(workers) : NaN;
-  row.querySelector("[data-photos]").textContent = photos > 0 ? number.format(photos) : "–";
+  row.querySelector("[data-photos]").textContent = photos > 0 ? number.format(Math.floor(photos)) : "–";
   row.querySelector("[data-each]").textContent = photos > 0 && price !== "" ? money.format((1000 * Number(price)) / photos) : "–";
 }
 

@@ -44,6 +44,7 @@ export class Cutter {
       width: `${this.side * scale}px`,
       height: `${this.side * scale}px`,
     });
+    this.square.classList.toggle("tiny", this.side * scale < 60);
     this.changed?.();
   }
 
@@ -70,14 +71,16 @@ export class Cutter {
       const corner = event.target.dataset.corner;
       const [x, y] = this.point(event);
       const { x: left, y: top, side } = this;
-      if (corner) drag = { fixed: [corner[1] === "w" ? left + side : left, corner[0] === "n" ? top + side : top] };
-      else if (event.target === this.square) drag = { offset: [x - left, y - top] };
-      else drag = { fixed: [x, y] };
+      if (corner) {
+        const [west, north] = [corner[1] === "w", corner[0] === "n"];
+        drag = { fixed: [west ? left + side : left, north ? top + side : top], beside: [(west ? left : left + side) - x, (north ? top : top + side) - y] };
+      } else if (event.target === this.square) drag = { offset: [x - left, y - top] };
+      else drag = { fixed: [x, y], beside: [0, 0] };
     });
     this.box.addEventListener("pointermove", (event) => {
       if (!drag) return;
       const [x, y] = this.point(event);
-      if (drag.fixed) this.stretch(drag.fixed, [x, y]);
+      if (drag.fixed) this.stretch(drag.fixed, [x + drag.beside[0], y + drag.beside[1]]);
       else this.set(x - drag.offset[0], y - drag.offset[1], this.side);
     });
     for (const end of ["pointerup", "pointercancel"]) this.box.addEventListener(end, () => { drag = null; });

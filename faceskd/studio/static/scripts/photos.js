@@ -131,8 +131,9 @@ if (picked) {
       for (const box of boxes()) box.checked = true;
       total();
     }
-    if (event.key === "x" && tiles.contains(document.activeElement)) {
-      document.activeElement.closest(".tile")?.querySelector(".pick input").click();
+    if (tiles.contains(document.activeElement) && !event.ctrlKey && !event.metaKey) {
+      if (event.key === "x") document.activeElement.closest(".tile")?.querySelector(".pick input").click();
+      if (event.key === "r" && chosen().length) picked.querySelector("[data-restore]").click();
     }
     arrows(event);
   });

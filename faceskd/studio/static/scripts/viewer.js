@@ -1,5 +1,6 @@
 /* Shows one or two pictures of the same scene, with one zoom and one position for both. */
 const LARGEST = 8; /* screen pixels for a pixel of the result */
+const TINY = 28; /* a face of fewer screen pixels shows its number only when it is chosen */
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 export class Viewer {
@@ -128,6 +129,7 @@ export class Viewer {
       const [x1, y1, x2, y2] = this.faces[index].box.map((side) => side * this.unit * scale);
       Object.assign(box.style, { left: `${left + x1}px`, top: `${top + y1}px`, width: `${x2 - x1}px`, height: `${y2 - y1}px` });
       box.classList.toggle("chosen", index === this.chosen);
+      box.classList.toggle("tiny", x2 - x1 < TINY);
     });
   }
 
