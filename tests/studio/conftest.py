@@ -12,9 +12,10 @@ pytest.importorskip("fastapi", reason="the extra studio is not installed")
 
 from helpers import postgres
 from helpers.studio import Place
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from faceskd.studio import accounts
+from faceskd.studio.tables import Base
 
 
 @pytest.fixture(scope="session")
@@ -29,18 +30,14 @@ def postgres_server():
 
 
 @pytest.fixture(scope="session")
-def template(postgres_server):
-    """A database with all tables, which tests copy."""
+def postgres_tables(postgres_server):
+    """An engine of the one PostgreSQL database with all tables that tests share."""
     from faceskd.studio.database import Database
 
-    admin = create_engine(postgres_server.url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE empty"))
-    database = Database(postgres_server.url_of("empty"))
+    database = Database(postgres_server.url)
     database.migrate()
+    yield database.engine
     database.dispose()
-    yield admin
-    admin.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -66,12 +63,14 @@ def sqlite_url(sqlite_file, tmp_path):
 def database_url(request):
     """The URL of an empty database."""
     if request.param == "sqlite":
-        return request.getfixturevalue("sqlite_url")
-    admin, server = request.getfixturevalue("template"), request.getfixturevalue("postgres_server")
-    name = f"test_{os.urandom(6).hex()}"
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE empty"))
-    return server.url_of(name)
+        yield request.getfixturevalue("sqlite_url")
+        return
+    engine = request.getfixturevalue("postgres_tables")
+    yield request.getfixturevalue("postgres_server").url
+    names = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:  # far faster than a database for each test
+        connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+        connection.execute(text(f"TRUNCATE {names}"))
 
 
 @pytest.fixture(autouse=True)

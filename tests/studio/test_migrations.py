@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from helpers.studio import PASSWORD, Place
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from faceskd.studio.accounts import hashed
 from faceskd.studio.database import MIGRATIONS, Database
@@ -39,10 +39,12 @@ def first(request, tmp_path):
     """The URL of a database of the first version."""
     url = f"sqlite:///{tmp_path / 'old.db'}"
     if request.param == "postgresql":
-        admin = request.getfixturevalue("template")
-        with admin.connect() as connection:
+        server = request.getfixturevalue("postgres_server")
+        engine = create_engine(server.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
             connection.execute(text("CREATE DATABASE old"))
-        url = request.getfixturevalue("postgres_server").url_of("old")
+        engine.dispose()
+        url = server.url_of("old")
     database = Database(url)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

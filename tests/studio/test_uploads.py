@@ -163,6 +163,7 @@ def test_storage_and_queue_have_limits(tmp_path):
     assert (answer.status_code, code(answer)) == (413, "quota")
     client.delete(f"/api/v1/photos/{first}")
     photo = upload(client)
+    place.settings.bytes_per_user = 10 * size  # results count, too
     restore(client, photo), restore(client, photo)
     answer = client.post("/api/v1/jobs", json={"photos": [photo], "kind": "none"})
     assert (answer.status_code, code(answer)) == (429, "queue_full")
