@@ -29,6 +29,26 @@ def teacher() -> Teacher:
     return Teacher(encoder=encoder, dictionary=random_dictionary(encoder)).eval()
 
 
+def test_without_its_dictionary_a_teacher_is_a_student_with_a_frozen_encoder(
+    teacher: Teacher,
+) -> None:
+    encoder = VGG19(width=2, weights="random")
+    student = Student(encoder=encoder, frozen_encoder=True)
+
+    def names(network: nn.Module, *, trained: bool) -> set[str]:
+        found = network.named_parameters()
+        return {
+            name
+            for name, parameter in found
+            if parameter.requires_grad == trained and not name.startswith("transfers.")
+        }
+
+    assert names(student, trained=True) == names(teacher, trained=True)
+    assert names(student, trained=False) == names(teacher, trained=False)
+    other = Student(encoder=VGG19(width=2, weights="random"))
+    assert names(other, trained=False) < names(student, trained=False)
+
+
 class TestTeacher:
     def test_needs_a_dictionary(self) -> None:
         lr, boxes = faces(1)
