@@ -1,7 +1,7 @@
 """Take screenshots of every page of the studio: light and dark, phone and desktop.
 
     python tools/screenshot_studio.py --out shots          # all of them, as PNG
-    python tools/screenshot_studio.py --docs docs/studio   # those of the documentation, as WebP
+    python tools/screenshot_studio.py --docs docs/studio   # for the documentation, as WebP
 
 Starts a studio in a temporary folder and Chromium. The photos are made from NASA's public-domain
 portrait of Eileen Collins, which scikit-image contains.
@@ -42,6 +42,9 @@ FOR_DOCS = {
     ("cost", "desktop", "light"),
 }
 DOCS_WIDTH = {"desktop": 1000, "phone": 390}
+SHEET = {"desktop": (4, 400, 250), "phone": (10, 160, 346)}
+"""Of the sheets with all pages: columns, and the size of each page."""
+
 Shot = Callable[[Page], None]
 
 
@@ -243,8 +246,8 @@ def take(page: Page, folder: Path, name: str, address: str, action: Shot | None)
     return path
 
 
-def take_all(browser: Browser, url: str, folder: Path, wanted: set | None) -> None:
-    """All pictures, or those `wanted`."""
+def take_all(browser: Browser, url: str, folder: Path) -> None:
+    """All pictures."""
     first = browser.new_context(base_url=url)
     ids = prepare(first.new_page())
     state = first.storage_state()
@@ -264,8 +267,7 @@ def take_all(browser: Browser, url: str, folder: Path, wanted: set | None) -> No
                 *((user, *shot) for shot in shots(ids)),
             ]
             for page, name, address, action in todo:
-                if wanted is None or (name, device, theme) in wanted:
-                    take(page, folder, f"{name}-{device}-{theme}", address, action)
+                take(page, folder, f"{name}-{device}-{theme}", address, action)
             guest.context.close()
             user.context.close()
 
@@ -273,11 +275,24 @@ def take_all(browser: Browser, url: str, folder: Path, wanted: set | None) -> No
 def shrink(folder: Path, docs: Path) -> None:
     """Screenshots as the documentation shows them."""
     docs.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob("*.png"):
-        image = Image.open(path).convert("RGB")
-        width = DOCS_WIDTH["phone" if "-phone-" in path.name else "desktop"]
-        image.thumbnail((width, 10_000), Image.Resampling.LANCZOS)
-        image.save(docs / f"{path.stem}.webp", quality=82, method=6)
+    for name, device, theme in FOR_DOCS:
+        image = Image.open(folder / f"{name}-{device}-{theme}.png").convert("RGB")
+        image.thumbnail((DOCS_WIDTH[device], 10_000), Image.Resampling.LANCZOS)
+        image.save(docs / f"{name}-{device}-{theme}.webp", quality=82, method=6)
+
+
+def sheets(folder: Path, docs: Path) -> None:
+    """A sheet with all pages for each device and theme."""
+    for device, (columns, width, height) in SHEET.items():
+        for theme in THEMES:
+            paths = sorted(folder.glob(f"*-{device}-{theme}.png"))
+            rows = -(-len(paths) // columns)
+            sheet = Image.new("RGB", (columns * (width + 8) - 8, rows * (height + 8) - 8), "#888")
+            for index, path in enumerate(paths):
+                place = (index % columns * (width + 8), index // columns * (height + 8))
+                shot = Image.open(path).convert("RGB")
+                sheet.paste(shot.resize((width, height), Image.Resampling.LANCZOS), place)
+            sheet.save(docs / f"all-{device}-{theme}.webp", quality=70, method=6)
 
 
 def main() -> None:
@@ -292,10 +307,11 @@ def main() -> None:
         folder = options.out or Path(name) / "shots"
         folder.mkdir(parents=True, exist_ok=True)
         with running(Path(name) / "studio") as url:
-            take_all(browser, url, folder, None if options.out else FOR_DOCS)
+            take_all(browser, url, folder)
         browser.close()
         if options.docs:
             shrink(folder, options.docs)
+            sheets(folder, options.docs)
 
 
 if __name__ == "__main__":
