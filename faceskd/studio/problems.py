@@ -64,7 +64,9 @@ class Problem(FaceskdError):
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> "Problem":
-        """The problem of a row."""
+        """The problem of a row; a newer worker may have written a code that is not known here."""
+        if stored["code"] not in TEXTS:
+            return cls("unexpected", reason=stored["code"])
         return cls(stored["code"], **stored["values"])
 
     @classmethod

@@ -58,6 +58,11 @@ def test_every_error_has_a_code(error, code):
     assert str(Problem.from_stored(problem.stored)) == str(problem)
 
 
+def test_a_code_of_a_newer_worker_is_no_error():
+    problem = Problem.from_stored({"code": "new", "values": {"size": "1"}})
+    assert (problem.code, problem.values) == ("unexpected", {"reason": "new"})
+
+
 def test_scripts_know_all_texts(lite):
     page = lite.browser("Mina").get("/").text
     for code in TEXTS:

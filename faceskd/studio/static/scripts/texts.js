@@ -14,8 +14,9 @@ export function ngettext(one, many, count) {
 }
 
 /** What a problem of a photo or a job says: {code, values, message}. */
-export function problem({ code, values, message }) {
-  return translations[code] ? fill(translations[code], values) : message;
+export function problem(error) {
+  if (!error) return _("Something went wrong. Try again.");
+  return translations[error.code] ? fill(translations[error.code], error.values) : error.message;
 }
 
 function fill(text, values) {
