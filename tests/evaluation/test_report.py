@@ -207,6 +207,12 @@ class TestReport:
         assert "![" not in report.read_text()
         assert not list(tmp_path.glob("*.png"))
 
+    def test_only_some_methods_in_the_pictures(self, tmp_path):
+        write_report(an_evaluation(), tmp_path, pictured=["student"])
+        all_methods = Image.open(tmp_path / "faces.png").width
+        write_report(an_evaluation(), tmp_path, pictured=[])
+        assert Image.open(tmp_path / "faces.png").width == all_methods - 256 - GAP
+
     def test_screen(self):
         table = evaluation_table(an_evaluation(), "test")
         rows = an_evaluation().rows()
