@@ -80,7 +80,6 @@ def test_teacher_and_student_train_and_are_evaluated(photo_faces, dictionary, tm
         f"data.faces={photo_faces}",
         f"data.size={SIZE}",
         "engine.metrics=[psnr]",
-        "losses.terms.perceptual.loss.crop=48",
     )
     small = (
         "model.encoder.width=2",
@@ -89,6 +88,7 @@ def test_teacher_and_student_train_and_are_evaluated(photo_faces, dictionary, tm
         "model.decoder.widths=[8,8,8,8]",
         "model.decoder.blocks=1",
         f"model.size={SIZE}",
+        "losses.terms.perceptual.loss.crop=48",
         "engine.discriminator.crop=48",
         "engine.adversarial_start=1",
     )
