@@ -11,7 +11,7 @@ from helpers.tiny_training import (
     assert_same_training,
     checkpoint,
     command,
-    finished,
+    train_here,
 )
 from safetensors.torch import load_file
 
@@ -91,11 +91,11 @@ def test_a_training_whose_time_is_up_has_a_status_of_its_own(experiment, words, 
     options = ["engine.encoder.width=2"] if experiment == "encoder" else []
     line = words(f"experiment={experiment}", *options, "trainer.max_time=00:00:00:00")
     weights = tmp_path / "run" / "weights.safetensors"
-    status, output = finished(command(*line))
+    status, output = train_here(*line)
     assert status == 75, output
     assert "the time limit was reached after 2 of 4 steps: run the same command again" in output
     assert not weights.exists()
-    status, output = finished(command(*line))
+    status, output = train_here(*line)
     assert status == 0, output
     assert weights.is_file()
 

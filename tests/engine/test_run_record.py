@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from helpers.tiny_training import assert_same_training, checkpoint, command, finished
+from helpers.tiny_training import assert_same_training, checkpoint, train_here
 from omegaconf import OmegaConf
 
 from faceskd.common.config import compose
@@ -93,7 +93,7 @@ def test_stopped_and_resumed_with_another_rate(run):
 
 def test_a_refusal_is_a_status_and_no_traceback(run, words):
     run(*START)
-    status, output = finished(command(*words(*START, "seed=1")))
+    status, output = train_here(*words(*START, "seed=1"))
     assert status == 2
     assert "seed: 0, now 1" in output
     assert "Traceback" not in output

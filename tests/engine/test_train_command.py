@@ -1,4 +1,4 @@
-"""`faceskd train` as processes: refusals, sweeps, and two that train one network."""
+"""`faceskd train`: refusals, sweeps, and two processes that train one network."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers.tiny_training import MSKD, QUICK, TINY, command, finished
+from helpers.tiny_training import MSKD, QUICK, TINY, finished, train_here
 from omegaconf import OmegaConf
 from torch import nn
 
@@ -20,9 +20,7 @@ from faceskd.models.weights import load_network, read_metadata
 
 
 def test_an_unknown_key_is_hydras_error(words):
-    # Where it sees a tracer, such as coverage's, Hydra takes it for a debugger and tells more.
-    untraced = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
-    status, output = finished(command(*words("modle=student_tiny"), env=untraced))
+    status, output = train_here(*words("modle=student_tiny"))
     assert status == 1
     assert "modle" in output
     assert "Traceback" not in output
@@ -34,7 +32,7 @@ def without_out(words):
 
 def test_a_sweep_has_a_folder_for_each_job(words, tmp_path):
     line = without_out(words("experiment=student_no_kd", "steps=1", "seed=0,1"))
-    status, output = finished(command("-m", *line, f"hydra.sweep.dir={tmp_path}/sweep"))
+    status, output = train_here("-m", *line, f"hydra.sweep.dir={tmp_path}/sweep")
     assert status == 0, output
     files = sorted((tmp_path / "sweep").rglob("weights.safetensors"))
     assert len(files) == 2
@@ -50,7 +48,7 @@ def printed_sweep():
     return shlex.split(line)
 
 
-def test_the_printed_sweep_runs_as_it_is_printed(materials, prepared_faces, tmp_path):
+def test_the_printed_sweep_runs_as_it_is_printed(materials, prepared_faces, tmp_path, monkeypatch):
     """Case 15: `HydraConfig was not set`. Further overrides only make it smaller."""
     printed = printed_sweep()
     given = {"FACES": prepared_faces, "TEACHER": materials / "teacher.safetensors"}
@@ -59,7 +57,8 @@ def test_the_printed_sweep_runs_as_it_is_printed(materials, prepared_faces, tmp_
         printed = [re.sub(rf"={name}$", f"={path}", word) for word in printed]
     smaller = [word for word in (*QUICK, *TINY) if not word.startswith("name=")]
     line = [*printed, *smaller, "steps=1", "engine.discriminator_width=2"]
-    status, output = finished(command(*line, cwd=tmp_path))
+    monkeypatch.chdir(tmp_path)
+    status, output = train_here(*line)
     assert status == 0, output
     files = sorted(tmp_path.glob("runs/sweep-student_mskd/*/weights.safetensors"))
     assert len(files) == 4
@@ -68,16 +67,17 @@ def test_the_printed_sweep_runs_as_it_is_printed(materials, prepared_faces, tmp_
     assert sorted(record.config.engine.levels[0] for record in records) == [0, 1, 2, 3]
 
 
-def test_a_sweep_may_have_a_name_of_its_own(words, tmp_path):
+def test_a_sweep_may_have_a_name_of_its_own(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     line = without_out(words("experiment=student_no_kd", "steps=1", "seed=0,1"))
-    status, output = finished(command("-m", *line, "name=mine", cwd=tmp_path))
+    status, output = train_here("-m", *line, "name=mine")
     assert status == 0, output
     assert len(list(tmp_path.glob("runs/sweep-mine/*/weights.safetensors"))) == 2
 
 
 def test_a_sweep_of_several_processes_is_refused(words, tmp_path):
     line = without_out(words("experiment=student_no_kd", "seed=0,1", "trainer.devices=2"))
-    status, output = finished(command("-m", *line, f"hydra.sweep.dir={tmp_path}/sweep"))
+    status, output = train_here("-m", *line, f"hydra.sweep.dir={tmp_path}/sweep")
     assert status == 2
     assert "error: a multirun sweep trains one job after another in one process" in output
     assert "expected trainer.devices=1, got 2" in output

@@ -1,5 +1,7 @@
 """Trainings of a second, for the tests of training."""
 
+import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +119,19 @@ def command(*arguments, **options):
     return subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
     )
+
+
+def train_here(*arguments):
+    """Run `faceskd train` in this process; its exit status and what it printed."""
+    from faceskd.cli import main
+
+    printed, status = io.StringIO(), 0
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            main(["train", *arguments])
+        except SystemExit as end:
+            status = end.code
+    return status, printed.getvalue()
 
 
 def finished(process):
