@@ -82,8 +82,9 @@ class PhotoNet(ResidualNet):
         self.head = enlarging_conv(widths[0], 3, "detailed", reparameterised=False)
         for part in (self.down, self.body, self.up, self.mix):
             widen(part)
-        for block in (*self.body, *(block for mix in self.mix for block in mix)):
-            shrink(block.convs[-1])  # a block starts near the identity
+        for block in self.modules():
+            if isinstance(block, LiteBlock):
+                shrink(block.convs[-1])  # it starts near the identity
         shrink(self.head)
         channels = (widths[2], widths[1], widths[0], widths[0])
         self.feature_info = [

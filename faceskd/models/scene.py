@@ -60,8 +60,9 @@ class SceneNet(ResidualNet):
         self.head = enlarging_conv(narrow, 3, "detailed", reparameterised=False)
         for part in (self.entry, self.body, self.enlarge):
             widen(part)
-        for block in self.body:
-            shrink(block.convs[-1])  # a block starts near the identity
+        for block in self.modules():
+            if isinstance(block, LiteBlock):
+                shrink(block.convs[-1])  # it starts near the identity
         shrink(self.head)
         self.feature_info = [FeatureInfo(width, 4), FeatureInfo(narrow, 2), FeatureInfo(narrow, 1)]
 
