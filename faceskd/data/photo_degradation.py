@@ -50,7 +50,7 @@ class PhotoDegradation:
     """
 
     side: Range = (20, 600)
-    blur: Range = (0.15, 1.2)
+    blur: Range = (0.2, 1.0)
     noise: float = 6.0
     jpeg: Range = (40, 95)
     twice: float = 0.25
@@ -98,7 +98,7 @@ class PhotoDegradation:
         side = max(round(side), 4)
         reduction = max(image.shape[0] / side, 1.0)
         image = self._blurred(image, reduction, rng)
-        image = cv2.resize(image, (side, side), interpolation=FILTERS[rng.integers(len(FILTERS))])
+        image = _resized(image, side, FILTERS[rng.integers(len(FILTERS))])
         if last and rng.random() < self.halo:
             soft = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.7, 1.5))
             image = image + rng.uniform(0.5, 1.5) * (image - soft)
@@ -172,6 +172,17 @@ def _log_uniform(limits: Range, rng: np.random.Generator) -> float:
 def _reduced(image: np.ndarray, factor: float) -> np.ndarray:
     side = max(round(image.shape[0] / factor), 4)
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _resized(image: np.ndarray, side: int, interpolation: int) -> np.ndarray:
+    """Resize an image; a large reduction is first done by area averaging.
+
+    OpenCV's other filters read a few pixels only, however large the reduction is. Alone, they would
+    alias as no camera does, and nothing could be learned from the result.
+    """
+    if image.shape[0] > 2 * side:
+        image = cv2.resize(image, (2 * side, 2 * side), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (side, side), interpolation=interpolation)
 
 
 def _filtered(image: np.ndarray, kernel: np.ndarray, reduction: float) -> np.ndarray:
