@@ -51,7 +51,7 @@ class PhotoDegradation:
 
     side: Range = (20, 600)
     blur: Range = (0.2, 1.0)
-    noise: float = 6.0
+    noise: float = 4.0
     jpeg: Range = (40, 95)
     twice: float = 0.25
     untouched: float = 0.07
@@ -142,7 +142,7 @@ class PhotoDegradation:
         if rng.random() < self.grain:
             grain: np.ndarray = rng.standard_normal(shape[:2], np.float32)
             grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 1.2))
-            noise = noise + (rng.uniform(3, 12) / max(grain.std(), 1e-6) * grain)[..., None]
+            noise = noise + (rng.uniform(2, 8) / max(grain.std(), 1e-6) * grain)[..., None]
         return image + noise
 
 
