@@ -183,6 +183,7 @@ EXPERIMENTS = {
     "paper_student_mskd": Distillation,
     "paper_student_sskd": Distillation,
     "paper_student_no_kd": Supervised,
+    "photo_start": Supervised,
     "photo_teacher": Adversarial,
     "photo_distilled": Distillation,
     "scene": Adversarial,
@@ -206,7 +207,7 @@ def test_every_experiment_builds(experiment, engine, materials):
         assert built.distillation.levels == ((3,) if "sskd" in experiment else (0, 1, 2, 3))
 
 
-WITHOUT_WEIGHTS = {"encoder", "pixel"}
+WITHOUT_WEIGHTS = {"encoder", "pixel", "photo_start", "photo_distilled"}
 """Experiments that need no pretrained weights."""
 
 
