@@ -57,7 +57,7 @@ def toy(out, faces, *overrides):
         elif name == "dictionary":
             cfg.jobs[name].overrides.extend(["passes=1", "iterations=1", "initialisations=1"])
     cfg.shared.train.extend(TRAINING)
-    cfg.shared.evaluate = [METRICS, "batch_size=2", "show=1"]
+    cfg.shared.evaluate = [METRICS, "batch_size=2", "show=1", "groups=null"]
     cfg.shared.profile.extend(
         ["repeats=1", "warmup=0", "memory=false", "ceiling=false", "boxes=[given]",
          "end_to_end=false"]
