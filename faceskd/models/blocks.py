@@ -1,7 +1,6 @@
 """Building blocks that several networks share."""
 
 import copy
-import math
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -75,17 +74,6 @@ def shrink(module: nn.Module, factor: float = 0.1) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.mul_(factor)
-
-
-def widen(module: nn.Module) -> None:
-    """Scale the initial weights to He et al.'s for ReLU (ICCV 2015, eq. 10); biases become 0.
-
-    PyTorch draws weights of a sixth of that variance. With them, the input has little influence on
-    deep maps, and a deep network may learn nothing but its mean for hundreds of steps.
-    """
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            parameter.mul_(0 if "bias" in name else math.sqrt(6))
 
 
 def upsample(x: Tensor, factor: int = 2) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
 from faceskd.models.base import FeatureInfo
-from faceskd.models.blocks import shrink, widen
+from faceskd.models.blocks import shrink
 from faceskd.models.lite import LiteBlock, enlarging_conv, plain_conv
 from faceskd.models.residual import ResidualNet
 
@@ -66,25 +66,20 @@ class PhotoNet(ResidualNet):
                 f"{list(widths)} and {list(mixing)}"
             )
         options: dict[str, Any] = {"reparameterised": reparameterised}
-        block_options = {"kind": "residual", "activation": "relu", **options}
+        block = {"kind": "residual", "activation": "relu", **options}
         self.down = nn.ModuleList(
             plain_conv(4 * channels, out, **options) for channels, out in pairwise((3, *widths))
         )
-        self.body = nn.Sequential(*(LiteBlock(widths[2], **block_options) for _ in range(blocks)))
+        self.body = nn.Sequential(*(LiteBlock(widths[2], **block) for _ in range(blocks)))
         self.up = nn.ModuleList(
             enlarging_conv(channels, out, "detailed", **options)
             for channels, out in pairwise(reversed(widths))
         )
         self.mix = nn.ModuleList(
-            nn.Sequential(*(LiteBlock(width, **block_options) for _ in range(count)))
+            nn.Sequential(*(LiteBlock(width, **block) for _ in range(count)))
             for width, count in zip((widths[1], widths[0]), mixing, strict=True)
         )
         self.head = enlarging_conv(widths[0], 3, "detailed", reparameterised=False)
-        for part in (self.down, self.body, self.up, self.mix):
-            widen(part)
-        for block in self.modules():
-            if isinstance(block, LiteBlock):
-                shrink(block.convs[-1])  # it starts near the identity
         shrink(self.head)
         channels = (widths[2], widths[1], widths[0], widths[0])
         self.feature_info = [

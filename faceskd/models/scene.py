@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.models.base import FeatureInfo
-from faceskd.models.blocks import shrink, widen
+from faceskd.models.blocks import shrink
 from faceskd.models.lite import LiteBlock, enlarging_conv, plain_conv
 from faceskd.models.residual import ResidualNet
 
@@ -58,11 +58,6 @@ class SceneNet(ResidualNet):
         )
         self.enlarge = enlarging_conv(width, narrow, "detailed", **options)
         self.head = enlarging_conv(narrow, 3, "detailed", reparameterised=False)
-        for part in (self.entry, self.body, self.enlarge):
-            widen(part)
-        for block in self.modules():
-            if isinstance(block, LiteBlock):
-                shrink(block.convs[-1])  # it starts near the identity
         shrink(self.head)
         self.feature_info = [FeatureInfo(width, 4), FeatureInfo(narrow, 2), FeatureInfo(narrow, 1)]
 

@@ -17,7 +17,6 @@ from faceskd.models.blocks import (
     unfuse,
     upsample,
     upsampled_conv,
-    widen,
 )
 from faceskd.models.lite import Lite, ParallelKernels
 
@@ -127,14 +126,6 @@ def test_weights_of_another_shape_are_left_out():
 def test_an_unknown_option_of_a_light_student_is_refused(option):
     with pytest.raises(ConfigError, match=f"expected {option} to be one of .*got 'none'"):
         Lite(**{option: "none"})
-
-
-def test_widened_weights_have_the_variance_of_he_et_al():
-    torch.manual_seed(0)
-    conv = nn.Conv2d(32, 64, 3)
-    widen(conv)
-    assert conv.weight.var().item() == pytest.approx(2 / (32 * 9), rel=0.03)
-    assert not conv.bias.any()
 
 
 class TestBackProjection:

@@ -47,13 +47,3 @@ def test_the_work_of_the_configured_networks(name, least, most):
 def test_impossible_settings_are_refused():
     with pytest.raises(ConfigError, match="expected three widths"):
         PhotoNet(widths=(8, 16))
-
-
-def test_the_input_reaches_the_deepest_map_of_a_new_network():
-    """The maps differ between pictures as much as the pictures do, and are not all bias."""
-    torch.manual_seed(0)
-    pictures = torch.rand(4, 3, 128, 128)
-    with torch.no_grad():
-        _, maps = PhotoNet(blocks=9).forward_features(pictures)
-    for features in maps[:3]:
-        assert 0.5 < features.std(0).mean() / pictures.std(0).mean() < 4
