@@ -29,11 +29,16 @@ studio: $(READY)  ## the web application, on http://127.0.0.1:8000
 	$(BIN)/faceskd studio $(ARGS)
 
 # The small files come last, so that both processes end at about the same time.
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test: $(READY)  ## the tests, without those marked slow
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(READY)  ## all tests; twice the time
+	$(PYTEST) $(ARGS)
 
 coverage: $(READY)  ## all tests, with branch coverage, which takes longer
-	$(MAKE) test ARGS='--cov --cov-report=term $(ARGS)'
+	$(MAKE) test-all ARGS='--cov --cov-report=term $(ARGS)'
 
 mutants: $(READY)  ## change the code of losses, dictionary and degradation: do tests notice? an hour
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[mutants]'

@@ -97,7 +97,6 @@ def check_outputs(out, test_faces):
     assert (out / "student.onnx").stat().st_size > 1000
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not FACES, reason="FACESKD_FACES names no folder of photos")
 def test_the_whole_pipeline_on_photos(tmp_path, capsys):
     for split, count in {"train": 16, "val": 2, "test": 3}.items():

@@ -28,7 +28,6 @@ FULL_SIZE = "teacher_literal"
 RUN = ("README.md", "docs/restore.md")
 """What these print is run here; docs/index.md repeats some of it."""
 
-pytestmark = pytest.mark.slow
 long_page = pytest.mark.skipif(
     "FACESKD_LONG_PAGES" not in os.environ,
     reason="minutes of training and profiling: set FACESKD_LONG_PAGES=1",
@@ -52,7 +51,16 @@ def run_page(name: str, folder: Path, *, without: Collection[str] = ()) -> None:
             run_block(block, folder)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/models.md", "docs/reproduce.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        *(
+            pytest.param(page, marks=pytest.mark.slow)
+            for page in ("docs/models.md", "docs/reproduce.md")
+        ),
+    ],
+)
 def test_the_first_pages(page: str, folder: Path) -> None:
     run_page(page, folder)
 
@@ -79,6 +87,7 @@ def write_clip(path: Path, picture: Image.Image) -> None:
         made.mux(video.encode(None))
 
 
+@pytest.mark.slow
 def test_restoring(folder: Path) -> None:
     (folder / "STUDENT.safetensors").symlink_to(SHIPPED / "lite-s.safetensors")
     write_photo_network(folder / "NETWORK.safetensors")
@@ -88,6 +97,7 @@ def test_restoring(folder: Path) -> None:
     run_page("docs/restore.md", folder)
 
 
+@pytest.mark.slow
 @long_page
 def test_training(folder: Path) -> None:
     shutil.rmtree(folder / "PHOTOS")
@@ -98,6 +108,7 @@ def test_training(folder: Path) -> None:
     run_page("docs/train.md", folder, without=ELSEWHERE)
 
 
+@pytest.mark.slow
 @long_page
 def test_speed(folder: Path, prepared_faces: Path, materials: Path) -> None:
     (folder / "FACES").symlink_to(prepared_faces)
