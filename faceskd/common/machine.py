@@ -8,8 +8,10 @@ import platform
 import resource
 import subprocess
 import sys
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,6 +43,15 @@ def machine_summary() -> dict[str, str | int]:
         summary["gpu_memory_gib"] = round(properties.total_memory / 2**30)
         summary["cuda"] = str(torch.version.cuda or torch.version.hip)
     return summary
+
+
+def circumstances() -> dict[str, Any]:
+    """What every record of a measurement says: `machine`, `git_revision` and `time`."""
+    return {
+        "machine": machine_summary(),
+        "git_revision": git_revision(),
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
 
 
 def checked_device(name: str) -> torch.device:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 
 from faceskd.common.files import make_folder, write_text
 from faceskd.common.images import to_tensor, write_image
-from faceskd.common.machine import git_revision, machine_summary
+from faceskd.common.machine import circumstances
 from faceskd.evaluation.photos import HR, LANCZOS, PhotoCase, PhotoEvaluation, resized
 from faceskd.metrics.colour import SHIFT_NAMES, TYPOLOGY_ANGLE
 from faceskd.reporting.pictures import image_grid
@@ -82,21 +81,19 @@ def write_photo_report(
     write_csv(out / "photos.csv", rows)
     write_csv(out / "skin_tones.csv", tones)
     write_csv(out / "per_image.csv", _per_photo(evaluation))
-    machine, revision = machine_summary(), git_revision()
-    time = datetime.now().astimezone().isoformat(timespec="seconds")
+    measured = circumstances()
     record = {
         "faces": max(row["faces"] for row in rows),
         "metrics": _by_method(evaluation, rows),
         "skin_tones_by_size": tones,
         "unavailable": evaluation.unavailable,
         "settings": dict(settings),
-        "machine": machine,
-        "git_revision": revision,
-        "time": time,
+        **measured,
     }
     write_text(out / "metrics.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     pictures = examples.write(out) if examples is not None else {}
-    facts = dict(settings) | machine | {"git_revision": revision or "none", "time": time}
+    facts = dict(settings) | measured["machine"]
+    facts |= {"git_revision": measured["git_revision"] or "none", "time": measured["time"]}
     write_text(out / "report.md", _markdown(evaluation, tones, facts, pictures))
     return out / "report.md"
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from faceskd.common.files import make_folder, write_text
 from faceskd.common.images import write_image
-from faceskd.common.machine import git_revision, machine_summary
+from faceskd.common.machine import circumstances
 from faceskd.evaluation.evaluate import BICUBIC, HR, LR, Evaluation
 from faceskd.evaluation.kinds import compare_kinds, kind_rows
 from faceskd.evaluation.skin_tones import SkinTones
@@ -89,9 +88,7 @@ def _record(evaluation: Evaluation, extra: dict[str, Any]) -> dict[str, Any]:
         },
         "unavailable": evaluation.unavailable,
         "settings": evaluation.settings | extra,
-        "machine": machine_summary(),
-        "git_revision": git_revision(),
-        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **circumstances(),
     }
 
 

@@ -1,6 +1,5 @@
 """After how many faces a baseline is better than bicubic enlargement."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from faceskd.evaluation.evaluate import BICUBIC
 from faceskd.jobs.plan import Options
 from faceskd.jobs.runner import Runner
+from faceskd.reporting.curves import read_curves
 from faceskd.reporting.tables import markdown_table
 from faceskd.reproduce.rates import choice
 
@@ -26,15 +26,8 @@ def least_faces(folder: Path, bicubic: float, batch_size: int) -> int | None:
     Returns:
         None if no validation had.
     """
-    found = []
-    for log in folder.glob("csv/*/metrics.csv"):  # one for each time the training was resumed
-        with log.open(newline="", encoding="utf-8") as file:
-            found += [
-                (int(row["step"]) + 1) * batch_size
-                for row in csv.DictReader(file)
-                if row.get("val/psnr") and float(row["val/psnr"]) > bicubic
-            ]
-    return min(found, default=None)
+    points = read_curves(folder / "csv").get("val/psnr", [])
+    return next(((step + 1) * batch_size for step, psnr in points if psnr > bicubic), None)
 
 
 def least_faces_section(options: Options, runner: Runner) -> list[str]:

@@ -21,8 +21,7 @@ from faceskd.common.errors import ConfigError
 from faceskd.common.files import atomic_path, make_folder, sha256, write_text
 from faceskd.common.version import __version__
 from faceskd.data.sample_faces import sample_lr_faces
-from faceskd.evaluation.evaluate import BICUBIC, HR
-from faceskd.evaluation.photos import LANCZOS
+from faceskd.evaluation.evaluate import HR
 from faceskd.faces.align import template
 from faceskd.faces.components import boxes_from_landmarks
 from faceskd.jobs.plan import Options, weights_of
@@ -44,7 +43,14 @@ from faceskd.pretrained import (
     load_pretrained,
 )
 from faceskd.pretrained.golden import golden_figures, golden_path, write_golden
-from faceskd.reproduce.evaluations import figures_of, is_measured
+from faceskd.reproduce.evaluations import (
+    ENLARGEMENTS,
+    SPLIT,
+    enlargement,
+    figures_of,
+    is_measured,
+    metrics_of,
+)
 from faceskd.reproduce.provenance import learning_curves, provenance
 
 FACTS = ("licence", "notice", "task", "data", "starts_from", "limits", "bias")
@@ -54,7 +60,6 @@ LEAST_PSNR = 60.0
 LOCAL_SETTINGS = ("faces_folder", "methods", "weights_sha256")
 """Entries of metrics.json that name local files; they are left out of the card."""
 NOTICE = "NOTICE"
-VALIDATION = "val"
 
 
 def write_models(options: Options, runner: Runner, *, revision: str, data: Any) -> Path:
@@ -99,10 +104,10 @@ def _measured(options: Options, out: Path, job: str) -> dict[str, Any]:
     if not is_measured(options, job):
         return curves
     split, kinds = options["report"]["split"], options["report"]["kinds"]
-    files = {kind: out / job / f"{split}_{kind}" / "metrics.json" for kind in kinds}
+    files = {kind: metrics_of(out, job, split, kind) for kind in kinds}
     weights = weights_of(job, out)
     more = {kind: _figures(weights, files[kind], job)["evaluation"] for kind in kinds[1:]}
-    validation = _figures(weights, out / job / VALIDATION / "metrics.json", job)["evaluation"]
+    validation = _figures(weights, metrics_of(out, job, SPLIT), job)["evaluation"]
     return curves | {
         "metrics": files[kinds[0]],
         "other_faces": more,
@@ -250,7 +255,7 @@ def _figures(weights: Path | str, metrics: Path | str | None, method: str | None
     if metrics is None or not Path(metrics).is_file():
         raise ConfigError(f"expected the metrics.json of an evaluation, got {str(metrics)!r}")
     record = json.loads(Path(metrics).read_text(encoding="utf-8"))
-    methods = [name for name in record["metrics"] if name not in (BICUBIC, LANCZOS, HR)]
+    methods = [name for name in record["metrics"] if name not in (*ENLARGEMENTS, HR)]
     if method is None and len(methods) == 1:
         (method,) = methods
     if method not in methods:
@@ -261,7 +266,7 @@ def _figures(weights: Path | str, metrics: Path | str | None, method: str | None
             f"{str(metrics)!r} was measured on other weights: evaluate {str(weights)!r} first"
         )
     settings = {k: v for k, v in record["settings"].items() if k not in LOCAL_SETTINGS}
-    plain = BICUBIC if BICUBIC in record["metrics"] else LANCZOS
+    plain = enlargement(record["metrics"])
     shown = {name: record["metrics"][name] for name in (plain, method, HR)}
     values = figures_of(shown[method]["values"])
     figures = {name: round(value, 4) for name, value in values.items()}

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from faceskd.common.arguments import quoted
+from faceskd.evaluation.evaluate import BICUBIC
+from faceskd.evaluation.photos import LANCZOS
 from faceskd.jobs.plan import Options, weights_of
 
 SPLIT = "val"
@@ -14,6 +16,8 @@ NETWORK, PHOTO_NETWORK = "network", "photo_network"
 """Lists of shared overrides of trainings that make a network: one that is measured on prepared
 faces, and one that is measured on whole photos. Other trainings make an encoder, or a network for
 backgrounds, and have no evaluation but the validation of the training itself."""
+ENLARGEMENTS = (BICUBIC, LANCZOS)
+"""What networks are compared with: on prepared faces, and on whole photos."""
 OF_PHOTOS = re.compile("^(lpips_squeeze_ratio|psnr_gain|identity_gain|grid_index)_[0-9]+$")
 
 
@@ -79,6 +83,11 @@ def _evaluation(options: Options, name: str, split: str, kind: str | None = None
             f"out={quoted(str(metrics_of(out, name, split, kind).parent))}",
         ],
     }
+
+
+def enlargement(metrics: Mapping[str, Any]) -> str:
+    """The plain enlargement among the methods of an evaluation."""
+    return next(name for name in ENLARGEMENTS if name in metrics)
 
 
 def figures_of(values: Mapping[str, float]) -> dict[str, float]:

@@ -22,8 +22,6 @@ from faceskd.jobs.plan import Job, Options, weights_of
 from faceskd.jobs.runner import Runner
 from faceskd.reporting.tables import markdown_table
 
-SPLIT = "val"
-
 
 def trial(method: str, number: int) -> str:
     """The job that trains a method with the rate of this number, from 1 on."""

@@ -11,15 +11,19 @@ from faceskd.common.files import write_text
 from faceskd.common.machine import git_revision
 from faceskd.data.layout import OK, verify
 from faceskd.data.sources import read_sources
-from faceskd.evaluation.evaluate import BICUBIC
-from faceskd.evaluation.photos import LANCZOS
 from faceskd.jobs.plan import Options, read_plan, weights_of
 from faceskd.jobs.report import jobs_section
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.weights import read_metadata
 from faceskd.reporting.tables import markdown_table
 from faceskd.reproduce.ablations import ablation_section, with_ablations
-from faceskd.reproduce.evaluations import SPLIT, figures_of, metrics_of, with_evaluations
+from faceskd.reproduce.evaluations import (
+    SPLIT,
+    enlargement,
+    figures_of,
+    metrics_of,
+    with_evaluations,
+)
 
 MODELS = "models"
 
@@ -118,8 +122,7 @@ def _summary_rows(job: str, runner: Runner) -> list[dict[str, Any]]:
         "steps": read_metadata(weights_of(name, runner.out)).get("steps"),
         "hours": round(runner.outcomes[name].seconds / 3600, 2),
     }
-    plain = BICUBIC if BICUBIC in metrics else LANCZOS
     return [
         {"evaluation": job, "method": method, **own, **figures_of(metrics[method]["values"])}
-        for method, own in ((plain, dict.fromkeys(facts)), (name, facts))
+        for method, own in ((enlargement(metrics), dict.fromkeys(facts)), (name, facts))
     ]

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from faceskd.common.files import write_text
-from faceskd.common.machine import git_revision, machine_summary
+from faceskd.common.machine import circumstances
 from faceskd.jobs.report import jobs_section
 from faceskd.jobs.runner import Runner
 from faceskd.reporting.tables import format_cell, markdown_table, write_csv
@@ -70,9 +69,7 @@ def write_results(
         "landmarks": landmarks,
         "failures": runner.failures,
         "commands": {name: o.job.line() for name, o in runner.outcomes.items()},
-        "machine": machine_summary(),
-        "git_revision": git_revision(),
-        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **circumstances(),
     }
     write_text(out / "results.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     parts = [

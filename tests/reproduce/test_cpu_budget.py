@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+from helpers.tiny_reproduction import METRICS, make_tiny
 
 from faceskd.commands.reproduce import main as reproduce_command
 from faceskd.common.config import compose
@@ -29,25 +30,8 @@ BUDGET = {
     "losses": "own_encoder",
     "lite": "lite_s",
     "plain": "plain_tiny",
-    "steps": 2,
-    "half": 1,
-    "chunk": 1,
-    "batch_size": 2,
-    "discriminator_width": 2,
-    "discriminator_hidden": 4,
-    "atoms": 4,
 }
-TRAINING = [
-    "data.cache=0",
-    "callbacks.pictures=null",
-    "callbacks.progress=null",
-    "logger.tensorboard=null",
-    "+trainer.enable_progress_bar=false",
-    "trainer.accelerator=cpu",
-    "threads=1",
-    "engine.metrics=[psnr]",
-]
-METRICS = "metrics=[psnr,ssim,grid_index]"
+TRAINING = ["logger.tensorboard=null", "engine.metrics=[psnr]"]
 
 
 def toy(out, faces, page, encoder):
@@ -55,7 +39,7 @@ def toy(out, faces, page, encoder):
         "reproduce",
         ["budget=cpu", f"out={out}", f"faces={faces}", f"second={faces}", f"page={page}"],
     )
-    cfg.budget.update(BUDGET | {"encoder_weights": str(encoder)})
+    make_tiny(cfg, BUDGET | {"encoder_weights": str(encoder)}, TRAINING)
     for name in SAME_KIND:
         cfg.jobs[name] = None
     for name, job in cfg.jobs.items():
@@ -64,15 +48,7 @@ def toy(out, faces, page, encoder):
     cfg.seeds = {"teacher": 2, "student_mskd": 2}
     cfg.rates["values"] = [1e-4, 1e-3]
     cfg.rates.methods = RATES
-    cfg.shared.train.extend(TRAINING)
     cfg.shared.rates = [METRICS, "show=1", "groups=null", f"faces={faces}", "split=val"]
-    cfg.shared.evaluate = [METRICS, "batch_size=2", "show=1", "groups=null"]
-    cfg.shared.profile.extend(
-        ["repeats=1", "warmup=0", "memory=false", "ceiling=false", "boxes=[given]",
-         "end_to_end=false"]
-    )  # fmt: skip
-    cfg.profile.models = ["teacher", "student_mskd"]
-    cfg.show = 1
     return cfg
 
 

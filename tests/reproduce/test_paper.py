@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers.tiny_reproduction import make_tiny
 
 from faceskd.commands.reproduce import main as reproduce_command
 from faceskd.common.config import compose
@@ -22,28 +23,8 @@ KEPT = {
     "srfeat_start", "srfeat", "teacher", "teacher_random", "student_no_kd", "student_mskd",
     "student_no_adversarial", "student_no_feature", "lite_mskd", "plain",
 }  # fmt: skip
-TRAINING = [
-    "data.val_limit=1",
-    "data.cache=0",
-    "callbacks.pictures=null",
-    "callbacks.progress=null",
-    "logger=none",
-    "+trainer.enable_progress_bar=false",
-    "trainer.accelerator=cpu",
-    "threads=1",
-]
-BUDGET = {
-    "steps": 2,
-    "half": 1,
-    "chunk": 1,
-    "double": 2,
-    "encoder_steps": 1,
-    "batch_size": 2,
-    "discriminator_width": 2,
-    "discriminator_hidden": 4,
-    "atoms": 4,
-}
-METRICS = "metrics=[psnr,ssim,grid_index]"
+TRAINING = ["data.val_limit=1", "logger=none"]
+BUDGET = {"double": 2, "encoder_steps": 1}
 
 
 def toy(out, faces, *overrides):
@@ -56,16 +37,8 @@ def toy(out, faces, *overrides):
             cfg.jobs[name].overrides.append("engine.metrics=[psnr]")
         elif name == "dictionary":
             cfg.jobs[name].overrides.extend(["passes=1", "iterations=1", "initialisations=1"])
-    cfg.shared.train.extend(TRAINING)
-    cfg.shared.evaluate = [METRICS, "batch_size=2", "show=1", "groups=null"]
-    cfg.shared.profile.extend(
-        ["repeats=1", "warmup=0", "memory=false", "ceiling=false", "boxes=[given]",
-         "end_to_end=false"]
-    )  # fmt: skip
-    cfg.profile.models = ["teacher", "student_mskd"]
-    cfg.budget.update(BUDGET)
+    make_tiny(cfg, BUDGET, TRAINING)
     cfg.seeds = {"plain": 2}
-    cfg.show = 1
     return cfg
 
 
