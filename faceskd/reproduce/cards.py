@@ -57,7 +57,7 @@ FACTS = ("licence", "notice", "task", "data", "starts_from", "limits", "bias")
 MOST_BYTES = {"student": 60e6, "scene": 12e6, "teacher": 60e6, "dictionary": 60e6}
 LEAST_PSNR = 60.0
 """Lowest PSNR, dB, between images of fp16 and fp32 weights, for fp16: not visible in 8 bits."""
-LOCAL_SETTINGS = ("faces_folder", "methods", "weights_sha256")
+LOCAL_SETTINGS = ("faces_folder", "photos", "methods", "weights_sha256")
 """Entries of metrics.json that name local files; they are left out of the card."""
 NOTICE = "NOTICE"
 

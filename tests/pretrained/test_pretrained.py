@@ -265,7 +265,10 @@ class TestPhotoNetworks:
         record = {
             "faces": 5, "skin_tones_by_size": [{"face": 24}],
             "metrics": {name: {"values": values} for name in ("lanczos", "ours", "hr")},
-            "settings": {"weights_sha256": {"ours": sha256(folder / "w.safetensors")}},
+            "settings": {
+                "weights_sha256": {"ours": sha256(folder / "w.safetensors")},
+                "photos": "/home/me/photos", "seed": 0,
+            },
         }  # fmt: skip
         (folder / "metrics.json").write_text(json.dumps(record))
         return folder
@@ -276,6 +279,7 @@ class TestPhotoNetworks:
         card = model_card("photo-s", folder)
         assert set(card["evaluation"]["metrics"]) == {"lanczos", "ours", "hr"}
         assert card["evaluation"]["skin_tone"] == [{"face": 24}]
+        assert card["evaluation"]["settings"] == {"seed": 0}
         assert (folder / "golden" / "photo-s@1.json").is_file()
 
     def test_a_network_for_backgrounds_needs_no_figures(self, photo, folder):
