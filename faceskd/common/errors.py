@@ -95,14 +95,26 @@ space, then run the same command again
         ) from error
 
 
-def _disk_full_cause(error: BaseException | None) -> BaseException | None:
-    """The exception that reports a full disk: the error itself or one that led to it."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return error
-        if "No space left on device" in str(error):  # safetensors has no error number
-            return error
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it, the last one first.
+
+    Each comes once: an error that is raised again `from None` while an error with this cause is
+    handled makes a cycle.
+    """
+    seen: list[BaseException] = []
+    while error is not None and not any(error is other for other in seen):
+        yield error
+        seen.append(error)
         error = error.__cause__ or error.__context__
+
+
+def _disk_full_cause(error: BaseException) -> BaseException | None:
+    """The exception that reports a full disk: the error itself or one that led to it."""
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return cause
+        if "No space left on device" in str(cause):  # safetensors has no error number
+            return cause
     return None
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from faceskd.common.errors import ImageError
+from faceskd.common.errors import ImageError, causes
 from faceskd.restore.photo_files import LONGEST_SIDE, read_photo, write_photo
 from faceskd.restore.photo_files import Photo as PhotoFile
-from faceskd.studio.problems import Problem, causes
+from faceskd.studio.problems import Problem
 
 THUMBNAIL = 320
 PREVIEW = 2048

@@ -4,10 +4,10 @@ A code and values are stored, never a text: the text is made where it is shown, 
 the reader. `Problem.text` is the key of the catalogues (`faceskd.studio.translation`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from faceskd.common.errors import FaceskdError, WeightsError
+from faceskd.common.errors import FaceskdError, WeightsError, causes
 from faceskd.studio.errors import DISK_FULL, QUOTA, Refusal
 from faceskd.studio.translation import mark
 
@@ -84,10 +84,3 @@ class Problem(FaceskdError):
         if isinstance(error, FaceskdError):
             return cls("failed", reason=str(error))
         return cls("unexpected", reason=type(error).__name__)
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those that led to it."""
-    while error is not None:
-        yield error
-        error = error.__cause__
