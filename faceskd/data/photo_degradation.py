@@ -49,14 +49,14 @@ class PhotoDegradation:
         ConfigError: a range is reversed or outside its limits, or a probability is not in [0, 1].
     """
 
-    side: Range = (20, 600)
-    blur: Range = (0.2, 1.0)
-    noise: float = 4.0
-    jpeg: Range = (40, 95)
-    twice: float = 0.25
+    side: Range = (30, 600)
+    blur: Range = (0.25, 0.6)
+    noise: float = 3.0
+    jpeg: Range = (50, 95)
+    twice: float = 0.2
     untouched: float = 0.07
-    halo: float = 0.1
-    grain: float = 0.1
+    halo: float = 0.05
+    grain: float = 0.05
     pooled: float = 0.1
     pools: Path | str | None = None
 

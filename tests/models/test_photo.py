@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from faceskd.common.config import compose_model
 from faceskd.common.errors import ConfigError
 from faceskd.models.blocks import fuse
-from faceskd.models.photo import PhotoNet
+from faceskd.models.photo import PhotoNet, band_energies
 from faceskd.models.weights import build_network
 
 
@@ -42,6 +42,25 @@ def test_the_work_of_the_configured_networks(name, least, most):
     with FlopCounterMode(display=False) as counter:
         network(torch.empty(1, 3, 512, 512, device="meta"))
     assert least <= counter.get_total_flops() / 2e9 <= most  # GMACs of a face
+
+
+def test_energies_of_bands_are_those_of_stripes():
+    """Stripes of n px have all their energy in the band of n px."""
+    column = torch.arange(128)
+    for band in range(6):
+        stripes = (column // 2**band % 2).float().expand(1, 3, 128, 128)
+        energies = (band_energies(stripes) * 2.5 - 9).exp()[0]
+        expected = torch.zeros(6)
+        expected[band] = 0.25
+        torch.testing.assert_close(energies, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_modulation_depends_on_the_sharpness(net):
+    sharp = torch.rand(1, 3, 64, 64)
+    before = net(sharp)
+    for block in net.body:
+        torch.nn.init.normal_(block.modulation.weight)
+    assert not torch.allclose(net(sharp), before)
 
 
 def test_impossible_settings_are_refused():
