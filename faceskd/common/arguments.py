@@ -22,6 +22,9 @@ PATH_OPTIONS = frozenset(
 The entries of `methods`, such as `methods.student`, are also paths.
 """
 
+TABLES = frozenset({"folders", "val_folders"})
+"""Groups whose entries have names that the user chooses, and are no paths."""
+
 LISTS = frozenset({"quality"})
 """The path options that may be lists of paths."""
 
@@ -60,6 +63,8 @@ def _is_path_option(word: str) -> bool:
     if not equals or not value or word.startswith(("-", "~")):
         return False
     *groups, last = key.lstrip("+").split(".")
+    if groups and groups[-1] in TABLES:
+        return False
     return last in PATH_OPTIONS or groups[-1:] == ["methods"]
 
 

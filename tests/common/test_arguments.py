@@ -97,3 +97,9 @@ def test_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann b")
     (word,) = with_literal_paths(["src=~/photos"])
     assert parsed(word).value() == "/home/ann b/photos"
+
+
+def test_tables_with_chosen_names_are_no_paths() -> None:
+    """`photos` is a path option of `evaluate`, and may be the name of a folder to train on."""
+    word = "+data.folders.photos={path:PHOTOS,share:1}"
+    assert with_literal_paths([word]) == [word]
