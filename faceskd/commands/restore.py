@@ -25,10 +25,19 @@ from faceskd.restore.photos import WholePhotos
 from faceskd.restore.plan import plan_inputs
 from faceskd.restore.restorer import BATCH_SIZE, Restorer
 from faceskd.restore.results import RESULTS, Result
-from faceskd.restore.stream import AlignedFaces, Task, restore_inputs
+from faceskd.restore.stream import AlignedFaces, Batches, Task, restore_inputs
 from faceskd.restore.video import passes
+from faceskd.restore.whole_pictures import PictureRestorer, WholePictures
 
 SHOWN_FAILURES = 10
+
+PHOTO, DRAWING = "photo", "drawing"
+
+FOR_PHOTOS = (
+    *("model", "strength", "faces", "fidelity", "faithful_weights", "small_face", "background"),
+    *("scene_weights", "only_center_face", "min_face", "no_paste_back", "aligned", "batch_size"),
+)
+"""Options that only photos use."""
 
 SMALL_FACES = "lite-m"
 """The model of the package that takes over very small faces, where that is asked for."""
@@ -55,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="faceskd restore",
-        description="Restore the faces of photos and videos, and enlarge the rest of the picture. "
-        "Faces are found in any turn. Only what a face lacks is added; results.csv says for each "
-        "face what was done, or why it was left.",
+        description="Restore the faces of photos and videos, and enlarge the rest of the picture; "
+        "or restore drawings. Faces are found in any turn. Only what a face lacks is added; "
+        "results.csv says for each face what was done, or why it was left.",
     )
     add = parser.add_argument
     # fmt: off
@@ -69,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
                         help=f"a model of the package; default: {DEFAULT_STUDENT}")
     source.add_argument("-w", "--weights", metavar="FILE",
                         help="a model of your own: .safetensors, .ckpt, .onnx or .pt2")
+    add("--kind", default=PHOTO, choices=(PHOTO, DRAWING),
+        help="photo: the faces are restored, the rest is enlarged; drawing: line art and flat "
+        "colours, as a whole, 1 to 4 times as large; default: photo")
+    add("--noise", type=int, default=1, choices=range(4), metavar="N",
+        help="for drawings: 0 if they were never compressed, 1 to 3 for light to strong JPEG "
+        "compression; default: 1")
     add("-s", "--scale", type=float, default=2, metavar="N",
         help="enlarge photos and videos N times, 1 to 8; default: 2")
     add("--strength", type=float, default=1, metavar="X",
@@ -117,6 +132,53 @@ def _count(text: str) -> int:
 
 
 def _restore(options: argparse.Namespace, console: Console) -> int:
+    _refuse_without_effect(options)
+    restorer, task = _whole_pictures(options) if options.kind == DRAWING else _photos(options)
+    inputs = plan_inputs(
+        options.input, options.output, folders=task.folders, suffixes=task.suffixes
+    )
+    only_video = [given.kind for given in inputs] == ["video"]
+    if options.aligned and only_video:
+        raise ConfigError("--aligned is for images, but the input is a video")
+    run = partial(restore_inputs, restorer, inputs, options.output, task, workers=options.workers)
+    if isinstance(task, WholePhotos) and only_video:
+        with _progress(console, _passes(inputs[0].path), "frames") as advance:
+            task.on_frame = lambda: advance(1)
+            return _report(console, run(), options.output)
+    unit = "faces" if options.kind == PHOTO else "pictures"
+    with _progress(console, len(inputs), unit) as advance:
+        results = run(on_results=lambda done: advance(_restored(done)))
+    return _report(console, results, options.output)
+
+
+def _restored(results: Sequence[Result]) -> int:
+    """How many faces or pictures were restored."""
+    return sum(bool(result.output or (result.image and result.face is None)) for result in results)
+
+
+def _refuse_without_effect(options: argparse.Namespace) -> None:
+    """Raise a ConfigError for an option that the kind of restoration does not use."""
+    parser = _parser()
+    unused = ("noise",) if options.kind == PHOTO else FOR_PHOTOS
+    given = [name for name in unused if getattr(options, name) != parser.get_default(name)]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise ConfigError(f"{names} has no effect with --kind {options.kind}; leave it out")
+
+
+def _whole_pictures(options: argparse.Namespace) -> tuple[Batches, Task]:
+    if options.noise == 0 and options.scale == 1 and not options.weights:
+        raise ConfigError("expected --noise 1 to 3, or a --scale above 1, got nothing to do")
+    restorer = PictureRestorer(
+        options.weights or model_path(f"drawing-{options.noise}", role="scene"),
+        scale=options.scale,
+        device=options.device,
+        precision=options.precision,
+    )
+    return restorer, WholePictures(ext=options.ext)
+
+
+def _photos(options: argparse.Namespace) -> tuple[Batches, Task]:
     settings = PhotoSettings(
         options.scale,
         options.strength,
@@ -137,29 +199,16 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
         detector=photo_detector(options.min_face),
     )
     settings = restorer.adapted(settings)
-    task: Task = AlignedFaces(restorer.frame or LR_SIZE)
-    if not options.aligned:
-        task = WholePhotos(
-            restorer.detector,
-            settings,
-            scene=restorer.scene,
-            paste_back=not options.no_paste_back,
-            ext=options.ext,
-        )
-    inputs = plan_inputs(
-        options.input, options.output, folders=task.folders, suffixes=task.suffixes
+    if options.aligned:
+        return restorer, AlignedFaces(restorer.frame or LR_SIZE)
+    task = WholePhotos(
+        restorer.detector,
+        settings,
+        scene=restorer.scene,
+        paste_back=not options.no_paste_back,
+        ext=options.ext,
     )
-    only_video = [given.kind for given in inputs] == ["video"]
-    if options.aligned and only_video:
-        raise ConfigError("--aligned is for images, but the input is a video")
-    run = partial(restore_inputs, restorer, inputs, options.output, task, workers=options.workers)
-    if isinstance(task, WholePhotos) and only_video:
-        with _progress(console, _passes(inputs[0].path), "frames") as advance:
-            task.on_frame = lambda: advance(1)
-            return _report(console, run(), options.output)
-    with _progress(console, len(inputs), "faces") as advance:
-        results = run(on_results=lambda done: advance(sum(bool(face.output) for face in done)))
-    return _report(console, results, options.output)
+    return restorer, task
 
 
 def _passes(video: Path) -> int | None:

@@ -21,7 +21,6 @@ from faceskd.common.images import over_white
 from faceskd.data.picture import FAILED, UNREADABLE, UNWRITABLE
 from faceskd.faces.lr_faces import LR_SIZE, to_lr
 from faceskd.restore.photo_files import Photo, read_photo, write_photo
-from faceskd.restore.restorer import Restorer
 from faceskd.restore.results import InputFile, Result, ResultsFile, joined
 
 
@@ -38,6 +37,19 @@ class Read:
     input_file: InputFile
     inputs: Sequence[np.ndarray]
     state: Any = None
+
+
+class Batches(Protocol):
+    """What restores inputs, some at a time: a `Restorer`, or a network for whole pictures.
+
+    Attributes:
+        batch_size: number of inputs that are restored together.
+    """
+
+    batch_size: int
+
+    def restore_faces(self, faces: Sequence[np.ndarray], /) -> list[np.ndarray]:
+        """Restore inputs: faces, or whole pictures, RGB uint8."""
 
 
 class Task(Protocol):
@@ -59,7 +71,7 @@ class Task(Protocol):
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write the results. A FaceskdError or OSError gives the status "unwritable"."""
 
-    def restore_video(self, restorer: Restorer, input_file: InputFile, out: Path) -> list[Result]:
+    def restore_video(self, restorer: Any, input_file: InputFile, out: Path) -> list[Result]:
         """Restore a video. A FaceskdError gives the status "unreadable"."""
 
 
@@ -92,7 +104,7 @@ class AlignedFaces:
         message = joined(photo.notes, left_out)
         return [Result(read.input_file.source, message=message, output=output)]
 
-    def restore_video(self, restorer: Restorer, input_file: InputFile, out: Path) -> list[Result]:
+    def restore_video(self, restorer: Any, input_file: InputFile, out: Path) -> list[Result]:
         """Refuse it: a video is not an aligned face."""
         raise FaceskdError(
             "expected an image of an aligned face, got a video; restore it without --aligned"
@@ -100,7 +112,7 @@ class AlignedFaces:
 
 
 def restore_inputs(
-    restorer: Restorer,
+    restorer: Batches,
     inputs: Sequence[InputFile],
     out: Path | str,
     task: Task,
@@ -111,7 +123,7 @@ def restore_inputs(
     """Restore files and write `results.csv` into the output folder, even if the run is stopped.
 
     Args:
-        restorer: restores the faces.
+        restorer: restores the faces or pictures.
         inputs: from `plan_inputs`.
         out: the output folder.
         task: how files are read and written.
@@ -144,7 +156,7 @@ def restore_inputs(
 
 
 def _restore_images(
-    restorer: Restorer,
+    restorer: Batches,
     inputs: Sequence[InputFile],
     out: Path,
     task: Task,
@@ -230,7 +242,7 @@ def _groups(inputs: Iterator[Read], faces: int, ahead: int) -> Iterator[list[Rea
 
 
 def _restore(
-    restorer: Restorer, group: list[Read], done: Callable[[Sequence[Result]], None]
+    restorer: Batches, group: list[Read], done: Callable[[Sequence[Result]], None]
 ) -> Iterator[tuple[Read, list[np.ndarray]]]:
     """Inputs of a group with their restored faces. If the group fails, each is tried alone."""
     try:
@@ -253,9 +265,7 @@ def _write(task: Task, read: Read, restored: Sequence[np.ndarray], out: Path) ->
         return [_failure(read.input_file, error, UNWRITABLE)]
 
 
-def _restore_video(
-    restorer: Restorer, input_file: InputFile, out: Path, task: Task
-) -> list[Result]:
+def _restore_video(restorer: Batches, input_file: InputFile, out: Path, task: Task) -> list[Result]:
     try:
         return task.restore_video(restorer, input_file, out)
     except Exception as error:

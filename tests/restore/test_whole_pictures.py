@@ -1,0 +1,116 @@
+"""Pictures that one network restores as a whole."""
+
+import numpy as np
+import pytest
+import torch
+from helpers.fakes import noise, write_nearest
+from helpers.photo_runs import rows
+from PIL import Image
+
+from faceskd.commands.restore import main
+from faceskd.common.errors import ConfigError
+from faceskd.common.images import write_image
+from faceskd.models.scene import SceneNet
+from faceskd.models.weights import save_network
+from faceskd.restore.background import enlarged_background
+from faceskd.restore.whole_pictures import PictureRestorer, spread_colours
+
+TINY = {"width": 8, "blocks": 1, "narrow": 8}
+
+
+@pytest.fixture
+def unchanging():
+    """A network that adds nothing, so that the result is Lanczos enlargement."""
+    network = SceneNet(**TINY)
+    for parameter in network.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    return network
+
+
+@pytest.fixture
+def weights(tmp_path, unchanging):
+    path = tmp_path / "net.safetensors"
+    save_network(path, unchanging, {"_target_": "faceskd.models.scene.SceneNet", **TINY})
+    return path
+
+
+def command(tmp_path, weights, *options):
+    given = ["-i", tmp_path / "in", "-o", tmp_path / "out", "-w", weights, "--kind", "drawing"]
+    return main([str(word) for word in (*given, *options)])
+
+
+class TestPictureRestorer:
+    @pytest.mark.parametrize("scale", [1, 1.5, 2])
+    def test_the_network_adds_to_the_enlarged_picture(self, unchanging, scale):
+        picture = noise(70, 41, 3)
+        size = (round(41 * scale), round(70 * scale))
+        restored = PictureRestorer(unchanging, scale=scale, precision="fp32")(picture)
+        np.testing.assert_array_equal(restored, enlarged_background(picture, size, "lanczos"))
+
+    @pytest.mark.parametrize("scale", [0.5, 5, float("nan")])
+    def test_other_scales_are_refused(self, unchanging, scale):
+        with pytest.raises(ConfigError, match="a scale from 1 to 4"):
+            PictureRestorer(unchanging, scale=scale)
+
+    def test_networks_for_faces_are_refused(self, tmp_path):
+        with pytest.raises(ConfigError, match="of scale 1, got one of scale 8"):
+            PictureRestorer(write_nearest(tmp_path))
+
+
+class TestColoursUnderTransparency:
+    def test_hidden_pixels_get_the_nearest_colour_that_shows(self):
+        image = np.zeros((1, 6, 3), np.uint8)
+        image[0, 1], image[0, 5] = (200, 0, 0), (0, 0, 90)
+        alpha = np.array([[0, 255, 0, 0, 0, 10]], np.uint8)
+        spread = spread_colours(image, alpha)[0]
+        assert spread[:3, 0].tolist() == [200] * 3
+        assert spread[4:, 2].tolist() == [90] * 2
+
+    def test_pictures_without_hidden_pixels_stay(self):
+        image = noise(4, 4, 3)
+        assert spread_colours(image, None) is image
+        assert spread_colours(image, np.full((4, 4), 7, np.uint8)) is image
+        assert spread_colours(image, np.zeros((4, 4), np.uint8)) is image
+
+
+class TestCommand:
+    def test_transparency_is_kept_and_nothing_shines_through(self, tmp_path, weights):
+        picture = np.zeros((40, 30, 4), np.uint8)  # black where it is transparent
+        picture[10:30, 8:22] = (250, 240, 230, 255)
+        (tmp_path / "in").mkdir()
+        Image.fromarray(picture).save(tmp_path / "in/a.png")
+        assert command(tmp_path, weights, "--scale", "2") == 0
+        result = np.asarray(Image.open(tmp_path / "out/restored_imgs/a.png"))
+        assert result.shape == (80, 60, 4)
+        assert (result[..., :3] == (250, 240, 230)).all()
+        assert result[0, 0, 3] == 0 and result[40, 30, 3] == 255
+
+    def test_a_broken_file_costs_only_itself(self, tmp_path, weights):
+        write_image(tmp_path / "in/a.png", noise(20, 30, 3))
+        (tmp_path / "in/b.png").write_bytes(b"no picture")
+        assert command(tmp_path, weights, "--scale", "1") == 1
+        table = rows(tmp_path / "out")
+        assert (table["a.png"]["status"], table["b.png"]["status"]) == ("ok", "unreadable")
+        assert table["a.png"]["image"] == "restored_imgs/a.png"
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--faces", "force"), "--faces has no effect with --kind drawing"),
+            (("--only-center-face",), "--only-center-face has no effect"),
+            (("--scale", "8"), "a scale from 1 to 4"),
+        ],
+    )
+    def test_what_has_no_effect_is_refused(self, tmp_path, weights, capsys, options, message):
+        write_image(tmp_path / "in/a.png", noise(20, 30, 3))
+        with pytest.raises(SystemExit) as ended:
+            command(tmp_path, weights, *options)
+        assert ended.value.code == 2
+        assert message in capsys.readouterr().err
+
+    def test_noise_is_for_drawings(self, tmp_path, capsys):
+        write_image(tmp_path / "in/a.png", noise(40, 40, 3))
+        given = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--noise", "3"]
+        with pytest.raises(SystemExit):
+            main([*given, "-w", str(write_nearest(tmp_path))])
+        assert "--noise has no effect with --kind photo" in capsys.readouterr().err
