@@ -5,6 +5,7 @@ from faceskd.models.discriminators import (
     FeatureDiscriminators,
     MultiScaleDiscriminator,
     PatchDiscriminator,
+    PatchGAN,
     ProjectedDiscriminator,
 )
 from faceskd.models.ensemble import Ensemble
@@ -19,6 +20,7 @@ __all__ = [
     "FeatureInfo",
     "MultiScaleDiscriminator",
     "PatchDiscriminator",
+    "PatchGAN",
     "ProjectedDiscriminator",
     "Student",
     "SuperResolver",

@@ -10,6 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import SLOPE, random_window, unit_pixels
 from faceskd.models.frozen import frozen
+from faceskd.models.initial import normal_weights
 from faceskd.models.vgg import VGG19
 
 
@@ -39,6 +40,32 @@ class PatchDiscriminator(nn.Sequential):
             channels = out
         blocks.append(normalise(nn.Conv2d(channels, 1, 3, padding=1)))
         super().__init__(*blocks)
+
+
+class PatchGAN(nn.Module):
+    """The 70x70 PatchGAN: RGB in [0, 1], (B, 3, H, W) -> (B, 1, h, w), h = H / 8 - 2.
+
+    C64-C128-C256-C512 of Isola et al., "Image-to-Image Translation with Conditional Adversarial
+    Networks", CVPR 2017, as CycleGAN (Zhu et al., ICCV 2017) uses it: 4x4 convolutions, instance
+    norm except in the first, LeakyReLU. Each score sees 70x70 px, because the last two of the five
+    convolutions have stride 1. 2.8 M parameters with width 64.
+
+    Args:
+        width: channels of the first convolution.
+    """
+
+    def __init__(self, *, width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(SLOPE, inplace=True)]
+        for times, stride in ((1, 2), (2, 2), (4, 1)):
+            conv = nn.Conv2d(times * width, 2 * times * width, 4, stride, 1, bias=False)
+            norm = nn.InstanceNorm2d(2 * times * width)
+            layers += [conv, norm, nn.LeakyReLU(SLOPE, inplace=True)]
+        self.body = nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1))
+        normal_weights(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.body(2 * image - 1)
 
 
 class MultiScaleDiscriminator(nn.Module):

@@ -15,6 +15,7 @@ NETWORKS = {
     "lite": "faceskd.models.lite.Lite",
     "photo": "faceskd.models.photo.PhotoNet",
     "scene": "faceskd.models.scene.SceneNet",
+    "cyclegan": "faceskd.models.cyclegan.CycleGenerator",
     "interpolation": "faceskd.models.baselines.interpolation.Interpolation",
     "srresnet": "faceskd.models.baselines.srresnet.SRResNet",
     "srfeat": "faceskd.models.baselines.srfeat.SRFeat",

@@ -19,7 +19,7 @@ from faceskd.models.weights import build_network
 NAMES = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "nearest")
 FULL_SIZE = {
-    *("dbpn", "hifacegan", "rcan", "rdn", "rrdb", "srfeat"),
+    *("cyclegan", "dbpn", "hifacegan", "rcan", "rdn", "rrdb", "srfeat"),
     *("student_paper", "teacher_paper", "teacher_literal"),
 }
 """Too large for gradients here: held to shapes and `feature_info` only."""
