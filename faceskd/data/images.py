@@ -3,7 +3,7 @@
 As in `faceskd.data.dataset`, an item depends only on (seed, epoch, index).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,15 @@ class ImageCrops(Dataset[dict[str, torch.Tensor]]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         rng = np.random.default_rng((self.seed, epoch, index))
         images = self.images[rng.choice(len(self.images), p=self.shares)]
-        hr = self._square(self._read(images[rng.integers(len(images))]), rng)
+        return self.item(self.draw(images, rng), rng)
+
+    def item(self, hr: np.ndarray, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """What is made of a square, uint8 RGB (size, size, 3). Subclasses may override it."""
         return {"lr": to_tensor(self.degradation(hr, rng)), "hr": to_tensor(hr)}
+
+    def draw(self, images: Sequence[Path], rng: np.random.Generator) -> np.ndarray:
+        """A random square, uint8 RGB (size, size, 3), of one of the images."""
+        return self._square(self._read(images[int(rng.integers(len(images)))]), rng)
 
     def _square(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         short = min(image.shape[:2])
@@ -165,6 +172,8 @@ class ImageData(StreamData):
         batch_size, steps_per_epoch, workers, seed: see `StreamData`.
     """
 
+    crops: type[ImageCrops] = ImageCrops
+
     def __init__(
         self,
         *,
@@ -185,5 +194,5 @@ class ImageData(StreamData):
         check_whole(1, **{"data.size": size, "data.val_limit": val_limit})
         check_whole(0, **{"data.cache": cache})
         options: dict[str, Any] = {"size": size, "seed": seed, "cache": cache}
-        self.train = ImageCrops(folders, degradation, **options)
-        self.val = ImageCrops(val_folders, degradation, length=val_limit, **options)
+        self.train = self.crops(folders, degradation, **options)
+        self.val = self.crops(val_folders, degradation, length=val_limit, **options)

@@ -90,7 +90,7 @@ class PhotoDegradation:
             image = self._round(image, side, rng, last=last)
             side *= rng.uniform(0.6, 1.5)  # for the next round
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
-        return _to_levels(image)
+        return to_levels(image)
 
     def _round(
         self, image: np.ndarray, side: float, rng: np.random.Generator, *, last: bool
@@ -103,7 +103,7 @@ class PhotoDegradation:
             soft = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.7, 1.5))
             image = image + rng.uniform(0.5, 1.5) * (image - soft)
         image = self._noisy(image, rng)
-        return _compressed(image, round(rng.uniform(*self.jpeg)))
+        return compressed(image, round(rng.uniform(*self.jpeg)))
 
     def _blurred(self, image: np.ndarray, reduction: float, rng: np.random.Generator) -> np.ndarray:
         """Blur the image. The width of the kernel is in px of the reduced image."""
@@ -204,12 +204,14 @@ def _tiled(patch: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray
     return tiled[top : top + side, left : left + side]
 
 
-def _to_levels(image: np.ndarray) -> np.ndarray:
+def to_levels(image: np.ndarray) -> np.ndarray:
+    """Levels of any type, clipped to 0 to 255 and rounded: uint8."""
     return np.clip(image, 0, 255).round().astype(np.uint8)
 
 
-def _compressed(image: np.ndarray, quality: int) -> np.ndarray:
-    levels = np.ascontiguousarray(_to_levels(image)[..., ::-1])
+def compressed(image: np.ndarray, quality: int) -> np.ndarray:
+    """RGB levels (H, W, 3) after JPEG compression of a quality from 1 to 100; float32."""
+    levels = np.ascontiguousarray(to_levels(image)[..., ::-1])
     _, encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return decoded[..., ::-1].astype(np.float32)
