@@ -98,7 +98,8 @@ def write_models(options: Options, runner: Runner, *, revision: str, data: Any) 
 
 def _measured(options: Options, out: Path, job: str) -> dict[str, Any]:
     """Figures on other faces than those of the card's head, and learning curves of each phase."""
-    trained = [name for name, config in options["jobs"].items() if config["command"] == "train"]
+    jobs = {name: config for name, config in options["jobs"].items() if config}  # null: left out
+    trained = [name for name, config in jobs.items() if config["command"] == "train"]
     phases = [name for name in trained if name == job or name.startswith(f"{job}_")]
     curves = {"curves": {name: learning_curves(out / name) for name in phases}} if phases else {}
     if not is_measured(options, job):

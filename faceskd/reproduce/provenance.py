@@ -66,11 +66,7 @@ def provenance(options: Options, runner: Runner, *, revision: str, data: Any) ->
             "git_revision": revision,
             "git_revisions": sorted({str(entry["git_revision"]) for entry in done}),
         },
-        "photos": data | {"table_sha256": sources_sha256(read_sources())},
-        "faces": {
-            "sha256": faces_sha256(out / "faces"),
-            "counts": _counts(out / "faces"),
-        },
+        **(_faces(out, data) if options["jobs"].get("faces") else {}),
         "versions": {name: _version(name) for name in PACKAGES},
         "machines": _unique(entry["machine"] for entry in done),
         "hours": {name: round(value, 3) for name, value in hours.items()},
@@ -88,6 +84,16 @@ def learning_curves(out: Path) -> dict[str, list[list[float]]]:
             kept = points[::-1][::step][::-1]  # the last point is always there
             curves[name] = [[at, round(value, 4)] for at, value in kept]
     return curves
+
+
+def _faces(out: Path, data: Any) -> dict[str, Any]:
+    return {
+        "photos": data | {"table_sha256": sources_sha256(read_sources())},
+        "faces": {
+            "sha256": faces_sha256(out / "faces"),
+            "counts": _counts(out / "faces"),
+        },
+    }
 
 
 def _counts(faces: Path) -> dict[str, int]:

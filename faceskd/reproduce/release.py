@@ -79,9 +79,13 @@ def check_revision(*, dirty: bool) -> str:
 def check_photos(options: Options) -> dict[str, Any]:
     """What the cards say of the photos: how many are those of the package's table.
 
+    Empty for a plan without photos.
+
     Raises:
         FaceskdError: there is no such folder; or some are others, and `other_photos` is false.
     """
+    if options["jobs"].get("photos") is None:
+        return {}
     if options["jobs"]["photos"].get("given") is None:
         return {"photos": "drawn by faceskd"}
     if options["photos"] is None:

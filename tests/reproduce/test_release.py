@@ -16,6 +16,7 @@ from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.files import sha256
 from faceskd.jobs.plan import read_plan, select_jobs
 from faceskd.models.weights import load_network, read_metadata
+from faceskd.portraits import write_portraits
 from faceskd.pretrained import available_models, find_model, load_pretrained, model_card
 from faceskd.reproduce import release
 from faceskd.reproduce.ablations import with_ablations
@@ -342,3 +343,23 @@ def test_the_hash_of_a_plan_is_that_of_its_settings_and_not_of_its_places():
 def test_hashes(out):
     for model in available_models(out / "models"):
         assert sha256(out / "models" / f"{model.stem}.safetensors") == model.sha256
+
+
+def test_the_plan_of_the_drawings_writes_its_cards(tmp_path):
+    """Of a plan without photos; the networks see portraits instead of drawings, for two steps."""
+    for split in ("train", "val"):
+        write_portraits(tmp_path / "drawings" / split, count=2, size=128, processes=1)
+    small = ["data.batch_size=1", "data.val_limit=1", "data.workers=0", "data.steps_per_epoch=2"]
+    small += ["trainer.accelerator=cpu", "callbacks.progress=null", "callbacks.pictures=null"]
+    words = [f"drawings='{tmp_path / 'drawings'}'", "steps.drawing=2", "dirty=true"]
+    words += [
+        "plan=drawings",
+        f"out='{tmp_path / 'out'}'",
+        f"++more.train=[{','.join(map(repr, small))}]",
+    ]
+    release_command.task(compose("release", words))
+    models = tmp_path / "out" / "models"
+    assert {model.name for model in available_models(models)} == {f"drawing-{n}" for n in range(4)}
+    card = model_card("drawing-2", models)
+    assert card["plan"]["name"] == "drawings" and "photos" not in card
+    assert find_model("drawing-2", models, role="scene").bytes < 12e6
