@@ -47,6 +47,7 @@ FILES = {
     "STUDENT": "STUDENT.safetensors",
     "DICTIONARY": "DICTIONARY.safetensors",
     "NETWORK": "NETWORK.safetensors",
+    "DRAWINGS": "PHOTOS",
 }
 FOLDERS = ("PHOTO", "PHOTOS", "OUT", "FACES")
 CAPITALS = re.compile(r"(?<![\w.])[A-Z]{3,}(?![\w.])")
