@@ -11,6 +11,7 @@ from faceskd.common.errors import ConfigError, FaceskdError
 
 HYDRA_COMMANDS = {
     "portraits": "draw synthetic portraits with known landmarks",
+    "landscapes": "draw landscapes in every season, by day and by night",
     "data layout": "make the faces that the released models learned from, from git clones",
     "data verify": "check whether a folder has the faces that the released models learned from",
     "prepare": "find, align and crop the faces of a folder of photos",

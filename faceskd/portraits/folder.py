@@ -3,10 +3,8 @@
 import csv
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from PIL import Image
@@ -14,6 +12,7 @@ from rich.progress import track
 
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import atomic_path, make_folder
+from faceskd.common.processes import map_in_processes
 from faceskd.portraits.render import identity_name, portrait_landmarks, render_portrait
 
 LANDMARKS = "landmarks.csv"
@@ -69,7 +68,8 @@ def write_portraits(
         if not (dst / row[0]).is_file()
     ]
     workers = min(processes or os.cpu_count() or 1, len(jobs))
-    for _ in track(_run(jobs, size, workers), "portraits", total=len(jobs), disable=not jobs):
+    drawn = map_in_processes(partial(_draw_file, size=size), jobs, workers)
+    for _ in track(drawn, "portraits", total=len(jobs), disable=not jobs):
         pass
     return [path for path, _, _ in jobs]
 
@@ -148,15 +148,6 @@ def _write_splits(dst: Path) -> None:
     lines = [f"{file},{file.partition('/')[0]},{identity},drawn\n" for file, identity in rows]
     with atomic_path(dst / SPLIT_FILE) as temporary:
         temporary.write_text("source,split,identity,kind\n" + "".join(lines), encoding="utf-8")
-
-
-def _run(jobs: Sequence[tuple[Path, int, int]], size: int, workers: int) -> Iterator[None]:
-    draw = partial(_draw_file, size=size)
-    if workers <= 1:
-        yield from map(draw, jobs)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(draw, jobs, chunksize=4)
 
 
 def _draw_file(job: tuple[Path, int, int], *, size: int) -> None:
