@@ -146,8 +146,9 @@ class StreamData(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_index: int) -> Any:
         """Convert images to the memory format of the networks, channels_last."""
-        for name in ("lr", "hr"):
-            batch[name] = batch[name].to(memory_format=torch.channels_last)
+        for name, value in batch.items():
+            if isinstance(value, torch.Tensor) and value.ndim == 4:
+                batch[name] = value.to(memory_format=torch.channels_last)
         return batch
 
     def _loader(self, dataset: Any, sampler: Sampler | None = None) -> DataLoader:

@@ -103,7 +103,8 @@ def prepare_folder(cfg: DictConfig, out: Path, checkpoint: Path, weights: Path) 
     if checkpoint.is_file():
         cfg = resumed_config(cfg, out)
     else:  # if this run is interrupted, no old files should look like its results
-        weights.unlink(missing_ok=True)
+        for file in out.glob(f"{weights.stem}*{weights.suffix}"):  # CycleGAN writes two
+            file.unlink()
         shutil.rmtree(out / "csv", ignore_errors=True)
     RunRecord.of(cfg).write(out)
     return cfg

@@ -90,5 +90,5 @@ class CycleGenerator(SuperResolver):
         features = [self.blocks(self.entry(x))]
         for layer in self.enlarge:
             features.append(torch.relu(layer(upsample(features[-1]))))
-        image = (torch.tanh(self.head(features[-1])) + 1) / 2
+        image = (torch.tanh(self.head(features[-1]).to(lr.dtype)) + 1) / 2
         return image[..., :height, :width], features

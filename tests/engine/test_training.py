@@ -17,6 +17,7 @@ from faceskd.common.images import read_image
 from faceskd.engine import (
     Adversarial,
     Autoencoder,
+    Cycle,
     Distillation,
     EncoderDistillation,
     SoftTargets,
@@ -187,6 +188,7 @@ EXPERIMENTS = {
     "photo_teacher": Adversarial,
     "photo_distilled": Distillation,
     "scene": Adversarial,
+    "seasons": Cycle,
 }
 
 
@@ -207,7 +209,7 @@ def test_every_experiment_builds(experiment, engine, materials):
         assert built.distillation.levels == ((3,) if "sskd" in experiment else (0, 1, 2, 3))
 
 
-WITHOUT_WEIGHTS = {"encoder", "pixel", "photo_start", "photo_distilled"}
+WITHOUT_WEIGHTS = {"encoder", "pixel", "photo_start", "photo_distilled", "seasons"}
 """Experiments that need no pretrained weights."""
 
 
