@@ -19,6 +19,7 @@ HYDRA_COMMANDS = {
     "pools": "collect blur kernels and noise from real low-quality photos",
     "train": "train a network: a teacher, a student, a baseline or an encoder",
     "evaluate": "measure the quality of networks on prepared faces",
+    "evaluate translation": "compare translated pictures with the truth, also sharpened or refined",
     "profile": "measure the speed and memory of networks, side by side",
     "export": "convert a network to another format and check that it computes the same",
     "pipeline": "the quick start: run every step once, from photos to restored faces",

@@ -6,11 +6,16 @@ the blocks. Here D = 16, C = 8, G = G0 = 64.
 
 Changed: three doublings; images are centred at 0; sub-pixel convolutions start with equal kernels
 (`faceskd.models.upsampling`). 22.4 M parameters.
+
+With scale 1, there are no doublings and the input is added to the output, as in the authors'
+networks against noise and JPEG artefacts ("Residual Dense Network for Image Restoration", TPAMI
+2020, arXiv 1812.10477).
 """
 
 import torch
 from torch import Tensor, nn
 
+from faceskd.common.errors import ConfigError
 from faceskd.models.base import FeatureInfo, SuperResolver
 from faceskd.models.blocks import conv3x3
 from faceskd.models.upsampling import STRIDES, Upsampler
@@ -44,22 +49,36 @@ class RDN(SuperResolver):
         growth: channels each layer of a block adds (G).
         blocks: residual dense blocks (D).
         layers: convolutions in each block (C).
+        scale: 8, or 1 for a network that improves pictures at their size.
 
-    Features: the body's output at stride 8, then the map after each doubling.
+    Features: the body's output, then the map after each doubling.
+
+    Raises:
+        ConfigError: another scale.
     """
 
     def __init__(
-        self, *, width: int = 64, growth: int = 64, blocks: int = 16, layers: int = 8
+        self,
+        *,
+        width: int = 64,
+        growth: int = 64,
+        blocks: int = 16,
+        layers: int = 8,
+        scale: int = 8,
     ) -> None:
         super().__init__()
-        self.feature_info = [FeatureInfo(width, stride) for stride in STRIDES]
+        if scale not in (1, 8):
+            raise ConfigError(f"expected a scale of 1 or 8, got {scale!r}")
+        self.scale = scale
+        strides = STRIDES if scale == 8 else (1,)
+        self.feature_info = [FeatureInfo(width, stride) for stride in strides]
         self.head = conv3x3(3, width)
         self.entry = conv3x3(width, width)
         self.blocks = nn.ModuleList(
             ResidualDenseBlock(width, growth, layers) for _ in range(blocks)
         )
         self.fuse = nn.Sequential(nn.Conv2d(blocks * width, width, 1), conv3x3(width, width))
-        self.upsampler = Upsampler(width)
+        self.upsampler = Upsampler(width) if scale == 8 else None
         self.tail = conv3x3(width, 3)
 
     def forward_features(
@@ -70,5 +89,8 @@ class RDN(SuperResolver):
         for block in self.blocks:
             x = block(x)
             outputs.append(x)
-        features = self.upsampler(shallow + self.fuse(torch.cat(outputs, dim=1)))
+        x = shallow + self.fuse(torch.cat(outputs, dim=1))
+        if self.upsampler is None:
+            return lr + self.tail(x), [x]
+        features = self.upsampler(x)
         return self.tail(features[-1]) + 0.5, features

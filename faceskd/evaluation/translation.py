@@ -1,0 +1,126 @@
+"""Compare translations between two domains with the truth, where the same scenes are in both.
+
+Also compared: the translation after edge sharpening, and after a network of scale 1, such as RDN.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from faceskd.common.errors import ConfigError, ImageError
+from faceskd.common.files import make_folder, write_text
+from faceskd.common.images import read_image, to_tensor, write_image
+from faceskd.data.images import usable_images
+from faceskd.data.unpaired import check_names
+from faceskd.metrics import MetricSuite
+from faceskd.models.base import SuperResolver
+from faceskd.models.weights import load_network
+from faceskd.reporting.pictures import image_grid
+from faceskd.reporting.tables import markdown_table
+
+METRICS = ("psnr", "ssim")
+SMALLEST = 16
+"""Smaller pictures are left out, px."""
+Step = Callable[[Tensor], Tensor]
+
+
+def unsharp_mask(images: Tensor, *, amount: float = 0.5, radius: float = 1.0) -> Tensor:
+    """Sharpen edges: x + amount (x - blur(x)), clamped to [0, 1]; (B, 3, H, W) as x.
+
+    Args:
+        images: images in [0, 1].
+        amount: strength; 0 changes nothing.
+        radius: standard deviation of the Gaussian blur, in px.
+    """
+    side = 2 * max(round(3 * radius), 1) + 1
+    return (images + amount * (images - gaussian_blur(images, [side, side], [radius]))).clamp(0, 1)
+
+
+def load_translator(path: Path | str) -> SuperResolver:
+    """A network of scale 1 from a weights file.
+
+    Raises:
+        ConfigError: the network is of another scale, or needs component boxes.
+        WeightsError: the file is missing or damaged.
+    """
+    network = load_network(path)
+    if network.scale != 1 or network.needs_boxes:
+        raise ConfigError(
+            f"expected weights of a network of scale 1, such as cyclegan, in {str(path)!r}, got a "
+            f"{type(network).__name__} of scale {network.scale}"
+        )
+    return network
+
+
+@torch.no_grad()
+def evaluate_translation(
+    *,
+    weights: Path | str,
+    a: Path | str,
+    b: Path | str,
+    out: Path | str,
+    refine: Path | str | None = None,
+    amount: float = 0.5,
+    radius: float = 1.0,
+    show: int = 4,
+) -> list[dict[str, Any]]:
+    """Measure the translation of A's pictures against B's files of the same names.
+
+    Writes `translation.md`, a table, and `translation.png`, the first pictures, to `out`.
+
+    Args:
+        weights: weights file of the network from A to B.
+        a, b: folders with files of the same names, which show the same scenes.
+        out: folder for the report.
+        refine: weights file of a network of scale 1 that is applied to the translation; None: none.
+        amount, radius: of the edge sharpening, see `unsharp_mask`.
+        show: number of pictures in `translation.png`.
+
+    Returns:
+        A row for each method, with `method` and the means of PSNR and SSIM: "untouched" is A's
+        picture itself.
+
+    Raises:
+        ConfigError: names differ between the folders, or a network is not of scale 1.
+        FaceskdError: a folder or file is missing or cannot be used.
+    """
+    files_a, files_b = usable_images(a, SMALLEST), usable_images(b, SMALLEST)
+    check_names(files_a, files_b, a, b)
+    translate = load_translator(weights)
+    after: dict[str, Step] = {
+        "translated": lambda images: images,
+        "translated, sharpened": lambda images: unsharp_mask(images, amount=amount, radius=radius),
+    }
+    if refine is not None:
+        network = load_translator(refine)
+        after["translated, refined"] = lambda images: network(images).clamp(0, 1)
+    out = make_folder(out)
+    suites = {name: MetricSuite(METRICS) for name in ("untouched", *after)}
+    shown: dict[str, list[Tensor]] = {}
+    for file_a, file_b in track(list(zip(files_a, files_b, strict=True)), "pictures"):
+        picture, truth = (to_tensor(read_image(file))[None] for file in (file_a, file_b))
+        if picture.shape != truth.shape:
+            raise ImageError(
+                f"expected {file_a.name} of one size in both folders, got "
+                f"{tuple(picture.shape[2:])} and {tuple(truth.shape[2:])}"
+            )
+        translated = translate(picture).clamp(0, 1)
+        results = {"untouched": picture}
+        results |= {name: step(translated) for name, step in after.items()}
+        for name, image in results.items():
+            suites[name].update(image, truth)
+        for name, image in (results | {"truth": truth}).items():
+            shown.setdefault(name, []).append(image)
+            del shown[name][show:]
+    rows = [{"method": name} | suite.compute().summary() for name, suite in suites.items()]
+    table = markdown_table(rows, better=suites["untouched"].better)
+    write_text(out / "translation.md", f"{len(files_a)} pictures\n\n{table}\n")
+    if len({image.shape for image in shown["truth"]}) == 1:
+        grid = image_grid({name: torch.cat(images) for name, images in shown.items()})
+        write_image(out / "translation.png", grid)
+    return rows

@@ -1,0 +1,95 @@
+"""Translations against the truth: names, sizes and figures."""
+
+import numpy as np
+import pytest
+import torch
+
+from faceskd.commands import run_command
+from faceskd.common.errors import ConfigError, ImageError
+from faceskd.common.images import read_image, write_image
+from faceskd.evaluation.translation import evaluate_translation, unsharp_mask
+from faceskd.models.baselines.rdn import RDN
+from faceskd.models.baselines.srresnet import SRResNet
+from faceskd.models.weights import save_network
+
+TARGET = "faceskd.models.baselines.rdn.RDN"
+CONFIG = {"width": 4, "growth": 4, "blocks": 1, "layers": 1, "scale": 1}
+
+
+def write_rdn(path, shift):
+    """An RDN that adds a constant to its input."""
+    network = RDN(**CONFIG)
+    torch.nn.init.zeros_(network.tail.weight)
+    torch.nn.init.constant_(network.tail.bias, shift)
+    save_network(path, network, {"_target_": TARGET, **CONFIG})
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Pictures in "a", and in "b" the same ones 40 levels brighter."""
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        picture = rng.integers(0, 128, (32, 40, 3), np.uint8)
+        write_image(tmp_path / "a" / f"{number}.png", picture)
+        write_image(tmp_path / "b" / f"{number}.png", picture + 40)
+    return tmp_path
+
+
+def test_each_method_is_compared_with_the_truth(folders):
+    weights = write_rdn(folders / "half.safetensors", 20 / 255)
+    words = [f"weights={weights}", f"refine={weights}", f"out={folders}/out", "amount=0"]
+    words += [f"{name}={folders}/{name}" for name in "ab"]
+    assert run_command("evaluate translation", words) == 0
+    rows = evaluate_translation(
+        weights=weights, refine=weights, a=folders / "a", b=folders / "b", out=folders / "out",
+        amount=0, show=2,
+    )  # fmt: skip
+    figures = {row["method"]: row["psnr"] for row in rows}
+    assert list(figures) == [
+        *("untouched", "translated", "translated, sharpened", "translated, refined")
+    ]
+    assert figures["untouched"] == pytest.approx(20 * np.log10(255 / 40), abs=1e-3)
+    assert figures["translated"] == pytest.approx(20 * np.log10(255 / 20), abs=1e-3)
+    assert figures["translated, sharpened"] == figures["translated"]
+    assert figures["translated, refined"] > 80
+    report = (folders / "out" / "translation.md").read_text()
+    assert report.startswith("3 pictures\n") and "| translated | 22.11 |" in report
+    assert read_image(folders / "out" / "translation.png").shape[1] >= 5 * 40
+
+
+def test_without_a_refining_network_there_is_no_row_for_it(folders):
+    weights = write_rdn(folders / "half.safetensors", 0.1)
+    rows = evaluate_translation(weights=weights, a=folders / "a", b=folders / "b", out=folders)
+    assert len(rows) == 3
+
+
+def test_sharpening_raises_edges_and_leaves_flat_areas():
+    step = torch.full((1, 3, 9, 20), 0.3)
+    step[..., 10:] = 0.6
+    sharp = unsharp_mask(step, amount=0.5, radius=1.0)
+    torch.testing.assert_close(sharp[..., :5], step[..., :5])
+    assert sharp[0, 0, 4, 9] < 0.3 - 0.02 and sharp[0, 0, 4, 10] > 0.6 + 0.02
+    assert torch.equal(unsharp_mask(step, amount=0), step)
+
+
+def test_what_cannot_be_compared_is_refused(folders):
+    weights = write_rdn(folders / "half.safetensors", 0.1)
+    given = {"weights": weights, "a": folders / "a", "b": folders / "b", "out": folders / "out"}
+    config = {"width": 4, "blocks": 1}
+    other = {"_target_": "faceskd.models.baselines.srresnet.SRResNet", **config}
+    save_network(folders / "large.safetensors", SRResNet(**config), other)
+    for key in ("weights", "refine"):
+        with pytest.raises(ConfigError, match=r"of scale 1, .* got a SRResNet of scale 8"):
+            evaluate_translation(**given | {key: folders / "large.safetensors"})
+    write_image(folders / "b" / "2.png", np.zeros((32, 41, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"2\.png of one size .* \(32, 40\) and \(32, 41\)"):
+        evaluate_translation(**given)
+    (folders / "b" / "2.png").unlink()
+    with pytest.raises(ConfigError, match=r"1 names that only one has \(for example 2\.png\)"):
+        evaluate_translation(**given)
+
+
+def test_rdn_has_scale_1_or_8():
+    with pytest.raises(ConfigError, match="expected a scale of 1 or 8, got 2"):
+        RDN(scale=2)
