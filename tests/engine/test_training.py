@@ -189,6 +189,7 @@ EXPERIMENTS = {
     "photo_distilled": Distillation,
     "scene": Adversarial,
     "seasons": Cycle,
+    "drawing": Supervised,
 }
 
 
@@ -209,7 +210,7 @@ def test_every_experiment_builds(experiment, engine, materials):
         assert built.distillation.levels == ((3,) if "sskd" in experiment else (0, 1, 2, 3))
 
 
-WITHOUT_WEIGHTS = {"encoder", "pixel", "photo_start", "photo_distilled", "seasons"}
+WITHOUT_WEIGHTS = {"encoder", "pixel", "photo_start", "photo_distilled", "seasons", "drawing"}
 """Experiments that need no pretrained weights."""
 
 
