@@ -12,12 +12,15 @@ from faceskd.losses.distillation import FeatureDistillation
 from faceskd.losses.distribution import BlockDistribution
 from faceskd.losses.perceptual import PerceptualLoss
 from faceskd.losses.reconstruction import Charbonnier, L1Loss, MSELoss
+from faceskd.losses.segmentation import DiceLoss, FocalLoss
 
 __all__ = [
     "BlockDistribution",
     "Charbonnier",
     "DetectorLoss",
+    "DiceLoss",
     "FeatureDistillation",
+    "FocalLoss",
     "Hinge",
     "InBox",
     "L1Loss",

@@ -16,6 +16,8 @@ NETWORKS = {
     "photo": "faceskd.models.photo.PhotoNet",
     "scene": "faceskd.models.scene.SceneNet",
     "cyclegan": "faceskd.models.cyclegan.CycleGenerator",
+    "old_photo": "faceskd.models.old_photo.OldPhotoNet",
+    "old_photo_vae": "faceskd.models.old_photo_vae.OldPhotoVAE",
     "interpolation": "faceskd.models.baselines.interpolation.Interpolation",
     "srresnet": "faceskd.models.baselines.srresnet.SRResNet",
     "srfeat": "faceskd.models.baselines.srfeat.SRFeat",

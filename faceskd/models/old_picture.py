@@ -1,0 +1,80 @@
+"""Restore whole old photographs of any size, with memory bounded by a tile."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from faceskd.common.errors import ImageError, WeightsError
+from faceskd.common.images import to_tensor
+from faceskd.models.old_photo import OldPhotoNet
+from faceskd.models.scratches import ScratchNet, load_scratches, scratch_mask
+from faceskd.models.tiling import blended_tiles
+from faceskd.models.weights import load_network
+
+
+class OldPhoto:
+    """Restores old photographs, with or without structural damage.
+
+    Args:
+        network: the network, in eval mode.
+        detector: scratch detector, in eval mode; None: without a mask, photos have no structural
+            damage.
+    """
+
+    def __init__(self, network: OldPhotoNet, detector: ScratchNet | None = None) -> None:
+        self.network = network
+        self.detector = detector
+
+    @classmethod
+    def load(cls, weights: Path | str, scratches: Path | str | None = None) -> "OldPhoto":
+        """From the weights of `experiment=old_mapping` and of `experiment=scratches`.
+
+        Raises:
+            WeightsError: a file is missing or damaged, or is of another network.
+        """
+        network = load_network(weights)
+        if not isinstance(network, OldPhotoNet):
+            raise WeightsError(
+                f"expected a network for old photos in {str(weights)!r}, got a "
+                f"{type(network).__name__}: `faceskd train experiment=old_mapping` trains one"
+            )
+        return cls(network, None if scratches is None else load_scratches(scratches))
+
+    def restore(
+        self, picture: np.ndarray, mask: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Restore a picture.
+
+        Args:
+            picture: RGB uint8 (H, W, 3), of any size. If it is grey, the result is grey.
+            mask: structural damage, uint8 (H, W): damaged from 128 on; None: the detector finds it.
+
+        Returns:
+            The restored picture, RGB uint8 (H, W, 3), and the mask that was used, uint8 (H, W), 0
+            or 255. The mask can be edited and given again.
+
+        Raises:
+            ImageError: the mask is of another size or type.
+        """
+        if mask is None:
+            mask = np.zeros(picture.shape[:2], np.uint8)
+            if self.detector is not None:
+                mask = scratch_mask(self.detector, picture)
+        if mask.shape != picture.shape[:2] or mask.dtype != np.uint8:
+            (height, width), got = picture.shape[:2], f"{mask.dtype} {mask.shape}"
+            raise ImageError(f"expected a mask as uint8 of ({height}, {width}), got {got}")
+        used = np.where(mask >= 128, 255, 0).astype(np.uint8)
+        device = next(self.network.parameters()).device
+
+        def improved(part: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+            marked = to_tensor(used[rows, columns, None][None]).to(device)
+            with torch.inference_mode():
+                sr = self.network(to_tensor(part[None]).to(device), mask=marked)
+            return 255 * sr[0].float().clamp(0, 1).movedim(0, -1).cpu().numpy()
+
+        result = blended_tiles(picture, improved, channels=3)
+        if (picture == picture[..., :1]).all():
+            result = cv2.cvtColor(cv2.cvtColor(result, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        return result, used
