@@ -105,7 +105,8 @@ def errors_end_command() -> Iterator[None]:
     except FaceskdError as error:
         raise fail(error) from None
     except MissingMandatoryValue as error:
-        raise fail(ConfigError(f"a value is missing: {error}".splitlines()[0])) from None
+        key = error.full_key or str(error).splitlines()[0]
+        raise fail(ConfigError(f"a value is missing: Missing mandatory value: {key}")) from None
 
 
 def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:

@@ -63,6 +63,7 @@ class OldPhotoData(ImageData):
                 f"got a {type(degradation).__name__}"
             )
         super().__init__(degradation=degradation, **options)
+        self.real = real
         if real is not None:
             assert isinstance(self.train, OldPhotoCrops)
             self.train.real = usable_images(real, self.train.size)

@@ -6,8 +6,11 @@ from faceskd.engine.base import Engine
 from faceskd.engine.cycle import Cycle
 from faceskd.engine.distillation import Distillation
 from faceskd.engine.encoder_distillation import EncoderDistillation
+from faceskd.engine.latent_mapping import MappingTraining
+from faceskd.engine.scratches import ScratchTraining
 from faceskd.engine.soft_targets import SoftTargets
 from faceskd.engine.supervised import Supervised
+from faceskd.engine.variational import Variational
 
 __all__ = [
     "Adversarial",
@@ -16,6 +19,9 @@ __all__ = [
     "Distillation",
     "EncoderDistillation",
     "Engine",
+    "MappingTraining",
+    "ScratchTraining",
     "SoftTargets",
     "Supervised",
+    "Variational",
 ]

@@ -195,9 +195,12 @@ class Engine(Resumable):
         self.suite.reset()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
+        self.suite.update(self.restored(batch).cpu(), batch["hr"].cpu())
+
+    def restored(self, batch: Batch) -> Tensor:
+        """The SR images of the averaged weights, for validation and pictures."""
         with self.averaged():
-            sr = self.network(batch["lr"], batch.get("boxes"))
-        self.suite.update(sr.cpu(), batch["hr"].cpu())
+            return self.network(batch["lr"], batch.get("boxes"))
 
     def on_validation_epoch_end(self) -> None:
         figures = self.suite.compute().summary()
@@ -208,8 +211,7 @@ class Engine(Resumable):
         )
 
     def pictures(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        with self.averaged():
-            sr = self.network(batch["lr"], batch.get("boxes"))
+        sr = self.restored(batch)
         bicubic_sr = bicubic(batch["lr"], self.network.scale)
         return {"LR": batch["lr"], "bicubic": bicubic_sr, "SR": sr.float(), "HR": batch["hr"]}
 

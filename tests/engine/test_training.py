@@ -20,8 +20,11 @@ from faceskd.engine import (
     Cycle,
     Distillation,
     EncoderDistillation,
+    MappingTraining,
+    ScratchTraining,
     SoftTargets,
     Supervised,
+    Variational,
 )
 from faceskd.engine.building import build_engine, warm_start
 from faceskd.engine.training import build_trainer
@@ -190,6 +193,10 @@ EXPERIMENTS = {
     "scene": Adversarial,
     "seasons": Cycle,
     "drawing": Supervised,
+    "scratches": ScratchTraining,
+    "old_vae_photos": Variational,
+    "old_vae_clean": Variational,
+    "old_mapping": MappingTraining,
 }
 
 
@@ -202,15 +209,20 @@ def test_every_experiment_is_known_here():
 @pytest.mark.usefixtures("quarter_weights")
 def test_every_experiment_builds(experiment, engine, materials):
     overrides = [f"experiment={experiment}", "name=test", "out=out"]
-    if EXPERIMENTS[experiment] is Distillation:
+    if engine is Distillation:
         overrides.append(f"engine.teacher={materials}/teacher.safetensors")
+    if engine is MappingTraining:
+        vae = f"{materials}/old_photo_vae.safetensors"
+        overrides += [f"engine.old_vae={vae}", f"engine.clean_vae={vae}"]
     built = build_engine(compose("train", overrides))
     assert type(built) is engine
     if isinstance(built, Distillation):
         assert built.distillation.levels == ((3,) if "sskd" in experiment else (0, 1, 2, 3))
 
 
-WITHOUT_WEIGHTS = {"encoder", "pixel", "photo_start", "photo_distilled", "seasons", "drawing"}
+WITHOUT_WEIGHTS = {
+    *("encoder", "pixel", "photo_start", "photo_distilled", "seasons", "drawing", "scratches"),
+}
 """Experiments that need no pretrained weights."""
 
 

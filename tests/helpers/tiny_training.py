@@ -38,7 +38,7 @@ MSKD = ("experiment=student_mskd", "engine.discriminator_width=2")
 
 @pytest.fixture(scope="session")
 def materials(tmp_path_factory):
-    """An encoder, a dictionary of its own and a teacher, all of width 2, on disk."""
+    """An encoder, a dictionary of its own and a teacher, all of width 2, and a VAE, on disk."""
     from faceskd.common.config import compose_model
     from faceskd.models import VGG19
     from faceskd.models.dictionary import Dictionary
@@ -57,6 +57,8 @@ def materials(tmp_path_factory):
     ]
     config = compose_model("teacher_tiny", overrides)
     save_network(folder / "teacher.safetensors", build_network(config), config)
+    config = compose_model("old_photo_vae")
+    save_network(folder / "old_photo_vae.safetensors", build_network(config), config)
     return folder
 
 
