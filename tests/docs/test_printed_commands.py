@@ -98,6 +98,11 @@ def test_restoring(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_landscapes(folder: Path) -> None:
+    run_page("docs/landscapes.md", folder)
+
+
+@pytest.mark.slow
 @long_page
 def test_training(folder: Path) -> None:
     shutil.rmtree(folder / "PHOTOS")

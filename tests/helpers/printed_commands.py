@@ -30,11 +30,13 @@ TRAIN = (
 )
 SMALLER: Mapping[str, tuple[str, ...]] = {
     "portraits": ("count=14", "processes=1"),
+    "landscapes": ("count=2", "val_count=1", "size=128", "processes=1"),
     "prepare": ("processes=1",),
     "pools": (),
     "dictionary": ("atoms=3", "contact_sheets=false"),
     "train": TRAIN,
     "evaluate": ("metrics=[psnr]", "groups=null"),
+    "evaluate translation": (),
     "export": (),
     "profile": ("repeats=1", "warmup=0", "batch_sizes=[1]", "forms=[fp32]", "threads=1"),
     "restore": (),
@@ -116,7 +118,8 @@ def faceskd(words: list[str]) -> None:
     """The command, made smaller; of `reproduce` it is said what it would do."""
     if words[0] == "reproduce":
         words = ["reproduce", "--cfg", "job", *_first_of_sweep(words[1:])]
-    smaller = () if "--cfg" in words else SMALLER[words[0]]
+    two = " ".join(words[:2])
+    smaller = () if "--cfg" in words else SMALLER[two if two in SMALLER else words[0]]
     os.execv(sys.executable, [sys.executable, "-m", "faceskd", *words, *smaller])
 
 
