@@ -115,6 +115,15 @@ def test_training(folder: Path) -> None:
 
 @pytest.mark.slow
 @long_page
+def test_old_photos(folder: Path) -> None:
+    for name in ("CLEAN", "CHECK", "OLD"):
+        (folder / name).mkdir()
+        Image.fromarray(render_portrait(0, size=256).image).save(folder / name / "0.png")
+    run_page("docs/old_photos.md", folder)
+
+
+@pytest.mark.slow
+@long_page
 def test_speed(folder: Path, prepared_faces: Path, materials: Path) -> None:
     (folder / "FACES").symlink_to(prepared_faces)
     (folder / "TEACHER.safetensors").symlink_to(materials / "teacher.safetensors")
