@@ -122,6 +122,10 @@ def fit(trainer: pl.Trainer, engine: Resumable, data: StreamData, checkpoint: Pa
         trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
     except SIGTERMException:  # its own exit status would mean success
         raise SystemExit(128 + signal.SIGTERM) from None
+    except RuntimeError:  # the signal also ended a loading process, as when a group is stopped
+        if trainer.received_sigterm:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
     if trainer.interrupted:
         raise KeyboardInterrupt
 

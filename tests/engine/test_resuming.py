@@ -16,6 +16,7 @@ from helpers.tiny_training import (
 from safetensors.torch import load_file
 
 from faceskd.common.errors import WeightsError
+from faceskd.engine.training import fit
 from faceskd.models.weights import read_metadata
 
 pytestmark = pytest.mark.filterwarnings(
@@ -146,3 +147,19 @@ def test_a_checkpoint_of_another_width_is_refused(run, tmp_path):
     (tmp_path / "run" / "config.yaml").unlink()  # as a run of release 0.1
     with pytest.raises(WeightsError, match=r"another training .*tensors differ"):
         run("experiment=student_no_kd", "model.encoder.width=3")
+
+
+@pytest.mark.parametrize(("received", "raised"), [(True, SystemExit), (False, RuntimeError)])
+def test_a_signal_that_ends_a_loading_process_too_is_no_failure(received, raised, tmp_path):
+    """A service manager sends SIGTERM to all processes of a training at once."""
+
+    class Terminated:
+        received_sigterm, interrupted = received, False
+
+        def fit(self, *_, **__):
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+
+    with pytest.raises(raised) as ended:
+        fit(Terminated(), None, None, tmp_path / "last.ckpt")
+    if received:
+        assert ended.value.code == 128 + signal.SIGTERM
