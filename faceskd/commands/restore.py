@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from faceskd.common.config import errors_end_command
-from faceskd.common.errors import ConfigError, ImageError
+from faceskd.common.errors import ConfigError, ImageError, WeightsError
 from faceskd.common.stopping import EXIT_STOPPED, terminating_as_interrupted
 from faceskd.data.picture import FAILURES
 from faceskd.export.eager import DTYPES
 from faceskd.faces.lr_faces import LR_SIZE
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
 from faceskd.restore.background import BACKGROUNDS, LANCZOS
+from faceskd.restore.old_photos import Repair
 from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
 from faceskd.restore.photo_face import AUTO, FACES
 from faceskd.restore.photo_files import EXTENSIONS
@@ -31,7 +32,10 @@ from faceskd.restore.whole_pictures import PictureRestorer, WholePictures
 
 SHOWN_FAILURES = 10
 
-PHOTO, DRAWING = "photo", "drawing"
+PHOTO, OLD, SCRATCHED, DRAWING = KINDS = ("photo", "old", "old-scratched", "drawing")
+
+FOR_DRAWINGS, FOR_OLD, FOR_SCRATCHED = ("noise",), ("old_weights",), ("scratch_weights", "masks")
+"""Options that only these kinds use."""
 
 FOR_PHOTOS = (
     *("model", "strength", "faces", "fidelity", "faithful_weights", "small_face", "background"),
@@ -78,9 +82,16 @@ def _parser() -> argparse.ArgumentParser:
                         help=f"a model of the package; default: {DEFAULT_STUDENT}")
     source.add_argument("-w", "--weights", metavar="FILE",
                         help="a model of your own: .safetensors, .ckpt, .onnx or .pt2")
-    add("--kind", default=PHOTO, choices=(PHOTO, DRAWING),
-        help="photo: the faces are restored, the rest is enlarged; drawing: line art and flat "
-        "colours, as a whole, 1 to 4 times as large; default: photo")
+    add("--kind", default=PHOTO, choices=KINDS,
+        help="photo: the faces are restored, the rest is enlarged; old: an old photo is repaired "
+        "first; old-scratched: its scratches and folds, too; drawing: line art and flat colours, "
+        "as a whole, 1 to 4 times as large; default: photo")
+    add("--old-weights", metavar="FILE", help="the model that repairs old photos")
+    add("--scratch-weights", metavar="FILE",
+        help="the model that finds scratches, for --kind old-scratched")
+    add("--masks", metavar="FOLDER",
+        help="for --kind old-scratched: NAME.png marks the scratches of the photo NAME in white; "
+        "photos without one are searched by --scratch-weights")
     add("--noise", type=int, default=1, choices=range(4), metavar="N",
         help="for drawings: 0 if they were never compressed, 1 to 3 for light to strong JPEG "
         "compression; default: 1")
@@ -145,7 +156,7 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
         with _progress(console, _passes(inputs[0].path), "frames") as advance:
             task.on_frame = lambda: advance(1)
             return _report(console, run(), options.output)
-    unit = "faces" if options.kind == PHOTO else "pictures"
+    unit = "pictures" if options.kind == DRAWING else "faces"
     with _progress(console, len(inputs), unit) as advance:
         results = run(on_results=lambda done: advance(_restored(done)))
     return _report(console, results, options.output)
@@ -159,7 +170,12 @@ def _restored(results: Sequence[Result]) -> int:
 def _refuse_without_effect(options: argparse.Namespace) -> None:
     """Raise a ConfigError for an option that the kind of restoration does not use."""
     parser = _parser()
-    unused = ("noise",) if options.kind == PHOTO else FOR_PHOTOS
+    unused = {
+        PHOTO: (*FOR_DRAWINGS, *FOR_OLD, *FOR_SCRATCHED),
+        OLD: (*FOR_DRAWINGS, *FOR_SCRATCHED, "aligned"),
+        SCRATCHED: (*FOR_DRAWINGS, "aligned"),
+        DRAWING: (*FOR_PHOTOS, *FOR_OLD, *FOR_SCRATCHED),
+    }[options.kind]
     given = [name for name in unused if getattr(options, name) != parser.get_default(name)]
     if given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)
@@ -205,10 +221,25 @@ def _photos(options: argparse.Namespace) -> tuple[Batches, Task]:
         restorer.detector,
         settings,
         scene=restorer.scene,
+        repair=_repair(options),
         paste_back=not options.no_paste_back,
         ext=options.ext,
     )
     return restorer, task
+
+
+def _repair(options: argparse.Namespace) -> Repair | None:
+    """What repairs old photos; None for other kinds."""
+    if options.kind == PHOTO:
+        return None
+    if options.old_weights is None:
+        raise WeightsError(
+            f"expected --old-weights for --kind {options.kind}, got none: no model of the package "
+            "repairs old photos yet; docs/old_photos.md shows how to train one"
+        )
+    if options.kind == SCRATCHED and options.scratch_weights is None and options.masks is None:
+        raise WeightsError("expected --scratch-weights or --masks for --kind old-scratched")
+    return Repair(options.old_weights, scratches=options.scratch_weights, masks=options.masks)
 
 
 def _passes(video: Path) -> int | None:

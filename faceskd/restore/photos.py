@@ -4,16 +4,18 @@ OUT/restored_imgs/a.jpg      the photo: faces restored, the rest enlarged
 OUT/cropped_faces/a_00.png   each aligned face before restoring, largest first
 OUT/restored_faces/a_00.png  the same face after restoring; none if it was not changed
 OUT/cmp/a_00.png             both side by side
+OUT/masks/a.png              of an old photo: where it was damaged, white
 OUT/a.mp4                    a restored video
 OUT/results.csv              one row for each face (`faceskd.restore.results`)
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from faceskd.common.errors import ConfigError
+from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.images import write_image
 from faceskd.data.manifest import OK
 from faceskd.data.picture import DAMAGED, NO_FACE
@@ -34,6 +36,7 @@ from faceskd.restore.stream import Read
 from faceskd.restore.video import restore_video
 
 IMAGES, CROPPED, RESTORED, COMPARED = "restored_imgs", "cropped_faces", "restored_faces", "cmp"
+MASKS = "masks"
 
 
 class WholePhotos:
@@ -43,6 +46,7 @@ class WholePhotos:
         detector: finds the faces.
         settings: how photos are restored.
         scene: enlarges backgrounds (`faceskd.restore.restorer.Restorer.scene`).
+        repair: repairs each photo before its faces are found, and gives the mask of its damage.
         paste_back: write `restored_imgs/`.
         ext: format of the restored photos: "png", "jpg", "webp", or "auto" for that of the input.
 
@@ -62,6 +66,7 @@ class WholePhotos:
         settings: PhotoSettings,
         *,
         scene: Enlarge | None = None,
+        repair: Callable[[np.ndarray, str], tuple[np.ndarray, np.ndarray]] | None = None,
         paste_back: bool = True,
         ext: str = "auto",
     ) -> None:
@@ -71,23 +76,31 @@ class WholePhotos:
         self._detector = detector
         self._settings = settings
         self._scene = scene
+        self._repair = repair
         self._paste_back = paste_back
         self._ext = ext
         self.on_frame: Callable[[], None] = lambda: None
-        self.folders: tuple[str, ...] = (IMAGES, CROPPED, RESTORED, COMPARED)
+        masks = () if repair is None else (MASKS,)
+        self.folders: tuple[str, ...] = (IMAGES, CROPPED, RESTORED, COMPARED, *masks)
 
     def read(self, input_file: InputFile) -> Read:
         """Read a photo and find its faces."""
         photo = read_photo(input_file.path, input_file.page)
         if self._paste_back:
             self._settings.size(photo.image)
+        mask = None
+        if self._repair is not None:
+            image, mask = self._repair(photo.image, input_file.name)
+            photo = replace(photo, image=image)
         faces = find_faces(photo.image, self._detector, self._settings)
-        return Read(input_file, network_inputs(photo.image, faces), (photo, faces))
+        return Read(input_file, network_inputs(photo.image, faces), (photo, faces, mask))
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write the photo and its faces."""
-        photo, faces = read.state
+        photo, faces, mask = read.state
         given = read.input_file
+        if mask is not None:
+            write_image(out / MASKS / f"{given.name}.png", mask)
         faces = add_detail(faces, restored, self._settings.strength)
         image, notes = "", list(photo.notes)
         if self._paste_back:
@@ -103,7 +116,9 @@ class WholePhotos:
         ]
 
     def restore_video(self, restorer: Restorer, input_file: InputFile, out: Path) -> list[Result]:
-        """Restore a video."""
+        """Restore a video; old ones are not repaired."""
+        if self._repair is not None:
+            raise FaceskdError("expected an image for old photos, got a video; use --kind photo")
         summary = restore_video(
             restorer,
             input_file.path,

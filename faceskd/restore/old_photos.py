@@ -1,0 +1,50 @@
+"""Repair old photographs before their faces are restored; masks of scratches can be given back."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from faceskd.common.decoding import open_image
+from faceskd.common.errors import ConfigError
+from faceskd.models.old_picture import OldPhoto
+
+
+class Repair:
+    """Repairs whole old photos (`faceskd.models.old_picture.OldPhoto`).
+
+    Args:
+        weights: file of the network for old photos.
+        scratches: file of the scratch detector; None: without a mask, a photo has no scratches.
+        masks: folder of masks, `NAME.png` for the input `NAME`, in place of the detector's.
+
+    Raises:
+        ConfigError: `masks` is no folder.
+        WeightsError: a file is missing or damaged, or is of another network.
+    """
+
+    def __init__(
+        self,
+        weights: Path | str,
+        *,
+        scratches: Path | str | None = None,
+        masks: Path | str | None = None,
+    ) -> None:
+        if masks is not None and not Path(masks).is_dir():
+            raise ConfigError(f"expected a folder of masks, found none at {str(masks)!r}")
+        self._old_photo = OldPhoto.load(weights, scratches)
+        self._masks = None if masks is None else Path(masks)
+        self._running = threading.Lock()  # one photo at a time uses all processor cores already
+
+    def __call__(self, picture: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Repair a photo, RGB uint8 (H, W, 3); also returns the mask, uint8 (H, W), 0 or 255.
+
+        Raises:
+            ImageError: the mask cannot be read, or has another size than the photo.
+        """
+        mask = None
+        if self._masks is not None and (path := self._masks / f"{name}.png").is_file():
+            with open_image(path) as file:
+                mask = np.array(file.convert("L"))
+        with self._running:
+            return self._old_photo.restore(picture, mask)

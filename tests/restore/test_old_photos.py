@@ -1,0 +1,112 @@
+"""`faceskd restore --kind old`: photos are repaired before their faces are found."""
+
+import numpy as np
+import pytest
+import torch
+from helpers.fakes import noise, write_nearest
+from helpers.photo_runs import rows
+from PIL import Image
+
+from faceskd.commands.restore import main
+from faceskd.common.images import read_image, write_image
+from faceskd.models.old_photo import OldPhotoNet
+from faceskd.models.old_picture import OldPhoto
+from faceskd.models.scratches import ScratchNet
+from faceskd.models.weights import save_network
+
+TINY = {"widths": [4, 6, 8], "latent": 5, "blocks": 1, "width": 8, "mapping": [1, 1, 1]}
+
+
+@pytest.fixture
+def old_weights(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "old.safetensors"
+    target = {"_target_": "faceskd.models.old_photo.OldPhotoNet"}
+    save_network(path, OldPhotoNet(**TINY), target | TINY)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    picture = noise(40, 52, 3)
+    write_image(tmp_path / "in/a.png", picture)
+    return picture
+
+
+def command(tmp_path, *options):
+    """Restore at scale 1 with a known network for faces; noise shows none."""
+    given = ["-i", tmp_path / "in", "-o", tmp_path / "out", "--scale", 1]
+    return main([str(word) for word in (*given, "-w", write_nearest(tmp_path), *options)])
+
+
+def restored(tmp_path):
+    return read_image(tmp_path / "out/restored_imgs/a.png")
+
+
+def mask(tmp_path):
+    return np.asarray(Image.open(tmp_path / "out/masks/a.png").convert("L"))
+
+
+def test_an_old_photo_is_repaired(tmp_path, old_weights, photo):
+    assert command(tmp_path, "--kind", "old", "--old-weights", old_weights) == 0
+    expected, _ = OldPhoto.load(old_weights).restore(photo)
+    np.testing.assert_array_equal(restored(tmp_path), expected)
+    assert not mask(tmp_path).any()
+
+
+def test_scratches_are_found(tmp_path, old_weights, photo):
+    torch.manual_seed(1)
+    detector = ScratchNet(widths=(4, 6))
+    detector.save(tmp_path / "scratches.safetensors")
+    files = ("--old-weights", old_weights, "--scratch-weights", tmp_path / "scratches.safetensors")
+    assert command(tmp_path, "--kind", "old-scratched", *files) == 0
+    loaded = OldPhoto.load(old_weights, tmp_path / "scratches.safetensors")
+    expected, found = loaded.restore(photo)
+    np.testing.assert_array_equal(restored(tmp_path), expected)
+    np.testing.assert_array_equal(mask(tmp_path), found)
+
+
+def test_a_mask_that_was_edited_is_used(tmp_path, old_weights, photo):
+    edited = np.zeros((40, 52), np.uint8)
+    edited[10:14] = 255
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(edited).save(tmp_path / "masks/a.png")
+    files = ("--old-weights", old_weights, "--masks", tmp_path / "masks")
+    assert command(tmp_path, "--kind", "old-scratched", *files) == 0
+    expected, _ = OldPhoto.load(old_weights).restore(photo, edited)
+    np.testing.assert_array_equal(restored(tmp_path), expected)
+    np.testing.assert_array_equal(mask(tmp_path), edited)
+
+
+def test_a_mask_of_another_size_costs_only_its_photo(tmp_path, old_weights, photo):
+    write_image(tmp_path / "in/b.png", noise(30, 30, 3))
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "masks/a.png")
+    files = ("--old-weights", old_weights, "--masks", tmp_path / "masks")
+    assert command(tmp_path, "--kind", "old-scratched", *files) == 1
+    table = rows(tmp_path / "out")
+    assert table["a.png"]["status"] == "unreadable"
+    assert "expected a mask as uint8 of (40, 52)" in table["a.png"]["message"]
+    assert (tmp_path / "out/restored_imgs/b.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--kind", "old"), "expected --old-weights for --kind old"),
+        (("--kind", "old", "--masks", "x"), "--masks has no effect with --kind old"),
+        (("--kind", "old", "--noise", "2"), "--noise has no effect"),
+        (("--old-weights", "x"), "--old-weights has no effect with --kind photo"),
+    ],
+)
+def test_what_is_missing_or_has_no_effect_is_said(tmp_path, photo, capsys, options, message):
+    with pytest.raises(SystemExit) as ended:
+        command(tmp_path, *options)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_scratches_need_a_detector_or_masks(tmp_path, old_weights, photo, capsys):
+    with pytest.raises(SystemExit):
+        command(tmp_path, "--kind", "old-scratched", "--old-weights", old_weights)
+    assert "expected --scratch-weights or --masks" in capsys.readouterr().err
