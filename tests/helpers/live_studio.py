@@ -85,6 +85,7 @@ class LiveStudio:
         self.app = create_app(self.settings, self.database)
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # what comes before the server runs waits
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         config = uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(config)

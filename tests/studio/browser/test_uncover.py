@@ -78,6 +78,19 @@ def test_a_job_is_cancelled(page, studio):
         expect(page.get_by_role("button", name="Restore this square")).to_be_enabled()
 
 
+def test_a_job_is_cancelled_before_the_server_has_answered(page, studio):
+    photo = add_photo(page)
+    page.goto(f"/uncover/{photo}")
+    waiting = []
+    page.route("**/api/v1/jobs", lambda route: waiting.append(route))
+    with held(studio):
+        with page.expect_request("**/api/v1/jobs"):
+            page.get_by_role("button", name="Restore this square").click()
+        page.locator("#cut-cancel").click()
+        waiting[0].continue_()
+        expect(page.get_by_role("button", name="Restore this square")).to_be_enabled()
+
+
 def test_the_cover_is_scratched_off(covered):
     page = covered
     box = page.locator("#surface").bounding_box()

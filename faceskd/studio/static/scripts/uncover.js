@@ -30,6 +30,8 @@ function begin() {
   const jobs = new Map(JSON.parse(document.getElementById("jobs-data").textContent).map((job) => [job.id, job]));
   const [width, height] = [Number(cut.dataset.width), Number(cut.dataset.height)];
   let current = null;
+  let started = Promise.reject(); /* the answer to the last job */
+  started.catch(() => null);
   let poll = null;
 
   const cutter = new Cutter(document.getElementById("cutter"), width, height);
@@ -90,7 +92,8 @@ function begin() {
     say("");
     busy(true);
     try {
-      const { items } = await api("POST", "/jobs", { photos: [photo], kind: "face", crop: cutter.crop });
+      started = api("POST", "/jobs", { photos: [photo], kind: "face", crop: cutter.crop });
+      const { items } = await started;
       [current] = items;
       working.dataset.job = current.id;
       follow(items);
@@ -108,7 +111,10 @@ function begin() {
   }
 
   document.getElementById("cut-cancel").addEventListener("click", async () => {
-    try { note(await api("POST", `/jobs/${current.id}/cancel`)); } catch (error) { toast(error.message, { tone: "bad" }); }
+    /* It may be clicked before the server has answered that the job was made. */
+    const made = await started.catch(() => null);
+    if (!made) return;
+    try { note(await api("POST", `/jobs/${made.items[0].id}/cancel`)); } catch (error) { toast(error.message, { tone: "bad" }); }
   });
 
   function note(job) {
