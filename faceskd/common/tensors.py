@@ -15,6 +15,9 @@ from faceskd.common.errors import WeightsError
 def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file, on the CPU, and its metadata.
 
+    They are copied out of the mapped file. There, their alignment depends on the length of the
+    metadata, and sums over tensors of another alignment are rounded differently.
+
     Raises:
         WeightsError: the file is missing, damaged, or no safetensors file.
     """
@@ -22,7 +25,8 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str
         raise WeightsError(f"no weights at {str(path)!r}")
     try:
         with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{str(path)!r} is not a whole safetensors file: {error}") from error
 
