@@ -50,9 +50,12 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return Golden(update=request.config.getoption("--update-golden"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> None:
-    """Tests run side by side, and sums in one order repeat bit for bit."""
+    """Tests run side by side, and sums in one order repeat bit for bit.
+
+    Some commands set the number of threads of the process, so every file of tests sets it again.
+    """
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # what tests start
 
