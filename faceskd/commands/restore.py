@@ -158,13 +158,8 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
             return _report(console, run(), options.output)
     unit = "pictures" if options.kind == DRAWING else "faces"
     with _progress(console, len(inputs), unit) as advance:
-        results = run(on_results=lambda done: advance(_restored(done)))
+        results = run(on_results=lambda done: advance(sum(bool(one.output) for one in done)))
     return _report(console, results, options.output)
-
-
-def _restored(results: Sequence[Result]) -> int:
-    """How many faces or pictures were restored."""
-    return sum(bool(result.output or (result.image and result.face is None)) for result in results)
 
 
 def _refuse_without_effect(options: argparse.Namespace) -> None:

@@ -52,6 +52,19 @@ def _odd(size: float) -> int:
     return 2 * math.ceil((size - 1) / 2) + 1
 
 
+def jpeg(image: np.ndarray, quality: int, *options: int) -> np.ndarray:
+    """RGB uint8 (H, W, 3) after JPEG compression of a quality from 1 to 100.
+
+    Args:
+        image: the image.
+        quality: quality of the compression.
+        options: further flags of `cv2.imencode`, each followed by its value.
+    """
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality, *options]
+    _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), flags)
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1])
+
+
 def is_range(came: Any, lowest: float, highest: float) -> bool:
     try:
         low, high = came
@@ -110,9 +123,7 @@ class Eq8:
         image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(*self.noise))
         image = np.clip(image + noise, 0, 255).round().astype(np.uint8)
-        quality = round(rng.uniform(*self.jpeg))
-        _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1]
+        image = jpeg(image, round(rng.uniform(*self.jpeg)))
         return cv2.resize(image, (self.lr_size, self.lr_size), interpolation=cv2.INTER_AREA)
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from faceskd.common.errors import ConfigError
-from faceskd.data.degradation import Range
+from faceskd.data.degradation import Range, jpeg
 
 LEVELS: tuple[tuple[Range, float] | None, ...] = (
     None,
@@ -61,13 +61,11 @@ class DrawingDegradation:
                 image = compressed(image, round(rng.uniform(low, high)), rng)
         if image.shape[0] != size:
             image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LANCZOS4)
-        return image.copy()
+        return image
 
 
 def compressed(image: np.ndarray, quality: int, rng: np.random.Generator) -> np.ndarray:
     """RGB uint8 after JPEG compression, with full or halved colour resolution at random."""
     sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling[rng.integers(2)]]
-    _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), options)
-    return np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1])
+    factor = int(sampling[rng.integers(2)])
+    return jpeg(image, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor)

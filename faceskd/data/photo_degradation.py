@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from faceskd.common.errors import ConfigError
-from faceskd.data.degradation import Range, is_range, motion_kernel
+from faceskd.data.degradation import Range, is_range, jpeg, motion_kernel
 from faceskd.data.pools import Pools
 
 FRAME = 512
@@ -211,7 +211,4 @@ def to_levels(image: np.ndarray) -> np.ndarray:
 
 def compressed(image: np.ndarray, quality: int) -> np.ndarray:
     """RGB levels (H, W, 3) after JPEG compression of a quality from 1 to 100; float32."""
-    levels = np.ascontiguousarray(to_levels(image)[..., ::-1])
-    _, encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
-    return decoded[..., ::-1].astype(np.float32)
+    return jpeg(to_levels(image), quality).astype(np.float32)

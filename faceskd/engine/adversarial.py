@@ -34,9 +34,6 @@ class Adversarial(Engine):
         self.adversarial_weight = adversarial_weight
         self.adversarial_start = adversarial_start
 
-    def uses_discriminator(self) -> bool:
-        return self.discriminator is not None and int(self.steps) >= self.adversarial_start
-
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         sr = self.network(**inputs(self.network, batch))
         total, parts = self.image_losses(sr, batch)

@@ -62,9 +62,13 @@ class Engine(Resumable):
         clip: largest norm of the gradient; None: no clipping.
         metrics: metrics for validation.
         discriminator_rate: learning rate of the discriminator, as a multiple of the network's.
+
+    Attributes:
+        adversarial_start: number of steps before a discriminator is used.
     """
 
     steps: Tensor
+    adversarial_start: int = 0
 
     def __init__(
         self,
@@ -123,8 +127,8 @@ class Engine(Resumable):
         raise RuntimeError(f"{type(self).__name__} has a discriminator but no loss for it")
 
     def uses_discriminator(self) -> bool:
-        """Whether the discriminator is used in this step."""
-        return self.discriminator is not None
+        """Whether there is a discriminator, and it is used in this step."""
+        return self.discriminator is not None and int(self.steps) >= self.adversarial_start
 
     # One step.
 

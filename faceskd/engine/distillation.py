@@ -76,9 +76,6 @@ class Distillation(Engine):
     def generator_parameters(self) -> list[torch.nn.Parameter]:
         return [*super().generator_parameters(), *self.distillation.parameters()]
 
-    def uses_discriminator(self) -> bool:
-        return self.discriminator is not None and int(self.steps) >= self.adversarial_start
-
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         sr, features = self.network.forward_features(**inputs(self.network, batch))
         with torch.no_grad():

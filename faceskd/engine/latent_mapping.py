@@ -80,9 +80,6 @@ class MappingTraining(Engine):
         self.adversarial_start = adversarial_start
         self.unknown = unknown
 
-    def uses_discriminator(self) -> bool:
-        return int(self.steps) >= self.adversarial_start
-
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         hidden = torch.rand(()) < self.unknown
         mask = None if hidden else batch["mask"]

@@ -85,9 +85,6 @@ class Variational(Engine):
         if "latents" in self.discriminator and getattr(data, "real", None) is None:
             Console(stderr=True, soft_wrap=True).print(NOT_ALIGNED, style="yellow", markup=False)
 
-    def uses_discriminator(self) -> bool:
-        return int(self.steps) >= self.adversarial_start
-
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         real = batch.get("real") if "latents" in self.discriminator else None
         images = batch["lr"] if real is None else torch.cat([batch["lr"], real])

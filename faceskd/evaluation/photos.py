@@ -19,6 +19,7 @@ from torch import Tensor
 
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import to_tensor
+from faceskd.data.degradation import jpeg
 from faceskd.evaluation.evaluate import bootstrap_interval
 from faceskd.evaluation.skin_tones import group_by_skin_tone
 from faceskd.faces.detection import Face
@@ -117,9 +118,7 @@ def photo_case(
     image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
     image = image + rng.uniform(1, 5) * rng.standard_normal(image.shape, np.float32)
     levels = np.clip(image, 0, 255).round().astype(np.uint8)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 91))]
-    _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(levels[..., ::-1]), quality)
-    photo = np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1])
+    photo = jpeg(levels, int(rng.integers(55, 91)))
     return PhotoCase(name, size, photo, hr, scaled)
 
 

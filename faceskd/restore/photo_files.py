@@ -12,7 +12,7 @@ from PIL.ExifTags import IFD, TAGS, Base
 
 from faceskd.common.decoding import exif_of, has_alpha, notes, open_image, to_rgba, upright
 from faceskd.common.depth import is_deep
-from faceskd.common.errors import ImageError
+from faceskd.common.errors import ConfigError, ImageError
 from faceskd.common.files import atomic_path
 from faceskd.common.images import WHITE, rgb
 
@@ -99,6 +99,13 @@ def read_photo(path: Path | str, page: int = 0) -> Photo:
             image, alpha = np.ascontiguousarray(pixels[..., :3]), pixels[..., 3]
             return Photo(image, alpha, metadata, grey, tuple(lost))
         return Photo(rgb(shown), None, metadata, grey, tuple(lost))
+
+
+def check_extension(wanted: str) -> str:
+    """`wanted`, if it is one of `EXTENSIONS`; else a ConfigError."""
+    if wanted not in EXTENSIONS:
+        raise ConfigError(f"expected ext as one of {', '.join(EXTENSIONS)}, got {wanted!r}")
+    return wanted
 
 
 def extension(source: str, wanted: str) -> str:

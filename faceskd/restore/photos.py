@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.errors import FaceskdError
 from faceskd.common.images import write_image
 from faceskd.data.manifest import OK
 from faceskd.data.picture import DAMAGED, NO_FACE
@@ -29,7 +29,7 @@ from faceskd.restore.photo import (
     network_inputs,
     put_back,
 )
-from faceskd.restore.photo_files import EXTENSIONS, extension, read_photo, write_photo
+from faceskd.restore.photo_files import check_extension, extension, read_photo, write_photo
 from faceskd.restore.restorer import Restorer
 from faceskd.restore.results import InputFile, Result, joined
 from faceskd.restore.stream import Read
@@ -70,15 +70,13 @@ class WholePhotos:
         paste_back: bool = True,
         ext: str = "auto",
     ) -> None:
-        if ext not in EXTENSIONS:
-            raise ConfigError(f"expected ext as one of {', '.join(EXTENSIONS)}, got {ext!r}")
+        self._ext = check_extension(ext)
         detector.fetch()
         self._detector = detector
         self._settings = settings
         self._scene = scene
         self._repair = repair
         self._paste_back = paste_back
-        self._ext = ext
         self.on_frame: Callable[[], None] = lambda: None
         masks = () if repair is None else (MASKS,)
         self.folders: tuple[str, ...] = (IMAGES, CROPPED, RESTORED, COMPARED, *masks)

@@ -14,11 +14,10 @@ from scipy import ndimage
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.restore.background import LARGEST_SCALE, Enlarge, TiledScene
 from faceskd.restore.networks import Weights, loaded, of_scale
-from faceskd.restore.photo_files import EXTENSIONS, extension, read_photo, write_photo
+from faceskd.restore.photo_files import check_extension, extension, read_photo, write_photo
+from faceskd.restore.photos import IMAGES
 from faceskd.restore.results import InputFile, Result, joined
 from faceskd.restore.stream import Read
-
-FOLDER = "restored_imgs"
 
 
 class PictureRestorer:
@@ -75,14 +74,12 @@ class WholePictures:
         ConfigError: `ext` is unknown.
     """
 
-    folders: tuple[str, ...] = (FOLDER,)
+    folders: tuple[str, ...] = (IMAGES,)
     suffixes: tuple[str, ...] = (".png", ".jpg", ".webp")
     ahead = 2
 
     def __init__(self, *, ext: str = "auto") -> None:
-        if ext not in EXTENSIONS:
-            raise ConfigError(f"expected ext as one of {', '.join(EXTENSIONS)}, got {ext!r}")
-        self._ext = ext
+        self._ext = check_extension(ext)
 
     def read(self, input_file: InputFile) -> Read:
         """Read a picture."""
@@ -92,10 +89,10 @@ class WholePictures:
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write the picture, with the metadata of the input."""
         given = read.input_file
-        image = f"{FOLDER}/{given.name}.{extension(given.path.name, self._ext)}"
+        image = f"{IMAGES}/{given.name}.{extension(given.path.name, self._ext)}"
         left_out = write_photo(out / image, restored[0], read.state)
         message = joined(read.state.notes, left_out)
-        return [Result(given.source, message=message, image=image)]
+        return [Result(given.source, message=message, output=image, image=image)]
 
     def restore_video(self, restorer: Any, input_file: InputFile, out: Path) -> list[Result]:
         """Refuse it: videos are restored for their faces."""
