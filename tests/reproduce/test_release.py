@@ -267,30 +267,43 @@ def test_the_full_plan_composes_and_has_at_most_four_phases_a_network():
     assert all(1 <= count <= 4 for count in phases.values())
 
 
+PHOTO_WORDS = ("photos=/photos", "bad_photos=/bad")
+
+
 def test_the_plan_for_photos_composes_and_measures_each_network_as_it_is_used():
-    words = ["plan=photos", "photos=/photos", "scenes=/scenes", "bad_photos=/bad"]
-    cfg = with_evaluations(options(*words))
+    cfg = with_evaluations(options("plan=photos", "scenes=/scenes", *PHOTO_WORDS))
     jobs = read_plan(cfg)
-    trained = [name for name, job in jobs.items() if job.command == "train"]
-    assert trained == [
-        *("encoder", "teacher_photo", "photo_m_start", "photo_m", "photo_s_start", "photo_s"),
-        *("photo_s_whole", "photo_s_distilled", "scene"),
-    ]
-    for name in trained:
-        composed = compose("train", jobs[name].overrides)
-        assert composed.steps % composed.data.steps_per_epoch == 0
-        if name != "encoder":
-            assert composed.data.degradation.pools == "/out/pools/pools.safetensors"
-    compared = [jobs["photo_s_whole"], jobs["photo_s_distilled"]]
-    assert len({compose("train", job.overrides).steps for job in compared}) == 1
+    trained = trainings_of(jobs, without_pools=())
+    assert list(trained) == ["photo_m_start", "photo_m", "photo_s_start", "photo_s", "scene"]
     measured = {name: compose("evaluate", job.overrides)
                 for name, job in jobs.items() if job.command == "evaluate"}  # fmt: skip
-    assert measured["teacher_photo_val"].faces == "/out/faces"
     assert measured["photo_m_val"].photos == "/photos/val"
     assert measured["photo_m_test_photograph"].photos == "/photos/test"
     assert measured["photo_m_test_photograph"].kind == "photograph"
-    assert not {"scene_val", "teacher_photo_test_photograph"} & set(jobs)
+    assert "scene_val" not in jobs
     assert set(cfg["models"]) == {"photo-m", "photo-s", "scene"}
+
+
+def test_the_plan_that_compares_students_with_and_without_a_teacher_trains_them_equally():
+    jobs = read_plan(with_evaluations(options("plan=photo_distillation", *PHOTO_WORDS)))
+    trained = trainings_of(jobs, without_pools=("encoder",))
+    assert list(trained) == ["encoder", "teacher_photo", "photo_s_whole", "photo_s_distilled"]
+    alone, distilled = (to_plain(trained[f"photo_s_{name}"]) for name in ("whole", "distilled"))
+    changed = {key.split(".")[0] for key in differing(alone, distilled)}
+    assert changed == {"engine", "teacher_dictionary", "name"}
+    assert compose("evaluate", jobs["teacher_photo_val"].overrides).faces == "/out/faces"
+    assert "teacher_photo_test_photograph" not in jobs
+
+
+def trainings_of(jobs, *, without_pools):
+    """The configs of the trainings, by their names; all others use the pools."""
+    trained = {name: compose("train", job.overrides)
+               for name, job in jobs.items() if job.command == "train"}  # fmt: skip
+    for name, composed in trained.items():
+        assert composed.steps % composed.data.steps_per_epoch == 0
+        if name not in without_pools:
+            assert composed.data.degradation.pools == "/out/pools/pools.safetensors"
+    return trained
 
 
 @pytest.mark.parametrize("only", ["lite_m_start", ["lite_m_start"]])
