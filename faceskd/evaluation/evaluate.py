@@ -26,7 +26,7 @@ Precision = Literal["fp32", "bf16"]
 BICUBIC = "bicubic"
 HR = "hr"
 LR = "lr"
-_HR_METRICS = ("grid_index", "ita")  # metrics that are measured on the HR faces, too
+_HR_METRICS = ("grid_index", "niqe", "ita")  # metrics that are measured on the HR faces, too
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from faceskd.metrics.colour import SHIFT_NAMES, TYPOLOGY_ANGLE
 from faceskd.reporting.pictures import image_grid
 from faceskd.reporting.tables import format_cell, markdown_table, write_csv
 
-METRICS = ("psnr", "lpips_squeeze", "identity", "grid_index", TYPOLOGY_ANGLE, *SHIFT_NAMES)
+METRICS = ("psnr", "lpips_squeeze", "identity", "grid_index", "niqe", TYPOLOGY_ANGLE, *SHIFT_NAMES)
 """What is measured on whole photos."""
 
 PICTURE_SIDE = 256
@@ -121,6 +121,8 @@ def summary_rows(evaluation: PhotoEvaluation) -> list[dict[str, Any]]:
             shown["identity below"] = f"{100 * row['identity_below']:.0f} %"
         if "grid_index" in row:
             shown["grid index"] = f"{row['grid_index']:.2f}"
+        if "niqe" in row:
+            shown["NIQE"] = f"{row['niqe']:.2f}"
         for region in ("skin", "iris"):
             if f"{region}_L" in row:
                 shift = [row[f"{region}_{axis}"] for axis in "Lab"]

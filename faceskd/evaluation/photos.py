@@ -26,6 +26,7 @@ from faceskd.faces.detection import Face
 from faceskd.metrics import MetricSuite
 from faceskd.metrics.colour import TYPOLOGY_ANGLE
 from faceskd.metrics.grid import GridIndex
+from faceskd.metrics.niqe import Niqe
 from faceskd.metrics.suite import Scores
 
 SIZES = (16, 24, 40, 64, 100, 160, 250, 400)
@@ -39,6 +40,7 @@ SQUARE = 1.5
 """Side of the square that is compared, relative to the height of the face box."""
 
 LANCZOS, HR = "lanczos", "hr"
+_HR_METRICS = (GridIndex.name, Niqe.name, TYPOLOGY_ANGLE)  # measured on the HR photo, too
 PhotoMethod = Callable[[np.ndarray, float], np.ndarray]
 """Function: photo, RGB uint8 (H, W, 3), and scale -> restored photo, `scale` times as large."""
 
@@ -250,7 +252,7 @@ class _Suites:
     in the middle `HR_FACE` px of each square."""
 
     def __init__(self, metrics: MetricSuite, of_hr: bool) -> None:
-        names = [n for n in metrics.names if not of_hr or n in (GridIndex.name, TYPOLOGY_ANGLE)]
+        names = [n for n in metrics.names if not of_hr or n in _HR_METRICS]
         self._whole = metrics.fresh([name for name in names if name != GridIndex.name])
         self._middle = metrics.fresh([name for name in names if name == GridIndex.name])
 

@@ -8,6 +8,7 @@
 | frechet_squeezenet | Frechet distance of SqueezeNet 1.1 features | lower |
 | identity_<network> | cosine similarity of face embeddings, mean over images | higher |
 | grid_index | strength of a regular 8 px pattern in the mean power spectrum | close to HR |
+| niqe | distance of local statistics from those of good photographs, mean over images | lower |
 | ita | individual typology angle (how light the skin is), degrees | close to HR |
 | skin_L ... iris_b | colour of skin or irises minus that of the HR face, CIELAB | close to 0 |
 """

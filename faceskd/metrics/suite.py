@@ -23,6 +23,7 @@ from faceskd.metrics.frechet import Fid, FrechetSqueezeNet
 from faceskd.metrics.grid import GridIndex
 from faceskd.metrics.identity import IDENTITY, Identity
 from faceskd.metrics.lpips import LPIPS_NAMES, Lpips
+from faceskd.metrics.niqe import Niqe
 
 METRIC_NAMES = (
     *FIDELITY_NAMES,
@@ -31,6 +32,7 @@ METRIC_NAMES = (
     FrechetSqueezeNet.name,
     IDENTITY,
     GridIndex.name,
+    Niqe.name,
     *COLOUR_NAMES,
 )
 
@@ -55,6 +57,8 @@ def build_metric(
         return Identity(face_model)
     if name == GridIndex.name:
         return GridIndex()
+    if name == Niqe.name:
+        return Niqe()
     if name in COLOUR_NAMES:
         return SkinTone() if name == SkinTone.name else ColourShift(name)
     for frechet in (Fid, FrechetSqueezeNet):
