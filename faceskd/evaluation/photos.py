@@ -94,8 +94,7 @@ def photo_case(
 ) -> PhotoCase:
     """Make a bad photo from a portrait.
 
-    Gaussian blur with a standard deviation of 0.35 px of the photo, reduction by area averaging,
-    Gaussian noise of 1 to 5 levels, and JPEG with quality 55 to 90.
+    The portrait is scaled so that its face has 256 px, or `size`, and made a `bad_photo`.
 
     Args:
         name: name of the portrait.
@@ -115,13 +114,22 @@ def photo_case(
     factor = height / face.height
     hr = resized(portrait, [round(side * factor) for side in portrait.shape[1::-1]])
     scaled = Face(face.box * factor, face.landmarks * factor, face.score)
-    image = cv2.GaussianBlur(hr.astype(np.float32), (0, 0), 0.35 * height / size)
-    sides = [max(round(side * size / height), 1) for side in hr.shape[1::-1]]
+    photo = bad_photo(hr, rng, reduction=height / size)
+    return PhotoCase(name, size, photo, hr, scaled)
+
+
+def bad_photo(hr: np.ndarray, rng: np.random.Generator, *, reduction: float) -> np.ndarray:
+    """A photo, RGB uint8 (H, W, 3), as a phone would take it, `reduction` times smaller.
+
+    Gaussian blur with a standard deviation of 0.35 px of the result, reduction by area averaging,
+    Gaussian noise of 1 to 5 levels, and JPEG with quality 55 to 90.
+    """
+    image = cv2.GaussianBlur(hr.astype(np.float32), (0, 0), 0.35 * reduction)
+    sides = [max(round(side / reduction), 1) for side in hr.shape[1::-1]]
     image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
     image = image + rng.uniform(1, 5) * rng.standard_normal(image.shape, np.float32)
     levels = np.clip(image, 0, 255).round().astype(np.uint8)
-    photo = jpeg(levels, int(rng.integers(55, 91)))
-    return PhotoCase(name, size, photo, hr, scaled)
+    return jpeg(levels, int(rng.integers(55, 91)))
 
 
 def resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
