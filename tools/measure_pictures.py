@@ -120,7 +120,7 @@ def filters(scale: int) -> dict[str, Method]:
     }
 
 
-def measure(pictures: list[np.ndarray], case: Case, out: Path) -> list[dict[str, object]]:
+def measure(pictures: list[np.ndarray], case: Case, out: Path) -> list[dict[str, int | str]]:
     """The rows of one case, a method each."""
     label, degrade, scale, weights = case
     methods = filters(scale) | {"network": PictureRestorer(weights, scale=scale)}
