@@ -131,7 +131,7 @@ class PhotoDegradation:
         noise: np.ndarray
         if len(self._pools.noise) and rng.random() < self.pooled:
             patch = self._pools.noise[rng.integers(len(self._pools.noise))]
-            noise = _tiled(patch.astype(np.float32), shape[0], rng)
+            noise = tiled_noise(patch.astype(np.float32), shape[0], rng)
         elif rng.random() < 0.25:  # Poisson noise: its variance is proportional to the brightness
             grey = rng.standard_normal(shape, np.float32)
             noise = sigma * grey * np.sqrt(np.clip(image, 0, 255) / 128)
@@ -196,7 +196,7 @@ def _filtered(image: np.ndarray, kernel: np.ndarray, reduction: float) -> np.nda
     )
 
 
-def _tiled(patch: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+def tiled_noise(patch: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
     """Noise (side, side, C): a patch repeated with mirroring, starting at a random place."""
     pad = max(side + patch.shape[0], 0)
     tiled = np.pad(patch, ((0, pad), (0, pad), (0, 0)), mode="symmetric")

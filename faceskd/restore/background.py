@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from faceskd.common.errors import WeightsError
+from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.images import to_tensor, to_uint8
+from faceskd.export.loading import Exported
 
 SCENE, LANCZOS, NONE = BACKGROUNDS = ("scene", "lanczos", "none")
 
@@ -23,7 +24,8 @@ LARGEST_SCALE = 4
 TILE, HALO = 512, 64
 """Side of what the network is given at once, px, and how much of it on each side is not used.
 
-The halo is wider than what a pixel of `SceneNet` sees around itself, so no seam comes from tiles.
+The halo is wider than what a pixel of `SceneNet` or of RRDBNet sees around itself, so that tiles
+leave no seams.
 """
 
 NO_SCENE = (
@@ -59,26 +61,47 @@ def enlarged_part(
     return np.asarray(Image.fromarray(image).resize(part, Image.Resampling.LANCZOS, box=box))
 
 
-class TiledScene:
-    """A network of scale 1 over a photo that Lanczos enlarged, tile by tile.
+def tiled_scene(network: Exported) -> "TiledScene":
+    """A network of scale 1 or 4 that enlarges photos.
 
-    Memory beside the result is bounded by a tile, whatever the photo.
+    Raises:
+        ConfigError: it has another scale.
+    """
+    if network.scale not in (1, LARGEST_SCALE):
+        raise ConfigError(
+            f"expected a network of scale 1 or {LARGEST_SCALE} for pictures of any size, got one "
+            f"of scale {network.scale}"
+        )
+    return TiledScene(network, network.scale)
+
+
+class TiledScene:
+    """A network over a photo, tile by tile.
+
+    A network of scale 1 gets the photo as Lanczos enlarges it. One of scale 4 gets the photo
+    itself, and Lanczos resizes its result. Memory beside the result is bounded by a tile, whatever
+    the photo.
 
     Args:
-        run: fp32 RGB (1, 3, H, W) in [0, 1] -> the same, improved.
+        run: fp32 RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale H, scale W).
+        scale: of the network.
     """
 
-    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, run: Callable[[Tensor], Tensor], scale: int = 1) -> None:
         self._run = run
+        self._scale = scale
         self._running = threading.Lock()
 
     def __call__(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         width, height = image.shape[1::-1]
         most = (LARGEST_SCALE * width, LARGEST_SCALE * height)
-        if size[0] > most[0]:
-            return enlarged_background(self(image, most), size, LANCZOS)
+        made = (self._scale * width, self._scale * height)
+        if self._scale == 1:
+            made = most if size[0] > most[0] else size
+        if size != made:
+            return enlarged_background(self(image, made), size, LANCZOS)
         result = np.empty((size[1], size[0], 3), np.uint8)
-        step = TILE - 2 * HALO
+        step = self._scale * (TILE - 2 * HALO)
         grey = bool((image == image[..., :1]).all())
         for top in range(0, size[1], step):
             for left in range(0, size[0], step):
@@ -90,11 +113,15 @@ class TiledScene:
         return result
 
     def _tile(self, image: np.ndarray, size: tuple[int, int], left: int, top: int) -> np.ndarray:
-        """The tile at (left, top), without its halo."""
-        first_x, first_y = max(left - HALO, 0), max(top - HALO, 0)
-        last_x = min(left + TILE - HALO, size[0])
-        last_y = min(top + TILE - HALO, size[1])
-        part = enlarged_part(image, size, (first_x, first_y, last_x, last_y))
+        """The tile at (left, top) of the result, without its halo."""
+        scale = self._scale
+        across, down = (side // scale for side in size)  # of what the network gets
+        x, y = left // scale, top // scale
+        first_x, first_y = max(x - HALO, 0), max(y - HALO, 0)
+        bounds = first_x, first_y, min(x + TILE - HALO, across), min(y + TILE - HALO, down)
+        part = enlarged_part(image, (across, down), bounds)
         with self._running, torch.inference_mode():
             improved = to_uint8(self._run(to_tensor(part[None])))[0]
-        return improved[top - first_y :, left - first_x :][: TILE - 2 * HALO, : TILE - 2 * HALO]
+        rows, columns = scale * (y - first_y), scale * (x - first_x)
+        side = scale * (TILE - 2 * HALO)
+        return improved[rows : rows + side, columns : columns + side]

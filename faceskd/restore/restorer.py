@@ -22,7 +22,7 @@ from faceskd.common.images import to_tensor, to_uint8
 from faceskd.faces.detection import Detector
 from faceskd.faces.lr_faces import LR_SIZE, to_lr
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
-from faceskd.restore.background import LANCZOS, NO_SCENE, SCENE, Enlarge, TiledScene
+from faceskd.restore.background import LANCZOS, NO_SCENE, SCENE, Enlarge, tiled_scene
 from faceskd.restore.forks import check_process, prepare_fork
 from faceskd.restore.networks import Weights, absolute, less_changed, loaded, of_scale
 from faceskd.restore.photo import (
@@ -67,7 +67,8 @@ class Restorer:
             blended with its input.
         small: weights of a network of scale 8 for faces smaller than `PhotoSettings.small_face`;
             `weights` must be of scale 1.
-        scene: weights of a network of scale 1 for backgrounds (`faceskd.models.scene`).
+        scene: weights of a network for backgrounds, of scale 1 (`faceskd.models.scene`) or 4
+            (`conf/model/realsr.yaml`).
         device: "cpu", "cuda", "cuda:1", ...
         precision: "auto" is bf16 if the file can be run in it and the processor has instructions
             for it; otherwise, and for None, the precision of the file. .safetensors and .ckpt can
@@ -111,6 +112,10 @@ class Restorer:
         self._running = threading.Lock()  # CUDA graphs and some runtimes hold state
         options: dict[str, Any] = {"device": device, "precision": precision}
         network = less_changed(weights, faithful, fidelity, **options)
+        if network.scale not in (1, 8):
+            raise ConfigError(
+                f"expected a network of scale 1 or 8 for faces, got one of scale {network.scale}"
+            )
         self.precision = network.precision
         self.frame = network.size if network.scale == 1 else None
         self._frames_at_once = 1 if device == "cpu" else batch_size
@@ -120,7 +125,7 @@ class Restorer:
             self._run_small = of_scale(loaded(small, **options), 8, "a network for small faces")
         self.scene: Enlarge | None = None
         if scene is not None:
-            self.scene = TiledScene(of_scale(loaded(scene, **options), 1, "a network for scenes"))
+            self.scene = tiled_scene(loaded(scene, **options))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), *self._made_of)

@@ -12,8 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 from faceskd.common.errors import ConfigError, FaceskdError
-from faceskd.restore.background import LARGEST_SCALE, Enlarge, TiledScene
-from faceskd.restore.networks import Weights, loaded, of_scale
+from faceskd.restore.background import LARGEST_SCALE, tiled_scene
+from faceskd.restore.networks import Weights, loaded
 from faceskd.restore.photo_files import check_extension, extension, read_photo, write_photo
 from faceskd.restore.photos import IMAGES
 from faceskd.restore.results import InputFile, Result, joined
@@ -21,10 +21,10 @@ from faceskd.restore.stream import Read
 
 
 class PictureRestorer:
-    """A network of scale 1 that enlarges and improves whole pictures.
+    """A network of scale 1 or 4 that enlarges and improves whole pictures.
 
     Args:
-        weights: see `faceskd.restore.restorer.Restorer`; of a network of scale 1 for any size.
+        weights: see `faceskd.restore.restorer.Restorer`; of a network for any size.
         scale: width of the result divided by the width of the picture, 1 to 4.
         device, precision: as of `Restorer`.
 
@@ -32,7 +32,7 @@ class PictureRestorer:
         batch_size: 1: pictures differ in size.
 
     Raises:
-        ConfigError: the scale is outside its range, or the network has another scale than 1.
+        ConfigError: the scale is outside its range, or the network takes faces of 32 px.
         WeightsError: see `Restorer`.
     """
 
@@ -52,7 +52,7 @@ class PictureRestorer:
             )
         network = loaded(weights, device=device, precision=precision)
         self._scale = scale
-        self._enlarge: Enlarge = TiledScene(of_scale(network, 1, "a network for whole pictures"))
+        self._enlarge = tiled_scene(network)
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """A picture, RGB uint8 (H, W, 3) -> (scale H, scale W, 3). Grey pictures stay grey."""

@@ -14,6 +14,7 @@ from faceskd.common.errors import DictionaryError, FacesError
 from faceskd.common.images import read_image, write_image
 from faceskd.data.manifest import MANIFEST, Record, read_manifest, write_manifest
 from faceskd.data.photo_degradation import PhotoDegradation
+from faceskd.data.pools import KERNEL_SIDE, PATCH_SIDE, Pools
 from faceskd.dictionary.build import BuildSettings, build_dictionary
 from faceskd.engine.training import train
 from faceskd.models import VGG19
@@ -118,20 +119,31 @@ def test_teacher_and_student_train_and_are_evaluated(photo_faces, dictionary, tm
     assert abs(means["student"] - means["bicubic"]) < 3  # four steps from the input itself
 
 
+TINY_BACKGROUNDS = {
+    "scene": ("model.width=8", "model.narrow=8", "engine.discriminator.crop=48"),
+    "realsr": ("model.width=8", "model.growth=4"),
+}
+
+
+@pytest.mark.parametrize(("experiment", "scale"), [("scene", 1), ("realsr", 4)])
 @pytest.mark.usefixtures("quarter_weights")
-def test_a_network_for_backgrounds_trains_on_photographs_without_faces(tmp_path):
+def test_networks_for_backgrounds_train_on_photographs_without_faces(experiment, scale, tmp_path):
     rng = np.random.default_rng(0)
     for number in range(2):
         write_image(tmp_path / "in" / f"{number}.png", rng.integers(0, 256, (80, 90, 3), np.uint8))
     folder = f"{{path:{tmp_path}/in,share:1}}"
-    small = ("model.width=8", "model.blocks=1", "model.narrow=8", "data.size=64")
-    crops = ("engine.discriminator.crop=48", "losses.terms.perceptual.loss.crop=48")
-    words = [*QUICK, "experiment=scene", *small, *crops, "engine.metrics=[psnr]"]
+    words = [*QUICK, f"experiment={experiment}", *TINY_BACKGROUNDS[experiment], "model.blocks=1"]
+    words += ["data.size=64", "losses.terms.perceptual.loss.crop=48", "engine.metrics=[psnr]"]
     words += [f"+data.folders.a={folder}", f"+data.val_folders.a={folder}"]
-    words += ["engine.adversarial_start=1", "data.degradation.side=[128,512]"]
+    words.append("engine.adversarial_start=1")
+    if experiment == "realsr":
+        noise = rng.normal(0, 2, (1, PATCH_SIDE, PATCH_SIDE, 3)).astype(np.float16)
+        kernels = np.full((1, KERNEL_SIDE, KERNEL_SIDE), KERNEL_SIDE**-2, np.float32)
+        Pools(kernels, noise, {}).save(tmp_path / "pools.safetensors")
+        words.append(f"data.degradation.pools={tmp_path}/pools.safetensors")
     trained = train(compose("train", [*words, f"out={tmp_path / 'out'}"]))
     assert trained.steps == 4 and np.isfinite(trained.metrics["val/psnr"])
-    assert load_network(trained.weights).scale == 1
+    assert load_network(trained.weights).scale == scale
 
 
 def test_windows_and_degradation_compose_at_512():

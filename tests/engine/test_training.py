@@ -191,6 +191,7 @@ EXPERIMENTS = {
     "photo_teacher": Adversarial,
     "photo_distilled": Distillation,
     "scene": Adversarial,
+    "realsr": Adversarial,
     "seasons": Cycle,
     "drawing": Supervised,
     "scratches": ScratchTraining,

@@ -64,7 +64,7 @@ def check_shapes(network: SuperResolver, batch: int, size: int, device: str = "c
     with torch.no_grad():
         sr, features = network.eval().forward_features(lr.to(device), boxes.to(device))
     side = network.scale * lr.shape[-1]
-    assert network.scale in (1, 8) and network.size % network.scale == 0
+    assert network.scale in (1, 4, 8) and network.size % network.scale == 0
     assert sr.shape == (batch, 3, side, side)
     assert len(features) == len(network.feature_info)
     for feature, info in zip(features, network.feature_info, strict=True):

@@ -14,6 +14,7 @@ from faceskd.common.errors import ConfigError, ImageError, WeightsError
 from faceskd.export import export_network
 from faceskd.export.onnx import Onnx
 from faceskd.faces.align import warp
+from faceskd.models.baselines.rrdb import RRDBNet
 from faceskd.models.photo import PhotoNet
 from faceskd.models.weights import save_network
 from faceskd.portraits import render_portrait
@@ -238,7 +239,8 @@ class TestRestorer:
             (Nearest(), {"fidelity": 0.5}, "scale 1"),
             (Brighter(), {"fidelity": 0.5, "faithful": Brighter()}, "two files"),
             (Brighter(), {"small": Brighter()}, "scale 8"),
-            (Brighter(), {"scene": Nearest()}, "scale 1"),
+            (Brighter(), {"scene": Nearest()}, "scale 1 or 4 for pictures"),
+            (RRDBNet(width=4, growth=4, blocks=1, scale=4), {}, "scale 1 or 8 for faces"),
         ],
     )
     def test_impossible_settings(self, network, options, message):
@@ -266,6 +268,20 @@ class TestBackground:
         inner = np.s_[40:-40, 40:-40]  # beyond the border, other pixels are added
         difference = np.abs(result[inner] - whole[inner])  # Lanczos of a part rounds otherwise
         assert difference.max() <= 3 and difference.mean() < 0.05
+
+    def test_a_network_of_scale_4_leaves_no_trace_either(self):
+        photo = noise(430, 520, 3)
+
+        def four_times(x):
+            return local(x.repeat_interleave(4, 2).repeat_interleave(4, 3))
+
+        whole = four_times(torch.from_numpy(photo).movedim(-1, 0)[None] / 255)
+        whole = whole[0].clamp(0, 1).mul(255).round().movedim(0, -1).numpy()
+        scene = TiledScene(four_times, 4)
+        inner = np.s_[40:-40, 40:-40]
+        np.testing.assert_allclose(scene(photo, (2080, 1720))[inner], whole[inner], atol=1)
+        half = lanczos(scene(photo, (2080, 1720)), 0.5)
+        np.testing.assert_array_equal(scene(photo, (1040, 860)), half)
 
     def test_memory_is_that_of_a_tile(self):
         photo = np.zeros((1200, 1200, 3), np.uint8)

@@ -53,7 +53,7 @@ class TestPictureRestorer:
             PictureRestorer(unchanging, scale=scale)
 
     def test_networks_for_faces_are_refused(self, tmp_path):
-        with pytest.raises(ConfigError, match="of scale 1, got one of scale 8"):
+        with pytest.raises(ConfigError, match=r"of scale 1 or 4 .*, got one of scale 8"):
             PictureRestorer(write_nearest(tmp_path))
 
 

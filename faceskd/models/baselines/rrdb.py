@@ -3,17 +3,19 @@
 Wang, Yu, Wu, Gu, Liu, Dong, Loy, Qiao, Tang, "ESRGAN: Enhanced Super-Resolution Generative
 Adversarial Networks", ECCV 2018 workshops, arXiv 1809.00219.
 
-Changed: a third doubling (nearest, then convolution) gives x8 instead of x4; images are centred at
-0. 16.7 M parameters.
+Changed: by default, a third doubling (nearest, then convolution) gives x8 instead of x4; images are
+centred at 0. 16.7 M parameters. At x4 it is also the network of RealSR (Ji et al., "Real-World
+Super-Resolution via Kernel Estimation and Noise Injection", CVPR 2020 workshops).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from faceskd.common.errors import ConfigError
 from faceskd.models.base import FeatureInfo, SuperResolver
 from faceskd.models.blocks import SLOPE, conv3x3
-from faceskd.models.upsampling import DOUBLINGS, STRIDES
+from faceskd.models.upsampling import STRIDES
 
 RESIDUAL_SCALE = 0.2
 INIT_SCALE = 0.1
@@ -70,18 +72,28 @@ class RRDBNet(SuperResolver):
         width: channels between blocks.
         growth: channels each layer of a dense block adds.
         blocks: number of RRDBs.
+        scale: SR pixels per LR pixel along each side: 8, 4 or 2.
 
-    Features: the body's output at stride 8, then the map after each doubling.
+    Features: the body's output at stride `scale`, then the map after each doubling.
+
+    Raises:
+        ConfigError: there is no such scale.
     """
 
-    def __init__(self, *, width: int = 64, growth: int = 32, blocks: int = 23) -> None:
+    def __init__(
+        self, *, width: int = 64, growth: int = 32, blocks: int = 23, scale: int = STRIDES[0]
+    ) -> None:
         super().__init__()
-        self.feature_info = [FeatureInfo(width, stride) for stride in STRIDES]
+        if scale not in STRIDES[:-1]:
+            raise ConfigError(f"expected a scale of 8, 4 or 2 for RRDBNet, got {scale!r}")
+        strides = STRIDES[STRIDES.index(scale) :]
+        self.scale, self.size = scale, 32 * scale
+        self.feature_info = [FeatureInfo(width, stride) for stride in strides]
         self.head = conv3x3(3, width)
         self.body = nn.Sequential(
             *(RRDB(width, growth) for _ in range(blocks)), conv3x3(width, width)
         )
-        self.ups = nn.ModuleList(conv3x3(width, width) for _ in range(DOUBLINGS))
+        self.ups = nn.ModuleList(conv3x3(width, width) for _ in strides[1:])
         self.last = conv3x3(width, width)
         self.tail = conv3x3(width, 3)
 
