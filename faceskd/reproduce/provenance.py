@@ -31,10 +31,12 @@ def plan_sha256(options: Options) -> str:
     Folders are named, not given, so that it is the same wherever the plan runs. Options that do not
     change what ships, such as `slice` and `ablate`, do not count.
     """
-    out, photos = Path(options["out"]), options["photos"]
+    out = Path(options["out"])
     places = {str(out): "out"}
-    if photos is not None and out not in Path(photos).parents:
-        places[str(photos)] = "photos"
+    for name in options["places"]:
+        folder = options[name]
+        if folder is not None and out not in Path(folder).parents:
+            places[str(folder)] = name
     given = {name for name, job in options["jobs"].items() if job and job.get("given")}
     jobs = {name: {"command": "given"} if name in given else job
             for name, job in options["jobs"].items()}  # fmt: skip

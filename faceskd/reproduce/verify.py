@@ -118,7 +118,7 @@ def _origin(model: PretrainedModel, card: dict[str, Any], prepared: str | None) 
     if plan is None:
         yield Check(model.full_name, "plan", UNKNOWN, "not made by a plan")
         return
-    yield _same(model, "plan", plan["sha256"], _plan_now(plan["name"], plan["seed"]))
+    yield _same(model, "plan", plan["sha256"], plan_now(plan["name"], plan["seed"]))
     table = sources_sha256(read_sources())
     yield _same(model, "table of faces", card["photos"]["table_sha256"], table)
     if prepared is not None:
@@ -126,11 +126,12 @@ def _origin(model: PretrainedModel, card: dict[str, Any], prepared: str | None) 
 
 
 @cache
-def _plan_now(name: str, seed: int) -> str:
+def plan_now(name: str, seed: int) -> str:
     """The hash of a plan as it is in this source; "" where there is none of this name."""
     if not (conf_dir() / "plan" / f"{name}.yaml").is_file():
         return ""
-    words = [f"plan={name}", f"seed={seed}", "out=/out", "photos=/photos"]
+    words = [f"plan={name}", f"seed={seed}", "out=/out"]
+    words += [f"{place}=/{place}" for place in compose("release", words).places]
     return plan_sha256(with_evaluations(to_plain(compose("release", words))))
 
 

@@ -22,7 +22,7 @@ from faceskd.reproduce import release
 from faceskd.reproduce.ablations import with_ablations
 from faceskd.reproduce.evaluations import with_evaluations
 from faceskd.reproduce.provenance import plan_sha256
-from faceskd.reproduce.verify import verify_release
+from faceskd.reproduce.verify import plan_now, verify_release
 
 TRAINED = (
     "encoder",
@@ -341,6 +341,18 @@ def differing(first, second, prefix=""):
 def test_an_unknown_ablation_is_refused():
     with pytest.raises(ConfigError, match=r"of no_lpips_distance, .*; got 'no_luck'"):
         with_ablations(options("photos=/photos", "ablate=no_luck"))
+
+
+@pytest.mark.parametrize("plan", ["photos", "photo_distillation", "drawings"])
+def test_the_hash_of_a_plan_does_not_depend_on_where_its_folders_are(plan):
+    there = to_plain(compose("release", [f"plan={plan}", "out=/x y/out", *places_at("/a b", plan)]))
+    now = plan_now(plan, 0)
+    assert now and plan_sha256(with_evaluations(there)) == now
+
+
+def places_at(root, plan):
+    places = compose("release", [f"plan={plan}", "out=/out"]).places
+    return [f"{place}={root}/{place}" for place in places]
 
 
 def hash_of(cfg):
