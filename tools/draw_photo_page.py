@@ -22,6 +22,7 @@ from faceskd.common.config import fail
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import make_folder, write_text
 from faceskd.common.images import read_image, to_tensor, write_image
+from faceskd.data.photo_degradation import compressed, to_levels
 from faceskd.evaluation.photos import HR_FACE, SQUARE, PhotoCase, resized
 from faceskd.faces.detection import Face, MTCNNDetector
 from faceskd.reporting.pictures import image_grid
@@ -37,12 +38,7 @@ Degradation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    levels = np.clip(image, 0, 255).round().astype(np.uint8)
-    _, encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(levels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
-    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+    return to_levels(compressed(image, quality))
 
 
 def noisy(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:

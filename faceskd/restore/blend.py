@@ -30,12 +30,14 @@ class Patch(NamedTuple):
         crop: the photo within the frame, RGB uint8 (side, side, 3); only with `kept`.
         kept: how much is kept of the detail that the enlarged photo has and `crop` does not have,
             0 to 1, float32 (side, side); None for all of it.
+        feather: width of the border over which the change fades out, as a share of `side`.
     """
 
     addition: np.ndarray
     matrix: np.ndarray
     crop: np.ndarray | None = None
     kept: np.ndarray | None = None
+    feather: float = FEATHER / SIZE
 
     @property
     def side(self) -> int:
@@ -90,7 +92,7 @@ def _frame(matrix: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]
 
 
 def _mask(patch: Patch, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    side, feather = patch.side, FEATHER * patch.side / SIZE
+    side, feather = patch.side, patch.feather * patch.side
     u, v = _frame(patch.matrix, x, y)
     return fade(np.minimum(u, side - u), feather) * fade(np.minimum(v, side - v), feather)
 

@@ -20,8 +20,11 @@ from faceskd.restore.blend import Patch
 from faceskd.restore.octaves import frame_size
 from faceskd.restore.photo_face import AUTO, FORCE, KEPT, SKIP, SKIPPED, PhotoFace
 
-TEMPLATE_SCALE = 1.15
+TEMPLATE_SCALE = 0.87
 """How large the face is in its frame (`faceskd.faces.align.template`): hair and chin are inside."""
+
+FEATHER = 1 / 16
+"""Width of the border over which changes fade out, as a share of the frame."""
 
 LEAST_CHANGE = 0.3
 """A face that the network changes by less, in grey levels on average, is left as it is."""
@@ -87,7 +90,8 @@ class FrameFace(PhotoFace):
     def patch(self, to_photo: np.ndarray) -> Patch | None:
         if self.addition is None:
             return None
-        return Patch(self.addition, self.matrix @ to_photo, self.crop, self.kept)
+        matrix = self.matrix @ to_photo
+        return Patch(self.addition, matrix, self.crop, self.kept, feather=FEATHER)
 
 
 def examine_frame(image: np.ndarray, face: Face, side: int, faces: str = AUTO) -> FrameFace:
