@@ -271,17 +271,24 @@ PHOTO_WORDS = ("photos=/photos", "bad_photos=/bad")
 
 
 def test_the_plan_for_photos_composes_and_measures_each_network_as_it_is_used():
-    cfg = with_evaluations(options("plan=photos", "scenes=/scenes", *PHOTO_WORDS))
+    cfg = with_evaluations(options("plan=photos", *PHOTO_WORDS))
     jobs = read_plan(cfg)
     trained = trainings_of(jobs, without_pools=())
-    assert list(trained) == ["photo_m_start", "photo_m", "photo_s_start", "photo_s", "scene"]
+    assert list(trained) == ["photo_m_start", "photo_m", "photo_s_start", "photo_s"]
     measured = {name: compose("evaluate", job.overrides)
                 for name, job in jobs.items() if job.command == "evaluate"}  # fmt: skip
     assert measured["photo_m_val"].photos == "/photos/val"
     assert measured["photo_m_test_photograph"].photos == "/photos/test"
     assert measured["photo_m_test_photograph"].kind == "photograph"
-    assert "scene_val" not in jobs
-    assert set(cfg["models"]) == {"photo-m", "photo-s", "scene"}
+    assert set(cfg["models"]) == {"photo-m", "photo-s"}
+
+
+def test_the_plan_for_backgrounds_composes():
+    cfg = with_evaluations(options("plan=scene", "scenes=/scenes", *PHOTO_WORDS))
+    jobs = read_plan(cfg)
+    assert list(jobs) == ["photos", "pools", "scene"]
+    assert list(trainings_of(jobs, without_pools=())) == ["scene"]
+    assert set(cfg["models"]) == {"scene"}
 
 
 def test_the_plan_that_compares_students_with_and_without_a_teacher_trains_them_equally():
@@ -343,7 +350,7 @@ def test_an_unknown_ablation_is_refused():
         with_ablations(options("photos=/photos", "ablate=no_luck"))
 
 
-@pytest.mark.parametrize("plan", ["photos", "photo_distillation", "drawings"])
+@pytest.mark.parametrize("plan", ["photos", "photo_distillation", "scene", "drawings"])
 def test_the_hash_of_a_plan_does_not_depend_on_where_its_folders_are(plan):
     there = to_plain(compose("release", [f"plan={plan}", "out=/x y/out", *places_at("/a b", plan)]))
     now = plan_now(plan, 0)
