@@ -24,7 +24,7 @@ from faceskd.data.degradation import Eq8
 from faceskd.faces.align import SimilarityCrop
 from faceskd.faces.detection import MTCNNDetector
 from faceskd.portraits import write_portraits
-from faceskd.pretrained import DEFAULT_STUDENT
+from faceskd.pretrained import SMALL_STUDENT
 from faceskd.reporting.pictures import image_grid
 
 SIZE = 256
@@ -37,12 +37,11 @@ PORTRAITS = (3, 5)
 Pictures = Sequence[np.ndarray] | np.ndarray
 
 
-def main(out: Path, weights: Path | None) -> None:
-    """Write both pictures."""
-    restorer = Restorer(weights) if weights else Restorer.from_pretrained()
-    photo = skimage.data.astronaut()
-    write_image(out / "faces.png", draw_faces([photo, *_portraits()], restorer))
-    write_image(out / "photo.png", draw_photo(photo, restorer))
+def main(out: Path) -> None:
+    """Write both pictures, with models of the package."""
+    photo, small = skimage.data.astronaut(), Restorer.from_pretrained(SMALL_STUDENT)
+    write_image(out / "faces.png", draw_faces([photo, *_portraits()], small))
+    write_image(out / "photo.png", draw_photo(photo, Restorer.from_pretrained()))
 
 
 def draw_faces(photos: list[np.ndarray], restorer: Restorer) -> np.ndarray:
@@ -54,7 +53,7 @@ def draw_faces(photos: list[np.ndarray], restorer: Restorer) -> np.ndarray:
     columns: dict[str, Pictures] = {
         "32x32": lr,
         "bicubic": bicubic,
-        f"faceskd {DEFAULT_STUDENT}": restorer.restore_lr(lr),
+        f"faceskd {SMALL_STUDENT}": restorer.restore_lr(lr),
         "original": hr,
     }
     return image_grid({label: _tensors(faces) for label, faces in columns.items()})
@@ -96,6 +95,4 @@ def _tensors(images: Pictures) -> Tensor:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Draw README's first pictures.")
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--weights", type=Path, help="default: the package's student")
-    options = parser.parse_args()
-    main(options.out, options.weights)
+    main(parser.parse_args().out)

@@ -1,4 +1,4 @@
-"""Draw a page of restored faces, before and after, at 100 % and at 300 %.
+"""Draw restored faces, before and after, at 100 % and at 300 %: the pictures of docs/photos.md.
 
     python tools/draw_photo_page.py FILE --faces FACES --out docs/results
 
@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 import torch
 import yaml
+from PIL import Image
 
 from faceskd.common.config import fail
 from faceskd.common.errors import ConfigError, FaceskdError
-from faceskd.common.files import make_folder, write_text
-from faceskd.common.images import read_image, to_tensor, write_image
+from faceskd.common.files import atomic_path, make_folder
+from faceskd.common.images import read_image, to_tensor
 from faceskd.data.photo_degradation import compressed, to_levels
 from faceskd.evaluation.photos import HR_FACE, SQUARE, PhotoCase, resized
 from faceskd.faces.detection import Face, MTCNNDetector
@@ -32,6 +33,8 @@ LIST = Path(__file__).with_name("photo_page.yaml")
 SIDE = 384
 ZOOM = 3
 FACES_IN_A_PICTURE = 4
+QUALITY = 85
+"""Of the pictures, which are WebP files."""
 
 Degradation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """From a face that is reduced to its size, float32 in grey levels, to a bad photo of it."""
@@ -142,8 +145,9 @@ def write_pictures(rows: dict[str, dict[str, np.ndarray]], out: Path, stem: str)
             column: torch.stack([to_tensor(rows[name][column]) for name in chosen])
             for column in rows[chosen[0]]
         }
-        files.append(f"{stem}_{start // FACES_IN_A_PICTURE + 1}.jpg")
-        write_image(out / files[-1], image_grid(columns, chosen))
+        files.append(f"{stem}_{start // FACES_IN_A_PICTURE + 1}.webp")
+        with atomic_path(out / files[-1]) as temporary:
+            Image.fromarray(image_grid(columns, chosen)).save(temporary, quality=QUALITY)
     return files
 
 
@@ -151,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw a page of faces, before and after.")
     parser.add_argument("weights", help="a file of weights")
     parser.add_argument("--faces", type=Path, required=True, help="a folder like FACESKD_FACES")
-    parser.add_argument("--out", type=Path, required=True, help="the folder of the page")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the pictures")
     parser.add_argument("--list", type=Path, default=LIST, help="which faces to draw")
     parser.add_argument("--photo", type=Path, help="a real photo, whose faces are drawn as well")
     parser.add_argument("--scale", type=float, default=2, help="of the real photo; default: 2")
@@ -171,8 +175,7 @@ def main() -> None:
             files += write_pictures(real, out, options.photo.stem)
     except FaceskdError as error:
         raise fail(error) from None
-    shown = "\n\n".join(f"![Faces before and after]({file})" for file in files)
-    write_text(out / "photos.md", f"# Photos, before and after\n\n{shown}\n")
+    print("\n".join(str(out / file) for file in files))
 
 
 if __name__ == "__main__":

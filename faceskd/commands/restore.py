@@ -16,7 +16,7 @@ from faceskd.common.stopping import EXIT_STOPPED, terminating_as_interrupted
 from faceskd.data.picture import FAILURES
 from faceskd.export.eager import DTYPES
 from faceskd.faces.lr_faces import LR_SIZE
-from faceskd.pretrained import DEFAULT_STUDENT, model_path
+from faceskd.pretrained import DEFAULT_STUDENT, SCENE, SMALL_STUDENT, model_path
 from faceskd.restore.background import BACKGROUNDS, LANCZOS
 from faceskd.restore.old_photos import Repair
 from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
@@ -42,9 +42,6 @@ FOR_PHOTOS = (
     *("scene_weights", "only_center_face", "min_face", "no_paste_back", "aligned", "batch_size"),
 )
 """Options that only photos use."""
-
-SMALL_FACES = "lite-m"
-"""The model of the package that takes over very small faces, where that is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,12 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--faithful-weights", metavar="FILE",
         help="another training of the same model that stays closer to the input, for --fidelity")
     add("--small-face", type=float, default=0, metavar="PX",
-        help=f"with a model of scale 1, restore faces less than PX pixels across by {SMALL_FACES}, "
-        "which takes faces of 32 px; default: 0, none")
+        help="with a model of scale 1, restore faces less than PX pixels across by "
+        f"{SMALL_STUDENT}, which takes faces of 32 px; default: 0, none")
     add("--background", default=LANCZOS, choices=BACKGROUNDS,
-        help="how the rest of the picture is enlarged; scene: by a model, --scene-weights; none: "
+        help="how the rest of the picture is enlarged; scene: by a model; none: "
         f"pixels are repeated; default: {LANCZOS}")
-    add("--scene-weights", metavar="FILE", help="the model for --background scene")
+    add("--scene-weights", metavar="FILE",
+        help=f"the model for --background scene; default: {SCENE}, of the package")
     add("--only-center-face", action="store_true",
         help="restore only the face nearest to the centre")
     add("--min-face", type=float, default=MIN_FACE, metavar="PX",
@@ -202,8 +200,8 @@ def _photos(options: argparse.Namespace) -> tuple[Batches, Task]:
         options.weights or model_path(options.model, role="student"),
         faithful=options.faithful_weights,
         fidelity=options.fidelity,
-        small=model_path(SMALL_FACES) if options.small_face else None,
-        scene=options.scene_weights,
+        small=model_path(SMALL_STUDENT) if options.small_face else None,
+        scene=_scene_weights(options),
         device=options.device,
         precision=options.precision,
         batch_size=options.batch_size,
@@ -221,6 +219,12 @@ def _photos(options: argparse.Namespace) -> tuple[Batches, Task]:
         ext=options.ext,
     )
     return restorer, task
+
+
+def _scene_weights(options: argparse.Namespace) -> str | Path | None:
+    if options.background == SCENE and options.scene_weights is None:
+        return model_path(SCENE, role="scene")
+    return options.scene_weights
 
 
 def _repair(options: argparse.Namespace) -> Repair | None:

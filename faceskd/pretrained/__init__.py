@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 INDEX = "index.json"
 FORMAT = "faceskd-pretrained-1"
-DEFAULT_STUDENT = "lite-m"
+DEFAULT_STUDENT = "photo-m"
+"""Restores faces of photos, in a frame of 512 px."""
+SMALL_STUDENT = "lite-m"
+"""Takes aligned faces of 32x32 px."""
+SCENE = "scene"
+"""Enlarges what is no face."""
 ROLES = ("student", "scene", "teacher", "dictionary")
 """A "scene" network restores backgrounds."""
 AGAIN = "install faceskd again"

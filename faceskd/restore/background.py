@@ -29,8 +29,8 @@ leave no seams.
 """
 
 NO_SCENE = (
-    "expected weights for --background scene, got none: no model of the package is made for "
-    "backgrounds yet; give a file with --scene-weights, or choose --background lanczos"
+    "expected weights for the background 'scene', got none: give the restorer "
+    "scene=faceskd.pretrained.model_path('scene') or a file, or choose the background 'lanczos'"
 )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from faceskd.common.errors import FaceskdError
 from faceskd.common.machine import machine_summary
-from faceskd.pretrained import DEFAULT_STUDENT, model_path
+from faceskd.pretrained import DEFAULT_STUDENT, SMALL_STUDENT, model_path
 from faceskd.restore.restorer import Restorer
 from faceskd.studio import pictures, removal
 from faceskd.studio.database import Database, is_away
@@ -88,7 +88,11 @@ class Worker:
         """
         model = self.settings.model or DEFAULT_STUDENT
         weights = Path(model) if Path(model).suffix else model_path(model, role="student")
-        return Restorer(weights, device=self.device)
+        restorer = Restorer(weights, device=self.device)
+        if restorer.frame is None:
+            return restorer
+        small = model_path(SMALL_STUDENT, role="student")  # for the kind "face"
+        return Restorer(weights, small=small, device=self.device)
 
     def run(self) -> None:
         """Work until `stopping` is set."""

@@ -7,16 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.golden import PHOTOGRAPHS, Golden
+from omegaconf import OmegaConf
 
+from faceskd.common.config import compose, to_plain
 from faceskd.data.dataset import FaceDataset
 from faceskd.data.degradation import Eq8
 from faceskd.data.prepare import prepare
 from faceskd.evaluation.evaluate import Evaluation, evaluate
 from faceskd.metrics import MetricSuite
-from faceskd.pretrained import available_models, load_pretrained, model_card
+from faceskd.pretrained import PretrainedModel, available_models, load_pretrained, model_card
+from faceskd.restore.evaluation import OPTIONS, evaluate_photo_files
 
 FACES = os.environ.get("FACESKD_FACES")
-NETWORKS = [model.full_name for model in available_models() if model.role != "dictionary"]
+NETWORKS = [model.full_name for model in available_models() if "psnr" in model.figures]
+FOR_PHOTOS = [model for model in available_models() if "psnr_gain_64" in model.figures]
 SOME = 16
 WITHIN = {"psnr": 0.03, "lpips_squeeze": 2e-3}
 """Of one face: another kind of processor moves landmarks by .001 px, which may change one level
@@ -94,3 +98,19 @@ def test_the_card_says_what_the_photographs_say(name: str) -> None:
         )
     gain = card[own]["values"]["psnr"] - card["bicubic"]["values"]["psnr"]
     assert gain == pytest.approx(mean(rows, f"{name} psnr") - mean(rows, "bicubic psnr"), abs=0.06)
+
+
+@pytest.mark.skipif(not FACES, reason="FACESKD_FACES names no folder of photographs")
+@pytest.mark.parametrize("model", FOR_PHOTOS, ids=lambda model: model.full_name)
+def test_models_for_photos_score_as_their_cards_say(model: PretrainedModel, tmp_path: Path) -> None:
+    """On a few of the photographs, so that a figure may be off by what chance does."""
+    words = [f"photos={FACES}/test", "kind=photograph", "sizes=[64]", f"limit={SOME}"]
+    words += [f"+methods.model={model.full_name}", "groups=null", "show=0", f"out={tmp_path}"]
+    options = to_plain(OmegaConf.masked_copy(compose("evaluate", words), list(OPTIONS)))
+    (row,) = (row for row in evaluate_photo_files(**options).rows() if row["method"] == "model")
+    figures = model.figures
+    assert row["psnr_gain"] == pytest.approx(figures["psnr_gain_64"], abs=0.15)
+    if "lpips_squeeze_ratio" in row:  # its weights are there
+        assert row["lpips_squeeze_ratio"] == pytest.approx(
+            figures["lpips_squeeze_ratio_64"], abs=0.06
+        )

@@ -23,6 +23,7 @@ from faceskd.common.images import read_image, write_image
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.weights import build_network, load_network, read_weights, save_network
 from faceskd.pretrained import (
+    DEFAULT_STUDENT,
     FORMAT,
     INDEX,
     available_models,
@@ -362,7 +363,7 @@ class TestWhatCanBeWrong:
         content[-1] ^= 1
         path.write_bytes(content)
         with pytest.raises(WeightsError, match="is damaged: expected the SHA-256"):
-            Restorer.from_pretrained(folder=folder)
+            Restorer.from_pretrained("lite-m", folder=folder)
 
     def test_a_missing_file_and_card(self, student, folder):
         release_student(student, folder)
@@ -393,14 +394,18 @@ class TestCommand:
         write_image(tmp_path / "in/a.png", noise(32, 32, 3))
         return tmp_path / "in"
 
-    @pytest.mark.parametrize("words", [[], ["--model", "lite-m"]])
-    def test_restores_without_weights(self, student, folder, inbox, tmp_path, monkeypatch, words):
-        release_student(student, folder)
+    @pytest.mark.parametrize(
+        ("name", "words"), [(DEFAULT_STUDENT, []), ("lite-m", ["--model", "lite-m"])]
+    )
+    def test_restores_without_weights(
+        self, student, folder, inbox, tmp_path, monkeypatch, name, words
+    ):
+        release_student(student, folder, name)
         monkeypatch.setattr(pretrained, "FOLDER", folder)
         out = tmp_path / "out"
         line = ["-i", str(inbox), "-o", str(out), "--aligned", "--precision", "fp32", *words]
         assert main(line) == 0
-        restorer = Restorer.from_pretrained(folder=folder, precision="fp32")
+        restorer = Restorer.from_pretrained(name, folder=folder, precision="fp32")
         np.testing.assert_array_equal(read_image(out / "a.png"), restorer.aligned(inbox / "a.png"))
 
     def test_model_and_weights_exclude_each_other(self, inbox, tmp_path, capsys):

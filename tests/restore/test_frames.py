@@ -312,7 +312,7 @@ class TestBackground:
         np.testing.assert_array_equal(result, photo.repeat(2, 0).repeat(2, 1))
 
     def test_scene_without_weights_says_so(self, soft):
-        with pytest.raises(WeightsError, match="--scene-weights"):
+        with pytest.raises(WeightsError, match="or choose the background 'lanczos'"):
             Restorer(Brighter(), detector=Known())(soft, background="scene")
         with pytest.raises(ConfigError, match="background of scene, lanczos, none"):
             PhotoSettings(background="sea")
