@@ -154,8 +154,8 @@ class Lite(ResidualNet):
         back_projection: float = 0.0,
     ) -> None:
         super().__init__()
-        _check(kind=(kind, BLOCKS), upsampling=(upsampling, UPSAMPLING))
-        _check(activation=(activation, ACTIVATIONS))
+        check_choice(kind=(kind, BLOCKS), upsampling=(upsampling, UPSAMPLING))
+        check_choice(activation=(activation, ACTIVATIONS))
         if len(stage_widths) != 3:
             raise ConfigError(f"expected three stage widths, got {list(stage_widths)}")
         if back_projection < 0:
@@ -190,7 +190,8 @@ class Lite(ResidualNet):
         return super()._enlarged(lr, residual)
 
 
-def _check(**options: tuple[str, Collection[str]]) -> None:
+def check_choice(**options: tuple[str, Collection[str]]) -> None:
+    """Raise a ConfigError if an option, as name=(value, known values), is not known."""
     for name, (came, known) in options.items():
         if came not in known:
             raise ConfigError(f"expected {name} to be one of {', '.join(known)}, got {came!r}")

@@ -24,7 +24,13 @@ from faceskd.common.errors import ConfigError
 from faceskd.common.images import luminance
 from faceskd.models.base import FeatureInfo
 from faceskd.models.blocks import shrink
-from faceskd.models.lite import LiteBlock, enlarging_conv, plain_conv
+from faceskd.models.lite import (
+    ACTIVATIONS,
+    LiteBlock,
+    check_choice,
+    enlarging_conv,
+    plain_conv,
+)
 from faceskd.models.residual import ResidualNet
 
 MODULATION = 64
@@ -54,9 +60,9 @@ def band_energies(x: Tensor) -> Tensor:
 class ModulatedBlock(LiteBlock):
     """x + body(x) with two 3x3 convolutions; the channels between them are scaled and shifted."""
 
-    def __init__(self, channels: int, *, reparameterised: bool) -> None:
+    def __init__(self, channels: int, *, activation: str, reparameterised: bool) -> None:
         super().__init__(
-            channels, kind="residual", activation="relu", reparameterised=reparameterised
+            channels, kind="residual", activation=activation, reparameterised=reparameterised
         )
         self.modulation = nn.Linear(MODULATION, 2 * channels)
         nn.init.zeros_(self.modulation.weight)
@@ -77,6 +83,8 @@ class PhotoNet(ResidualNet):
         mixing: residual blocks at 1/4 and at 1/2 of the size, on the way up.
         reparameterised: over-parametrise the 3x3 convolutions in training (see
             `faceskd.models.lite`).
+        activation: "relu", "leaky_relu" or "silu". With "relu" most channels of the stages die in
+            the first steps: they are 0 for every image, and learn nothing more.
         size: side of the frames it is trained for, px.
 
     Raises:
@@ -100,9 +108,11 @@ class PhotoNet(ResidualNet):
         blocks: int = 8,
         mixing: Sequence[int] = (1, 1),
         reparameterised: bool = True,
+        activation: str = "relu",
         size: int = 512,
     ) -> None:
         super().__init__()
+        check_choice(activation=(activation, ACTIVATIONS))
         if size < self.stride or size % self.stride:
             raise ConfigError(f"expected a size in multiples of {self.stride} px, got {size}")
         self.size = size
@@ -112,17 +122,19 @@ class PhotoNet(ResidualNet):
                 f"{list(widths)} and {list(mixing)}"
             )
         options: dict[str, Any] = {"reparameterised": reparameterised}
+        blocks_options = {"activation": activation, **options}
+        self.activation = ACTIVATIONS[activation]
         self.sharpness = nn.Linear(BANDS, MODULATION)
         self.down = nn.ModuleList(
             plain_conv(4 * channels, out, **options) for channels, out in pairwise((3, *widths))
         )
-        self.body = _blocks(widths[2], blocks, **options)
+        self.body = _blocks(widths[2], blocks, **blocks_options)
         self.up = nn.ModuleList(
             enlarging_conv(channels, out, "detailed", **options)
             for channels, out in pairwise(reversed(widths))
         )
         self.mix = nn.ModuleList(
-            _blocks(width, count, **options)
+            _blocks(width, count, **blocks_options)
             for width, count in zip((widths[1], widths[0]), mixing, strict=True)
         )
         self.head = enlarging_conv(widths[0], 3, "detailed", reparameterised=False)
@@ -136,17 +148,16 @@ class PhotoNet(ResidualNet):
         sharpness = torch.relu(self.sharpness(band_energies(x).to(x.dtype)))
         skips = []
         for conv in self.down:
-            x = torch.relu(conv(F.pixel_unshuffle(x, 2)))
+            x = self.activation(conv(F.pixel_unshuffle(x, 2)))
             skips.append(x)
         maps = [x + _through(self.body, x, sharpness)]
         for enlarge, mix, skip in zip(self.up, self.mix, reversed(skips[:-1]), strict=True):
-            maps.append(_through(mix, torch.relu(enlarge(maps[-1])) + skip, sharpness))
+            maps.append(_through(mix, self.activation(enlarge(maps[-1])) + skip, sharpness))
         return maps, maps[-1]
 
 
-def _blocks(channels: int, count: int, *, reparameterised: bool) -> nn.ModuleList:
-    blocks = (ModulatedBlock(channels, reparameterised=reparameterised) for _ in range(count))
-    return nn.ModuleList(blocks)
+def _blocks(channels: int, count: int, **options: Any) -> nn.ModuleList:
+    return nn.ModuleList(ModulatedBlock(channels, **options) for _ in range(count))
 
 
 def _through(blocks: nn.Module, x: Tensor, sharpness: Tensor) -> Tensor:

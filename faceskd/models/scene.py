@@ -8,14 +8,18 @@ unshuffle, residual blocks, and two enlargements without a grid
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.models.base import FeatureInfo
-from faceskd.models.blocks import shrink
+from faceskd.models.blocks import SLOPE, shrink
 from faceskd.models.lite import LiteBlock, enlarging_conv, plain_conv
 from faceskd.models.residual import ResidualNet
+
+
+def _leaky(x: Tensor) -> Tensor:
+    """With ReLU all channels die in the first steps at a learning rate of 1e-3 (docs/log.md)."""
+    return F.leaky_relu(x, SLOPE)
 
 
 class SceneNet(ResidualNet):
@@ -29,6 +33,7 @@ class SceneNet(ResidualNet):
             `faceskd.models.lite`).
 
     Example:
+        >>> import torch
         >>> net = SceneNet(width=8, blocks=1, narrow=8)
         >>> sr, features = net.forward_features(torch.rand(1, 3, 30, 64))
         >>> tuple(sr.shape), [tuple(f.shape[1:]) for f in features]
@@ -52,7 +57,7 @@ class SceneNet(ResidualNet):
         self.entry = plain_conv(3 * self.stride**2, width, **options)
         self.body = nn.Sequential(
             *(
-                LiteBlock(width, kind="residual", activation="relu", **options)
+                LiteBlock(width, kind="residual", activation="leaky_relu", **options)
                 for _ in range(blocks)
             )
         )
@@ -62,7 +67,7 @@ class SceneNet(ResidualNet):
         self.feature_info = [FeatureInfo(width, 4), FeatureInfo(narrow, 2), FeatureInfo(narrow, 1)]
 
     def _maps(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        x = torch.relu(self.entry(F.pixel_unshuffle(x, self.stride)))
+        x = _leaky(self.entry(F.pixel_unshuffle(x, self.stride)))
         deep = x + self.body(x)
-        wide = torch.relu(self.enlarge(deep))
+        wide = _leaky(self.enlarge(deep))
         return [deep, wide], wide

@@ -118,11 +118,24 @@ def _origin(model: PretrainedModel, card: dict[str, Any], prepared: str | None) 
     if plan is None:
         yield Check(model.full_name, "plan", UNKNOWN, "not made by a plan")
         return
-    yield _same(model, "plan", plan["sha256"], plan_now(plan["name"], plan["seed"]))
+    version = plan_version(plan["name"])
+    if version in (None, model.version):
+        yield _same(model, "plan", plan["sha256"], plan_now(plan["name"], plan["seed"]))
+    else:
+        message = f"made by version {model.version}; this source has version {version} of the plan"
+        yield Check(model.full_name, "plan", UNKNOWN, message)
     table = sources_sha256(read_sources())
     yield _same(model, "table of faces", card["photos"]["table_sha256"], table)
     if prepared is not None:
         yield _same(model, "prepared faces", card["faces"]["sha256"], prepared)
+
+
+@cache
+def plan_version(name: str) -> int | None:
+    """The version of the models that a plan of this source makes; None if there is no such plan."""
+    if not (conf_dir() / "plan" / f"{name}.yaml").is_file():
+        return None
+    return int(compose("release", [f"plan={name}", "out=/out"]).version)
 
 
 @cache

@@ -100,7 +100,7 @@ def test_teacher_and_student_train_and_are_evaluated(photo_faces, dictionary, tm
         "experiment=photo_distilled",
         "model=photo_s",
         "model.widths=[8,8,8]",
-        f"+model.size={SIZE}",
+        f"model.size={SIZE}",
         "model.blocks=1",
         f"engine.teacher={teacher.weights}",
         "engine.discriminator_width=2",

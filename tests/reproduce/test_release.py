@@ -18,7 +18,7 @@ from faceskd.jobs.plan import read_plan, select_jobs
 from faceskd.models.weights import load_network, read_metadata
 from faceskd.portraits import write_portraits
 from faceskd.pretrained import available_models, find_model, load_pretrained, model_card
-from faceskd.reproduce import release
+from faceskd.reproduce import release, verify
 from faceskd.reproduce.ablations import with_ablations
 from faceskd.reproduce.evaluations import with_evaluations
 from faceskd.reproduce.provenance import plan_sha256
@@ -216,6 +216,13 @@ def test_what_is_not_as_it_was_is_found(out, tmp_path, monkeypatch):
     assert run_command("release verify", [f"models_folder={models}"]) == 1
 
 
+def test_a_plan_that_went_on_to_another_version_does_not_differ(out, monkeypatch):
+    monkeypatch.setattr(verify, "plan_version", lambda name: 9)
+    checks = [check for check in verify_release(out / "models") if check.what == "plan"]
+    assert checks and {check.status for check in checks} == {"unknown"}
+    assert "this source has version 9 of the plan" in checks[0].message
+
+
 def test_the_models_of_the_package_are_verified():
     checks = verify_release()
     assert failed(checks) == {}
@@ -275,6 +282,10 @@ def test_the_plan_for_photos_composes_and_measures_each_network_as_it_is_used():
     jobs = read_plan(cfg)
     trained = trainings_of(jobs, without_pools=())
     assert list(trained) == ["photo_m_start", "photo_m", "photo_s_start", "photo_s"]
+    for name, composed in trained.items():
+        folder, size = ("faces_384", 384) if name.endswith("start") else ("faces", 512)
+        assert composed.data.faces == f"/out/{folder}"
+        assert composed.data.size == composed.model.size == size
     measured = {name: compose("evaluate", job.overrides)
                 for name, job in jobs.items() if job.command == "evaluate"}  # fmt: skip
     assert measured["photo_m_val"].photos == "/photos/val"
