@@ -24,14 +24,14 @@ from faceskd.reporting.tables import markdown_table
 
 SIDE = 512
 MODELS = ("photo-m", "photo-s")
-GFPGAN = PhotoNet(widths=(106, 212, 424), blocks=9, mixing=(1, 1), reparameterised=False)
 
 
 def main(threads: int, repeats: int) -> None:
     """Print the table."""
     torch.set_num_threads(threads)
+    gfpgan = PhotoNet(widths=(106, 212, 424), blocks=9, mixing=(1, 1), reparameterised=False)
     networks: dict[str, tuple[SuperResolver, str]] = {
-        "cost of GFPGAN, fp32": (GFPGAN.eval(), "fp32")
+        "cost of GFPGAN, fp32": (gfpgan.eval(), "fp32")
     }
     networks |= {f"{name}, bf16": (load_pretrained(name), "bf16") for name in MODELS}
     macs = {name: count_macs(network) for name, (network, _) in networks.items()}

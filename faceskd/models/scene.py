@@ -12,14 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.models.base import FeatureInfo
-from faceskd.models.blocks import SLOPE, shrink
-from faceskd.models.lite import LiteBlock, enlarging_conv, plain_conv
+from faceskd.models.blocks import shrink
+from faceskd.models.lite import ACTIVATIONS, LiteBlock, enlarging_conv, plain_conv
 from faceskd.models.residual import ResidualNet
 
-
-def _leaky(x: Tensor) -> Tensor:
-    """With ReLU all channels die in the first steps at a learning rate of 1e-3 (docs/log.md)."""
-    return F.leaky_relu(x, SLOPE)
+# With ReLU all channels die in the first steps at a learning rate of 1e-3 (docs/log.md).
+_leaky = ACTIVATIONS["leaky_relu"]
 
 
 class SceneNet(ResidualNet):
