@@ -51,8 +51,8 @@ class PhotoDegradation:
 
     side: Range = (30, 600)
     blur: Range = (0.25, 0.6)
-    noise: float = 3.0
-    jpeg: Range = (50, 95)
+    noise: float = 4.0
+    jpeg: Range = (40, 95)
     twice: float = 0.2
     untouched: float = 0.07
     halo: float = 0.05
