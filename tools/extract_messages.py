@@ -61,7 +61,7 @@ def messages() -> Iterator[Message]:
         for text, line in refusals(ast.parse(path.read_text("utf-8"))):
             yield text, str(path.relative_to(STUDIO)), line
     for kind in all_kinds().values():
-        place = f"kinds/{kind.name}.py"
+        place = f"kinds/{kind.__module__.rpartition('.')[2]}.py"
         yield from ((text, place, 0) for text in (kind.title, kind.description))
         for option in kind.options:
             choices = [title for _, title in option.choices]

@@ -28,11 +28,19 @@ from faceskd.restore.restorer import BATCH_SIZE, Restorer
 from faceskd.restore.results import RESULTS, Result
 from faceskd.restore.stream import AlignedFaces, Batches, Task, restore_inputs
 from faceskd.restore.video import passes
-from faceskd.restore.whole_pictures import PictureRestorer, WholePictures
+from faceskd.restore.whole_pictures import (
+    PictureRestorer,
+    Translator,
+    WholePictures,
+    check_translatable,
+)
 
 SHOWN_FAILURES = 10
 
-PHOTO, OLD, SCRATCHED, DRAWING = KINDS = ("photo", "old", "old-scratched", "drawing")
+PHOTO, OLD, SCRATCHED, DRAWING, TRANSLATION = KINDS = (
+    *("photo", "old", "old-scratched"),
+    *("drawing", "translation"),
+)
 
 FOR_DRAWINGS, FOR_OLD, FOR_SCRATCHED = ("noise",), ("old_weights",), ("scratch_weights", "masks")
 """Options that only these kinds use."""
@@ -82,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--kind", default=PHOTO, choices=KINDS,
         help="photo: the faces are restored, the rest is enlarged; old: an old photo is repaired "
         "first; old-scratched: its scratches and folds, too; drawing: line art and flat colours, "
-        "as a whole, 1 to 4 times as large; default: photo")
+        "as a whole, 1 to 4 times as large; translation: into a picture of another kind, such as "
+        "day to night, at its size; default: photo")
     add("--old-weights", metavar="FILE", help="the model that repairs old photos")
     add("--scratch-weights", metavar="FILE",
         help="the model that finds scratches, for --kind old-scratched")
@@ -93,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         help="for drawings: 0 if they were never compressed, 1 to 3 for light to strong JPEG "
         "compression; default: 1")
     add("-s", "--scale", type=float, default=2, metavar="N",
-        help="enlarge photos and videos N times, 1 to 8; default: 2")
+        help="enlarge photos and videos N times, 1 to 8, drawings 1 to 4 times; default: 2")
     add("--strength", type=float, default=1, metavar="X",
         help="how much of the new detail to add, 0 (none) to 1 (all); default: 1")
     add("--faces", default=AUTO, choices=FACES,
@@ -142,7 +151,9 @@ def _count(text: str) -> int:
 
 def _restore(options: argparse.Namespace, console: Console) -> int:
     _refuse_without_effect(options)
-    restorer, task = _whole_pictures(options) if options.kind == DRAWING else _photos(options)
+    restorer, task = {DRAWING: _drawings, TRANSLATION: _translations}.get(options.kind, _photos)(
+        options
+    )
     inputs = plan_inputs(
         options.input, options.output, folders=task.folders, suffixes=task.suffixes
     )
@@ -154,7 +165,7 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
         with _progress(console, _passes(inputs[0].path), "frames") as advance:
             task.on_frame = lambda: advance(1)
             return _report(console, run(), options.output)
-    unit = "pictures" if options.kind == DRAWING else "faces"
+    unit = "pictures" if isinstance(task, WholePictures) else "faces"
     with _progress(console, len(inputs), unit) as advance:
         results = run(on_results=lambda done: advance(sum(bool(one.output) for one in done)))
     return _report(console, results, options.output)
@@ -168,6 +179,7 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
         OLD: (*FOR_DRAWINGS, *FOR_SCRATCHED, "aligned"),
         SCRATCHED: (*FOR_DRAWINGS, "aligned"),
         DRAWING: (*FOR_PHOTOS, *FOR_OLD, *FOR_SCRATCHED),
+        TRANSLATION: (*FOR_DRAWINGS, *FOR_PHOTOS, *FOR_OLD, *FOR_SCRATCHED, "scale"),
     }[options.kind]
     given = [name for name in unused if getattr(options, name) != parser.get_default(name)]
     if given:
@@ -175,7 +187,7 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
         raise ConfigError(f"{names} has no effect with --kind {options.kind}; leave it out")
 
 
-def _whole_pictures(options: argparse.Namespace) -> tuple[Batches, Task]:
+def _drawings(options: argparse.Namespace) -> tuple[Batches, Task]:
     if options.noise == 0 and options.scale == 1 and not options.weights:
         raise ConfigError("expected --noise 1 to 3, or a --scale above 1, got nothing to do")
     restorer = PictureRestorer(
@@ -185,6 +197,16 @@ def _whole_pictures(options: argparse.Namespace) -> tuple[Batches, Task]:
         precision=options.precision,
     )
     return restorer, WholePictures(ext=options.ext)
+
+
+def _translations(options: argparse.Namespace) -> tuple[Batches, Task]:
+    if options.weights is None:
+        raise WeightsError(
+            "expected --weights for --kind translation, got none: `faceskd train "
+            "experiment=seasons` trains them"
+        )
+    restorer = Translator(options.weights, device=options.device, precision=options.precision)
+    return restorer, WholePictures(ext=options.ext, check=check_translatable)
 
 
 def _photos(options: argparse.Namespace) -> tuple[Batches, Task]:

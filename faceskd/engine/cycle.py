@@ -17,6 +17,7 @@ from faceskd.engine.building import start_network
 from faceskd.engine.image_buffer import ImageBuffer
 from faceskd.engine.resumable import trained_parameters
 from faceskd.losses.adversarial import AdversarialLoss
+from faceskd.models.cyclegan import TRANSLATION
 from faceskd.models.weights import save_network
 
 BUFFERS = "image_buffers"
@@ -141,8 +142,8 @@ class Cycle(Engine):
         return {title: images.float() for title, images in columns.items()}
 
     def write(self, path: Path, metadata: dict[str, Any]) -> None:
-        super().write(path, metadata | {"translation": "a to b"})
-        back = metadata | {"translation": "b to a"}
+        super().write(path, metadata | {TRANSLATION: "a to b"})
+        back = metadata | {TRANSLATION: "b to a"}
         save_network(back_path(path), self.back, self.model_config, back)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -18,6 +18,8 @@ from faceskd.models.blocks import upsample
 from faceskd.models.initial import normal_weights
 
 STRIDE = 4
+TRANSLATION = "translation"
+"""Key of the metadata of weights that translate pictures: "a to b" or "b to a"."""
 SMALLEST = 8
 """Smaller sides are padded to this, in px: then maps at 1/4 have two cells to reflect."""
 

@@ -1,23 +1,32 @@
-"""Restore whole pictures with one network: drawings, and other pictures without faces.
+"""Restore or translate whole pictures with one network: drawings, landscapes.
 
-The picture is enlarged by Lanczos and the network improves it tile by tile
-(`faceskd.restore.background.TiledScene`), so that memory is bounded.
+A drawing is enlarged by Lanczos and the network improves it tile by tile
+(`faceskd.restore.background.TiledScene`), so that memory is bounded. A translation, such as day to
+night, normalises by the mean of the whole picture, so it takes pictures up to a largest size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import ndimage
 
-from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.errors import ConfigError, FaceskdError, ImageError, WeightsError
+from faceskd.common.images import to_tensor, to_uint8
+from faceskd.models.base import SuperResolver
+from faceskd.models.cyclegan import TRANSLATION
+from faceskd.models.weights import read_metadata
 from faceskd.restore.background import LARGEST_SCALE, tiled_scene
-from faceskd.restore.networks import Weights, loaded
+from faceskd.restore.networks import Weights, loaded, of_scale
 from faceskd.restore.photo_files import check_extension, extension, read_photo, write_photo
 from faceskd.restore.photos import IMAGES
 from faceskd.restore.results import InputFile, Result, joined
 from faceskd.restore.stream import Read
+
+LARGEST_TRANSLATED = 4_000_000
+"""Pixels of the largest picture that is translated: memory grows with the picture."""
 
 
 class PictureRestorer:
@@ -64,11 +73,70 @@ class PictureRestorer:
         return [self(picture) for picture in pictures]
 
 
+class Translator:
+    """A network that makes pictures of another kind, such as night out of day, at their size.
+
+    Args:
+        weights: see `faceskd.restore.restorer.Restorer`; of `faceskd train experiment=seasons`.
+        device, precision: as of `Restorer`.
+
+    Attributes:
+        batch_size: 1: pictures differ in size.
+
+    Raises:
+        ConfigError: the network is not of scale 1.
+        WeightsError: see `Restorer`; or the file is not that of a translation.
+    """
+
+    batch_size = 1
+
+    def __init__(
+        self, weights: Weights, *, device: str = "cpu", precision: str | None = "auto"
+    ) -> None:
+        if (
+            not isinstance(weights, SuperResolver)
+            and Path(weights).suffix == ".safetensors"
+            and TRANSLATION not in read_metadata(weights)
+        ):
+            raise WeightsError(
+                f"expected weights of a translation in {str(weights)!r}, got those of another "
+                "network: `faceskd train experiment=seasons` trains one"
+            )
+        self._network = of_scale(
+            loaded(weights, device=device, precision=precision), 1, "a network for translation"
+        )
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        """A picture, RGB uint8 (H, W, 3) -> the translated one of the same size.
+
+        Raises:
+            ImageError: it has more than `LARGEST_TRANSLATED` pixels.
+        """
+        check_translatable(picture)
+        with torch.inference_mode():
+            return to_uint8(self._network(to_tensor(picture[None])))[0]
+
+    def restore_faces(self, pictures: Sequence[np.ndarray], /) -> list[np.ndarray]:
+        """Several pictures, one after the other."""
+        return [self(picture) for picture in pictures]
+
+
+def check_translatable(picture: np.ndarray) -> None:
+    """Raise an ImageError for a picture with more than `LARGEST_TRANSLATED` pixels."""
+    height, width = picture.shape[:2]
+    if height * width > LARGEST_TRANSLATED:
+        raise ImageError(
+            f"expected at most {LARGEST_TRANSLATED:,} pixels to translate, got {width}x{height}: "
+            "make the picture smaller first"
+        )
+
+
 class WholePictures:
     """Task for pictures that are restored as a whole; transparency is kept.
 
     Args:
         ext: format of the results, see `faceskd.restore.photo_files.EXTENSIONS`.
+        check: raises a FaceskdError for a picture, RGB uint8 (H, W, 3), that cannot be restored.
 
     Raises:
         ConfigError: `ext` is unknown.
@@ -78,12 +146,16 @@ class WholePictures:
     suffixes: tuple[str, ...] = (".png", ".jpg", ".webp")
     ahead = 2
 
-    def __init__(self, *, ext: str = "auto") -> None:
+    def __init__(
+        self, *, ext: str = "auto", check: Callable[[np.ndarray], None] = lambda picture: None
+    ) -> None:
         self._ext = check_extension(ext)
+        self._check = check
 
     def read(self, input_file: InputFile) -> Read:
         """Read a picture."""
         photo = read_photo(input_file.path, input_file.page)
+        self._check(photo.image)
         return Read(input_file, [spread_colours(photo.image, photo.alpha)], photo)
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:

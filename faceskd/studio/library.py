@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from faceskd.studio.database import Database
 from faceskd.studio.errors import Refusal, not_found, quota
 from faceskd.studio.formats import ACCEPTED, HEAD, clean_name, sniff
-from faceskd.studio.kinds import kind_named
+from faceskd.studio.kinds import available_kinds
 from faceskd.studio.settings import Settings
 from faceskd.studio.storage import Storage, disk_full
 from faceskd.studio.tables import (
@@ -208,7 +208,7 @@ def add_jobs(
         Refusal: no such photo, kind or option; a crop outside the photo; too many jobs; no room
             for results.
     """
-    found = kind_named(kind)
+    found = available_kinds(settings).get(kind)
     if found is None:
         raise Refusal(422, "invalid", "There is no kind of restoration with this name.")
     checked = found.check(options)

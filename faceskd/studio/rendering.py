@@ -72,7 +72,7 @@ def page(
                 "accepted": SUFFIXES,
                 "accept": ",".join(SUFFIXES),
             },
-            kinds=[kind.model_dump() for kind in views.kinds(language)],
+            kinds=[kind.model_dump() for kind in views.kinds(settings, language)],
             page=template,
             path=request.url.path,
             sign_up=settings.with_accounts and settings.sign_up,

@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         attempts: how often a job is tried.
         batch: photos that a worker takes at once; 0: 4, or 16 on a GPU.
         model: name of a model in the package, or the path of a weights file.
+        old_model: weights file that repairs old photos; without it, they are not offered.
+        scratch_model: weights file that finds scratches in old photos.
+        translations: weights files of translations, such as day to night, by the name that users
+            see; as JSON in the environment and on the command line.
         device: "auto", "cpu", "cuda", "cuda:1", ...
         keep_days: photos older than this are deleted; 0 keeps all.
     """
@@ -77,6 +81,9 @@ class Settings(BaseSettings):
     attempts: int = Field(3, ge=1)
     batch: int = Field(0, ge=0)
     model: str = ""
+    old_model: str = ""
+    scratch_model: str = ""
+    translations: dict[str, Path] = {}
     device: str = "auto"
     keep_days: float = Field(0, ge=0)
 

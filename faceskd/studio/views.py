@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from faceskd.studio import library, schemas
-from faceskd.studio.kinds import all_kinds
+from faceskd.studio.kinds import available_kinds
 from faceskd.studio.settings import Settings
 from faceskd.studio.tables import IMPORT, Album, Job, Photo, User
 from faceskd.studio.translation import translator
@@ -77,8 +77,8 @@ def usage(session: Session, user: User, settings: Settings) -> schemas.Usage:
     )
 
 
-def kinds(language: str) -> list[schemas.Kind]:
-    """All kinds of restoration, in a language."""
+def kinds(settings: Settings, language: str) -> list[schemas.Kind]:
+    """All kinds of restoration that the studio offers, in a language."""
 
     say = translator(language)
     return [
@@ -104,5 +104,5 @@ def kinds(language: str) -> list[schemas.Kind]:
                 for option in kind.options
             ],
         )
-        for kind in all_kinds().values()
+        for kind in available_kinds(settings).values()
     ]

@@ -24,7 +24,7 @@ from faceskd.restore.restorer import Restorer
 from faceskd.studio import pictures, removal
 from faceskd.studio.database import Database, is_away
 from faceskd.studio.errors import Refusal
-from faceskd.studio.kinds import kind_named
+from faceskd.studio.kinds import available_kinds
 from faceskd.studio.kinds.base import Kind, Outcome, Tools
 from faceskd.studio.leases import renewing
 from faceskd.studio.library import used_bytes
@@ -57,7 +57,7 @@ class Worker:
         self.stopping = threading.Event()
         self._unfinished: list[str] = []
         self._tidy_at = 0.0
-        self.tools = Tools(lambda: self.restorer, settings.max_result_pixels)
+        self.tools = Tools(lambda: self.restorer, settings.max_result_pixels, self.device)
 
     @cached_property
     def device(self) -> str:
@@ -191,7 +191,7 @@ class Worker:
 
     def _restore(self, works: Sequence[Work]) -> None:
         jobs = [work.job for work in works]
-        kind = kind_named(jobs[0].kind)
+        kind = available_kinds(self.settings).get(jobs[0].kind)
         began = time.perf_counter()
         with self._failing(jobs):
             if kind is None:

@@ -8,12 +8,14 @@ from helpers.photo_runs import rows
 from PIL import Image
 
 from faceskd.commands.restore import main
-from faceskd.common.errors import ConfigError
+from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.images import write_image
+from faceskd.models.cyclegan import TRANSLATION, CycleGenerator
 from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
+from faceskd.restore import whole_pictures
 from faceskd.restore.background import enlarged_background
-from faceskd.restore.whole_pictures import PictureRestorer, spread_colours
+from faceskd.restore.whole_pictures import PictureRestorer, Translator, spread_colours
 
 TINY = {"width": 8, "blocks": 1, "narrow": 8}
 
@@ -114,3 +116,60 @@ class TestCommand:
         with pytest.raises(SystemExit):
             main([*given, "-w", str(write_nearest(tmp_path))])
         assert "--noise has no effect with --kind photo" in capsys.readouterr().err
+
+
+class TestTranslation:
+    @pytest.fixture
+    def translation(self, tmp_path):
+        """Weights of a translation with random values, and its network."""
+        config = {"width": 4, "blocks": 1}
+        network = CycleGenerator(**config).eval()
+        path = tmp_path / "translation.safetensors"
+        target = {"_target_": "faceskd.models.cyclegan.CycleGenerator", **config}
+        save_network(path, network, target, {TRANSLATION: "a to b"})
+        return path, network
+
+    def translate(self, tmp_path, *options):
+        given = ["-i", tmp_path / "in", "-o", tmp_path / "out", "--kind", "translation"]
+        return main([str(word) for word in (*given, "--precision", "fp32", *options)])
+
+    def test_the_whole_picture_goes_through_the_network(self, tmp_path, translation):
+        weights, network = translation
+        picture = noise(37, 50, 3)
+        write_image(tmp_path / "in/a.png", picture)
+        assert self.translate(tmp_path, "--weights", weights) == 0
+        with torch.no_grad():
+            wanted = network(torch.from_numpy(picture).movedim(-1, 0)[None] / 255)[0]
+        got = np.asarray(Image.open(tmp_path / "out/restored_imgs/a.png")).astype(float)
+        assert np.abs(got - 255 * wanted.movedim(0, -1).numpy()).max() <= 0.51
+
+    def test_a_picture_that_is_too_large_costs_only_itself(
+        self, tmp_path, translation, monkeypatch
+    ):
+        monkeypatch.setattr(whole_pictures, "LARGEST_TRANSLATED", 1000)
+        write_image(tmp_path / "in/large.png", noise(40, 40, 3))
+        write_image(tmp_path / "in/small.png", noise(20, 20, 3))
+        assert self.translate(tmp_path, "--weights", translation[0]) == 1
+        table = rows(tmp_path / "out")
+        assert table["small.png"]["status"] == "ok"
+        assert table["large.png"]["status"] == "unreadable"
+        assert "make the picture smaller first" in table["large.png"]["message"]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--scale", "3"), "--scale has no effect with --kind translation"),
+            (("--noise", "2"), "--noise has no effect with --kind translation"),
+            ((), "expected --weights for --kind translation"),
+        ],
+    )
+    def test_what_cannot_work_is_refused(self, tmp_path, capsys, options, message):
+        write_image(tmp_path / "in/a.png", noise(20, 30, 3))
+        with pytest.raises(SystemExit) as ended:
+            self.translate(tmp_path, *options)
+        assert ended.value.code == 2
+        assert message in capsys.readouterr().err
+
+    def test_weights_of_another_network_are_refused(self, tmp_path, weights):
+        with pytest.raises(WeightsError, match="expected weights of a translation"):
+            Translator(weights)

@@ -10,7 +10,6 @@ from helpers.studio import picture, restore, upload
 from PIL import Image
 
 from faceskd.common.errors import WeightsError
-from faceskd.studio.kinds import all_kinds
 from faceskd.studio.tables import Job
 
 
@@ -236,10 +235,6 @@ def test_a_worker_that_is_to_stop_finishes_its_batch(lite, monkeypatch):
     assert not thread.is_alive()
     assert "running" not in states
     assert "done" in states
-
-
-def test_kinds_are_found_by_their_files():
-    assert list(all_kinds()) == ["photo", "face", "none"]
 
 
 def test_the_server_does_not_import_pytorch():

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceskd.studio.errors import Refusal
+from faceskd.studio.problems import Problem
+from faceskd.studio.settings import Settings
 
 if TYPE_CHECKING:
     from faceskd.restore.restorer import Restorer
@@ -104,14 +106,25 @@ class Tools:
     Attributes:
         restorer: gives the restorer; raises WeightsError where there are no weights.
         max_pixels: of a result.
+        device: where networks run, as PyTorch names it.
     """
 
     restorer: "Callable[[], Restorer]"
     max_pixels: int
+    device: str = "cpu"
+
+    def check_size(self, picture: np.ndarray, scale: float) -> None:
+        """Raise a Problem for a picture whose result would have more than `max_pixels`."""
+        height, width = (round(side * scale) for side in picture.shape[:2])
+        if height * width > self.max_pixels:
+            raise Problem("result_too_large", limit=f"{self.max_pixels:,}")
 
 
 class Kind(ABC):
     """A kind of restoration.
+
+    Args:
+        settings: those of the studio; they can name weights files.
 
     Attributes:
         name: for programs, never changed: jobs in the database name it.
@@ -127,6 +140,14 @@ class Kind(ABC):
     options: tuple[Option, ...] = ()
     order: int = 100
     keeps_file: bool = False
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def available(self) -> bool:
+        """Whether the studio has what the kind needs, such as weights."""
+        return True
 
     @abstractmethod
     def restore(

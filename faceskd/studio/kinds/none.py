@@ -14,7 +14,7 @@ class Original(Kind):
     name = "none"
     title = "Original"
     description = "Leaves the photo as it is."
-    order = 3
+    order = 100
     keeps_file = True
 
     def restore(

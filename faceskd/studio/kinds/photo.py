@@ -1,16 +1,11 @@
 """All faces of a whole photo."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from faceskd.common.errors import ImageError
 from faceskd.studio.kinds.base import Kind, Option, Outcome, RestoredFace, Tools
-from faceskd.studio.problems import Problem
-
-if TYPE_CHECKING:
-    from faceskd.restore.photo import PhotoSettings
 
 
 class WholePhoto(Kind):
@@ -48,8 +43,8 @@ class WholePhoto(Kind):
         from faceskd.restore.photo import PhotoSettings
 
         settings = PhotoSettings(**options)
-        if not all(_fits(settings, picture, tools.max_pixels) for picture in pictures):
-            raise Problem("result_too_large", limit=f"{tools.max_pixels:,}")
+        for picture in pictures:
+            tools.check_size(picture, settings.scale)
         return [
             Outcome(
                 photo.image,
@@ -65,12 +60,3 @@ class WholePhoto(Kind):
             )
             for photo in tools.restorer().photos(list(pictures), settings)
         ]
-
-
-def _fits(settings: "PhotoSettings", picture: np.ndarray, most: int) -> bool:
-    """Whether the result of a picture has at most so many pixels."""
-    try:
-        width, height = settings.size(picture)
-    except ImageError:  # more than `faceskd.restore` makes at all
-        return False
-    return width * height <= most

@@ -18,9 +18,11 @@ JobId = Annotated[schemas.Id, Path(examples=[schemas.EXAMPLE_ID])]
 
 
 @router.get("/kinds")
-def kinds(user: WithUser, language: WithLanguage) -> schemas.Items[schemas.Kind]:
+def kinds(
+    studio: WithStudio, user: WithUser, language: WithLanguage
+) -> schemas.Items[schemas.Kind]:
     """Kinds of restoration, with their options."""
-    return schemas.Items(items=views.kinds(language))
+    return schemas.Items(items=views.kinds(studio.settings, language))
 
 
 @router.get("/jobs")

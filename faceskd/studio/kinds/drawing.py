@@ -1,0 +1,49 @@
+"""Line art and flat colours."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from faceskd.pretrained import available_models, model_path
+from faceskd.studio.kinds.base import Kind, Option, Outcome, Tools
+
+
+class Drawing(Kind):
+    """Removes the noise of JPEG compression from a drawing, and enlarges it."""
+
+    name = "drawing"
+    title = "Drawing"
+    description = "For line art and flat colours. Removes the noise of compression, and enlarges."
+    order = 3
+    options = (
+        Option("scale", "Enlarge", "How many times as wide and high.", 2.0, 1, 4, 0.5),
+        Option(
+            "noise",
+            "Compression",
+            "How much noise JPEG compression left around the lines.",
+            "1",
+            choices=(("0", "None"), ("1", "Little"), ("2", "Some"), ("3", "Much")),
+        ),
+    )
+
+    @property
+    def available(self) -> bool:
+        there = {model.name for model in available_models()}
+        (noise,) = (option for option in self.options if option.name == "noise")
+        return there >= {_model(level) for level, _ in noise.choices}
+
+    def restore(
+        self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
+    ) -> list[Outcome]:
+        from faceskd.restore.whole_pictures import PictureRestorer
+
+        for picture in pictures:
+            tools.check_size(picture, options["scale"])
+        weights = model_path(_model(options["noise"]), role="scene")
+        restorer = PictureRestorer(weights, scale=options["scale"], device=tools.device)
+        return [Outcome(restorer(picture)) for picture in pictures]
+
+
+def _model(noise: str) -> str:
+    return f"drawing-{noise}"

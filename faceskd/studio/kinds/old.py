@@ -1,0 +1,53 @@
+"""Old photographs: repaired, then their faces restored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from faceskd.studio.kinds.base import Kind, Option, Outcome, Tools
+from faceskd.studio.kinds.photo import WholePhoto
+from faceskd.studio.settings import Settings
+from faceskd.studio.translation import mark
+
+SCRATCHES = "scratches"
+
+
+class OldPhotograph(Kind):
+    """Repairs a whole old photo, then does as `WholePhoto`."""
+
+    name = "old"
+    title = "Old photograph"
+    description = "Removes fading, stains and grain, restores the faces, and enlarges the photo."
+    order = 4
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        (scale,) = (option for option in WholePhoto.options if option.name == "scale")
+        self.options = (replace(scale, default=1.0),)
+        if settings.scratch_model:
+            self.options += (
+                Option(
+                    SCRATCHES,
+                    mark("Scratches"),
+                    mark("Finds scratches and folds, and fills them."),
+                    True,
+                ),
+            )
+
+    @property
+    def available(self) -> bool:
+        return bool(self.settings.old_model)
+
+    def restore(
+        self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
+    ) -> list[Outcome]:
+        from faceskd.restore.old_photos import Repair
+
+        marked = options.get(SCRATCHES, False)
+        scratches = self.settings.scratch_model if marked else None
+        repair = Repair(self.settings.old_model, scratches=scratches)
+        photo = WholePhoto(self.settings)
+        rest = photo.check({"scale": options["scale"]})
+        return photo.restore(tools, [repair(picture, "")[0] for picture in pictures], rest)
