@@ -118,9 +118,9 @@ def _origin(model: PretrainedModel, card: dict[str, Any], prepared: str | None) 
     if plan is None:
         yield Check(model.full_name, "plan", UNKNOWN, "not made by a plan")
         return
-    version = plan_version(plan["name"])
-    if version in (None, model.version):
-        yield _same(model, "plan", plan["sha256"], plan_now(plan["name"], plan["seed"]))
+    version, now = plan_now(plan["name"], plan["seed"])
+    if version in (0, model.version):
+        yield _same(model, "plan", plan["sha256"], now)
     else:
         message = f"made by version {model.version}; this source has version {version} of the plan"
         yield Check(model.full_name, "plan", UNKNOWN, message)
@@ -131,21 +131,14 @@ def _origin(model: PretrainedModel, card: dict[str, Any], prepared: str | None) 
 
 
 @cache
-def plan_version(name: str) -> int | None:
-    """The version of the models that a plan of this source makes; None if there is no such plan."""
+def plan_now(name: str, seed: int) -> tuple[int, str]:
+    """The version and the hash of a plan as it is in this source; (0, "") where there is none."""
     if not (conf_dir() / "plan" / f"{name}.yaml").is_file():
-        return None
-    return int(compose("release", [f"plan={name}", "out=/out"]).version)
-
-
-@cache
-def plan_now(name: str, seed: int) -> str:
-    """The hash of a plan as it is in this source; "" where there is none of this name."""
-    if not (conf_dir() / "plan" / f"{name}.yaml").is_file():
-        return ""
+        return 0, ""
     words = [f"plan={name}", f"seed={seed}", "out=/out"]
-    words += [f"{place}=/{place}" for place in compose("release", words).places]
-    return plan_sha256(with_evaluations(to_plain(compose("release", words))))
+    places = compose("release", words).places
+    options = to_plain(compose("release", [*words, *(f"{place}=/{place}" for place in places)]))
+    return int(options["version"]), plan_sha256(with_evaluations(options))
 
 
 def _same(model: PretrainedModel, what: str, said: str, now: str) -> Check:

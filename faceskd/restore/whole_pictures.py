@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from faceskd.common.errors import ConfigError, FaceskdError, ImageError, WeightsError
 from faceskd.common.images import to_tensor, to_uint8
@@ -185,6 +184,8 @@ def spread_colours(image: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     """
     if alpha is None or not alpha.any() or alpha.all():
         return image
+    from scipy import ndimage  # here, because it takes 0.2 s, and only these pictures need it
+
     nearest = ndimage.distance_transform_edt(
         alpha == 0, return_distances=False, return_indices=True
     )
