@@ -15,7 +15,7 @@ says little of drawings.
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -146,9 +146,9 @@ def quality(sr: np.ndarray, hr: np.ndarray) -> tuple[float, ...]:
     """PSNR, SSIM, LPIPS and NIQE; NaN where a picture is flat in too many places for NIQE."""
     pair = to_tensor(sr[None]), to_tensor(hr[None])
     with torch.inference_mode():
-        fidelity = float(psnr(*pair)), float(ssim(*pair)), float(LPIPS.per_image(*pair, None))
+        fidelity = float(psnr(*pair)), float(ssim(*pair)), float(lpips().per_image(*pair, None))
     try:
-        return (*fidelity, NIQE.distance(pair[0][0]))
+        return (*fidelity, niqe().distance(pair[0][0]))
     except MetricUnavailable:
         return (*fidelity, float("nan"))
 
@@ -158,8 +158,15 @@ def formatted(values: list[tuple[float, ...]]) -> list[str]:
     return [f"{value:{form}}" for value, form in zip(medians, FIGURES.values(), strict=True)]
 
 
-LPIPS = Lpips("lpips_squeeze")
-NIQE = NiqeModel.load()
+@cache
+def lpips() -> Lpips:
+    return Lpips("lpips_squeeze")
+
+
+@cache
+def niqe() -> NiqeModel:
+    return NiqeModel.load()
+
 
 if __name__ == "__main__":
     main()

@@ -44,7 +44,8 @@ class Cycle(Engine):
 
     where d is the sum of `losses`: 10 times the L1 distance in the paper. Each discriminator
     reduces half of its adversarial loss, and is shown generated images from an `ImageBuffer`, which
-    is part of checkpoints. One optimiser trains both generators, another both discriminators.
+    is part of checkpoints. With several processes, all resume from the buffer of the first. One
+    optimiser trains both generators, another both discriminators.
 
     The metrics of the validation compare F(G(a)) with a and G(F(b)) with b. With batches that have
     `paired` (`faceskd.data.unpaired`) they compare G(a) with b and F(b) with a.
