@@ -20,6 +20,9 @@ from faceskd.models.weights import (
     read_weights,
 )
 
+SIZE = "size"
+"""Option of networks for any size: that of the frames they are trained for, px."""
+
 
 def mixed(
     first: Path | str, second: Path | str, share: float
@@ -27,7 +30,8 @@ def mixed(
     """The network of (1 - share) times the first weights plus share times the second.
 
     Args:
-        first, second: weights files of the same architecture.
+        first, second: weights files of the same architecture. Networks for any size may have been
+            trained at two sizes; the result is for the larger.
         share: weight of the second, in [0, 1].
 
     Returns:
@@ -41,12 +45,16 @@ def mixed(
     if not 0 <= share <= 1:
         raise ConfigError(f"expected a share in [0, 1], got {share}")
     start, end = read_weights(first), read_weights(second)
-    if start.config != end.config:
+    largest: dict[str, int] = {}
+    if SIZE in start.config and SIZE in end.config:
+        largest = {SIZE: max(start.config[SIZE], end.config[SIZE])}
+    config = end.config | largest
+    if start.config | largest != config:
         raise WeightsError(
             f"expected weights of one architecture, got those of two: {first} and {second}"
         )
     check_state(start.state, end.state, f"{second} has other weights than {first}")
-    network = build_network(end.config, pretrained=False)
+    network = build_network(config, pretrained=False)
     if network.uses_dictionary:
         raise ConfigError(f"expected weights of a student, got weights of a teacher: {second}")
     between = {name: _mix(value, end.state[name], share) for name, value in start.state.items()}

@@ -59,6 +59,7 @@ def provenance(options: Options, runner: Runner, *, revision: str, data: Any) ->
     jobs = [name for name in options["jobs"] if name in runner.outcomes]  # not ablations
     done = [entry for entry in log if entry["job"] in jobs]
     hours = {name: runner.outcomes[name].seconds / 3600 for name in jobs}
+    table = {"table_sha256": sources_sha256(read_sources())}
     return {
         "plan": {
             "name": options["plan_name"],
@@ -68,7 +69,8 @@ def provenance(options: Options, runner: Runner, *, revision: str, data: Any) ->
             "git_revision": revision,
             "git_revisions": sorted({str(entry["git_revision"]) for entry in done}),
         },
-        **(_faces(out, data) if options["jobs"].get("faces") else {}),
+        **({"photos": data | table} if options["jobs"].get("photos") else {}),
+        **({"faces": _faces(out / "faces")} if options["jobs"].get("faces") else {}),
         "versions": {name: _version(name) for name in PACKAGES},
         "machines": _unique(entry["machine"] for entry in done),
         "hours": {name: round(value, 3) for name, value in hours.items()},
@@ -88,14 +90,8 @@ def learning_curves(out: Path) -> dict[str, list[list[float]]]:
     return curves
 
 
-def _faces(out: Path, data: Any) -> dict[str, Any]:
-    return {
-        "photos": data | {"table_sha256": sources_sha256(read_sources())},
-        "faces": {
-            "sha256": faces_sha256(out / "faces"),
-            "counts": _counts(out / "faces"),
-        },
-    }
+def _faces(faces: Path) -> dict[str, Any]:
+    return {"sha256": faces_sha256(faces), "counts": _counts(faces)}
 
 
 def _counts(faces: Path) -> dict[str, int]:

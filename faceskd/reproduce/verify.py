@@ -124,10 +124,13 @@ def _origin(model: PretrainedModel, card: dict[str, Any], prepared: str | None) 
     else:
         message = f"made by version {model.version}; this source has version {version} of the plan"
         yield Check(model.full_name, "plan", UNKNOWN, message)
-    table = sources_sha256(read_sources())
-    yield _same(model, "table of faces", card["photos"]["table_sha256"], table)
-    if prepared is not None:
+    if "photos" in card:
+        table = sources_sha256(read_sources())
+        yield _same(model, "table of faces", card["photos"]["table_sha256"], table)
+    if prepared is not None and "faces" in card:
         yield _same(model, "prepared faces", card["faces"]["sha256"], prepared)
+    elif prepared is not None:
+        yield Check(model.full_name, "prepared faces", UNKNOWN, "the card names none")
 
 
 @cache
