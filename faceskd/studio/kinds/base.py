@@ -81,6 +81,10 @@ class Option:
         return Refusal(422, "invalid", text, name=self.name, wanted=wanted)
 
 
+SCALE = Option("scale", "Enlarge", "How many times as wide and high.", 2.0, 1, 8, 0.5)
+"""The setting of kinds that enlarge."""
+
+
 @dataclass(frozen=True)
 class RestoredFace:
     """What is told of a face: its box (x1, y1, x2, y2 in pixels) and what became of it."""

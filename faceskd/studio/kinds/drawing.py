@@ -1,12 +1,16 @@
 """Line art and flat colours."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from faceskd.pretrained import available_models, model_path
-from faceskd.studio.kinds.base import Kind, Option, Outcome, Tools
+from faceskd.studio.kinds.base import SCALE, Kind, Option, Outcome, Tools
+
+LEVELS = (("0", "None"), ("1", "Little"), ("2", "Some"), ("3", "Much"))
+"""Levels of noise, and their titles; each has a network."""
 
 
 class Drawing(Kind):
@@ -17,21 +21,20 @@ class Drawing(Kind):
     description = "For line art and flat colours. Removes the noise of compression, and enlarges."
     order = 3
     options = (
-        Option("scale", "Enlarge", "How many times as wide and high.", 2.0, 1, 4, 0.5),
+        replace(SCALE, maximum=4),
         Option(
             "noise",
             "Compression",
             "How much noise JPEG compression left around the lines.",
             "1",
-            choices=(("0", "None"), ("1", "Little"), ("2", "Some"), ("3", "Much")),
+            choices=LEVELS,
         ),
     )
 
     @property
     def available(self) -> bool:
         there = {model.name for model in available_models()}
-        (noise,) = (option for option in self.options if option.name == "noise")
-        return there >= {_model(level) for level, _ in noise.choices}
+        return there >= {_model(level) for level, _ in LEVELS}
 
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]

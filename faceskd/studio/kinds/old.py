@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faceskd.studio.kinds.base import Kind, Option, Outcome, Tools
+from faceskd.studio.kinds.base import SCALE, Kind, Option, Outcome, Tools
 from faceskd.studio.kinds.photo import WholePhoto
 from faceskd.studio.settings import Settings
 from faceskd.studio.translation import mark
+
+if TYPE_CHECKING:
+    from faceskd.restore.old_photos import Repair
 
 SCRATCHES = "scratches"
 
@@ -24,8 +28,7 @@ class OldPhotograph(Kind):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        (scale,) = (option for option in WholePhoto.options if option.name == "scale")
-        self.options = (replace(scale, default=1.0),)
+        self.options = (replace(SCALE, default=1.0),)
         if settings.scratch_model:
             self.options += (
                 Option(
@@ -43,11 +46,16 @@ class OldPhotograph(Kind):
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
     ) -> list[Outcome]:
-        from faceskd.restore.old_photos import Repair
-
         marked = options.get(SCRATCHES, False)
         scratches = self.settings.scratch_model if marked else None
-        repair = Repair(self.settings.old_model, scratches=scratches)
+        repair = _repair(self.settings.old_model, scratches)
         photo = WholePhoto(self.settings)
         rest = photo.check({"scale": options["scale"]})
         return photo.restore(tools, [repair(picture, "")[0] for picture in pictures], rest)
+
+
+@lru_cache(maxsize=2)  # with and without the detector: a worker loads each once
+def _repair(weights: str, scratches: str | None) -> "Repair":
+    from faceskd.restore.old_photos import Repair
+
+    return Repair(weights, scratches=scratches)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from faceskd.studio.kinds.base import Kind, Option, Outcome, RestoredFace, Tools
+from faceskd.studio.kinds.base import SCALE, Kind, Option, Outcome, RestoredFace, Tools
 
 
 class WholePhoto(Kind):
@@ -16,7 +16,7 @@ class WholePhoto(Kind):
     description = "Finds all faces, adds the detail that each lacks, and enlarges the photo."
     order = 1
     options = (
-        Option("scale", "Enlarge", "How many times as wide and high.", 2.0, 1, 8, 0.5),
+        SCALE,
         Option("strength", "Strength", "How much of the new detail is added.", 1.0, 0, 1, 0.05),
         Option(
             "faces",

@@ -1,13 +1,18 @@
 """Landscapes of another kind: day to night, summer to winter."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from faceskd.studio.kinds.base import Kind, Option, Outcome, Tools
 from faceskd.studio.settings import Settings
 from faceskd.studio.translation import mark
+
+if TYPE_CHECKING:
+    from faceskd.restore.whole_pictures import Translator
 
 
 class Translation(Kind):
@@ -35,7 +40,12 @@ class Translation(Kind):
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
     ) -> list[Outcome]:
-        from faceskd.restore.whole_pictures import Translator
-
-        translate = Translator(self.settings.translations[options["into"]], device=tools.device)
+        translate = _translator(self.settings.translations[options["into"]], tools.device)
         return [Outcome(translate(picture)) for picture in pictures]
+
+
+@lru_cache(maxsize=4)  # a worker loads a network once, not for each batch of jobs
+def _translator(weights: Path, device: str) -> "Translator":
+    from faceskd.restore.whole_pictures import Translator
+
+    return Translator(weights, device=device)
