@@ -53,7 +53,7 @@ def draw_faces(photos: list[np.ndarray], restorer: Restorer) -> np.ndarray:
     columns: dict[str, Pictures] = {
         "32x32": lr,
         "bicubic": bicubic,
-        f"faceskd {SMALL_STUDENT}": restorer.restore_lr(lr),
+        f"faceskd {SMALL_STUDENT}": restorer.restore_faces(lr),
         "original": hr,
     }
     return image_grid({label: _tensors(faces) for label, faces in columns.items()})

@@ -16,7 +16,7 @@ from faceskd.common.stopping import EXIT_STOPPED, terminating_as_interrupted
 from faceskd.data.picture import FAILURES
 from faceskd.export.eager import DTYPES
 from faceskd.faces.lr_faces import LR_SIZE
-from faceskd.pretrained import DEFAULT_STUDENT, SCENE, SMALL_STUDENT, model_path
+from faceskd.pretrained import DEFAULT_STUDENT, SCENE, model_path
 from faceskd.restore.background import BACKGROUNDS, LANCZOS
 from faceskd.restore.old_photos import Repair
 from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
@@ -46,7 +46,7 @@ FOR_DRAWINGS, FOR_OLD, FOR_SCRATCHED = ("noise",), ("old_weights",), ("scratch_w
 """Options that only these kinds use."""
 
 FOR_PHOTOS = (
-    *("model", "strength", "faces", "fidelity", "faithful_weights", "small_face", "background"),
+    *("model", "strength", "faces", "fidelity", "faithful_weights", "background"),
     *("scene_weights", "only_center_face", "min_face", "no_paste_back", "aligned", "batch_size"),
 )
 """Options that only photos use."""
@@ -114,9 +114,6 @@ def _parser() -> argparse.ArgumentParser:
         "for models of scale 1; default: 0")
     add("--faithful-weights", metavar="FILE",
         help="another training of the same model that stays closer to the input, for --fidelity")
-    add("--small-face", type=float, default=0, metavar="PX",
-        help="with a model of scale 1, restore faces less than PX pixels across by "
-        f"{SMALL_STUDENT}, which takes faces of 32 px; default: 0, none")
     add("--background", default=LANCZOS, choices=BACKGROUNDS,
         help="how the rest of the picture is enlarged; scene: by a model; none: "
         f"pixels are repeated; default: {LANCZOS}")
@@ -216,13 +213,11 @@ def _photos(options: argparse.Namespace) -> tuple[Batches, Task]:
         options.only_center_face,
         options.faces,
         options.background,
-        small_face=options.small_face,
     )
     restorer = Restorer(
         options.weights or model_path(options.model, role="student"),
         faithful=options.faithful_weights,
         fidelity=options.fidelity,
-        small=model_path(SMALL_STUDENT) if options.small_face else None,
         scene=_scene_weights(options),
         device=options.device,
         precision=options.precision,

@@ -6,7 +6,7 @@ batch.
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,8 +65,6 @@ class PhotoSettings:
             "none" (pixels are repeated).
         frame: side in px of the frame in which a network of scale 1 restores a face; None for
             networks that take LR faces of 32 px.
-        small_face: with a frame, faces less than this many px wide in the photo are restored at
-            32 px; 0 for none.
 
     Raises:
         ConfigError: a number is outside its range, or `faces` or `background` is unknown.
@@ -78,7 +76,6 @@ class PhotoSettings:
     faces: str = AUTO
     background: str = LANCZOS
     frame: int | None = None
-    small_face: float = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.scale <= MAX_SCALE:
@@ -90,8 +87,6 @@ class PhotoSettings:
         if self.background not in BACKGROUNDS:
             known = ", ".join(BACKGROUNDS)
             raise ConfigError(f"expected a background of {known}, got {self.background!r}")
-        if not self.small_face >= 0:
-            raise ConfigError(f"expected a small_face of at least 0 px, got {self.small_face}")
 
     def is_aligned(self, image: np.ndarray) -> bool:
         """Whether the image is one aligned face of 32x32 px, the input of the network."""
@@ -165,9 +160,7 @@ def find_faces(image: np.ndarray, detector: Detector, settings: PhotoSettings) -
 def examine_face(image: np.ndarray, face: Face, settings: PhotoSettings) -> PhotoFace:
     """Cut a face out of its photo, at the size that its network needs."""
     if settings.frame is not None:
-        framed = examine_frame(image, face, settings.frame, settings.faces)
-        if framed.size >= settings.small_face:
-            return framed
+        return examine_frame(image, face, settings.frame, settings.faces)
     return examine(image, face, settings.scale, settings.faces)
 
 
@@ -180,7 +173,7 @@ def network_inputs(image: np.ndarray, faces: Sequence[PhotoFace]) -> list[np.nda
 
 
 def add_detail(
-    faces: Sequence[PhotoFace], restored: Sequence[np.ndarray], strength: float
+    faces: Sequence[PhotoFace], restored: Iterable[np.ndarray], strength: float
 ) -> list[PhotoFace]:
     """All faces; those whose status is "ok" get the detail that restoring adds.
 

@@ -8,9 +8,6 @@ from PIL import Image
 
 from faceskd.common.errors import ImageError
 from faceskd.common.images import from_pil, read_image
-from faceskd.faces.lr_faces import LR_SIZE
-
-LR_SHAPE = (LR_SIZE, LR_SIZE, 3)
 
 Picture = str | Path | Image.Image | np.ndarray
 """A path, a PIL image of any mode, or an RGB uint8 array (H, W, 3)."""
@@ -37,15 +34,16 @@ def to_picture(image: Picture) -> np.ndarray:
     return image
 
 
-def check_lr(face: Any) -> None:
-    """Check that the input is LR faces.
+def check_face(face: Any, side: int) -> None:
+    """Check that the input is a face of the size that a network takes.
 
     Raises:
-        ImageError: it is not an array of RGB uint8 (32, 32, 3).
+        ImageError: it is not an array of RGB uint8 (side, side, 3).
     """
     kind = f"{face.dtype} {face.shape}" if isinstance(face, np.ndarray) else type(face).__name__
-    if kind != f"uint8 {LR_SHAPE}":
+    shape = (side, side, 3)
+    if kind != f"uint8 {shape}":
         raise ImageError(
-            f"expected LR faces as RGB uint8 {LR_SHAPE}, 0 to 255, got {kind}; faces of other "
-            f"sizes go through Restorer.aligned"
+            f"expected faces as RGB uint8 {shape}, 0 to 255, got {kind}; faces of other sizes go "
+            "through Restorer.aligned"
         )

@@ -24,7 +24,7 @@ from faceskd.faces.lr_faces import LR_SIZE, to_lr
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
 from faceskd.restore.background import LANCZOS, NO_SCENE, SCENE, Enlarge, tiled_scene
 from faceskd.restore.forks import check_process, prepare_fork
-from faceskd.restore.networks import Weights, absolute, less_changed, loaded, of_scale
+from faceskd.restore.networks import Weights, absolute, less_changed, loaded
 from faceskd.restore.photo import (
     PhotoSettings,
     RestoredPhoto,
@@ -35,7 +35,7 @@ from faceskd.restore.photo import (
     put_back,
 )
 from faceskd.restore.photo_face import AUTO
-from faceskd.restore.pictures import Picture, check_lr, to_picture
+from faceskd.restore.pictures import Picture, check_face, to_picture
 
 BATCH_SIZE = 8
 """Faces in one batch. On CPU, the feature maps of larger batches do not fit into the cache."""
@@ -65,8 +65,6 @@ class Restorer:
         fidelity: 0 for the most detail, 1 for the result closest to the input. The weights of
             `weights` and `faithful` are interpolated. Without `faithful`, the restored face is
             blended with its input.
-        small: weights of a network of scale 8 for faces smaller than `PhotoSettings.small_face`;
-            `weights` must be of scale 1.
         scene: weights of a network for backgrounds, of scale 1 (`faceskd.models.scene`) or 4
             (`conf/model/realsr.yaml`).
         device: "cpu", "cuda", "cuda:1", ...
@@ -89,7 +87,6 @@ class Restorer:
         *,
         faithful: Weights | None = None,
         fidelity: float = 0.0,
-        small: Weights | None = None,
         scene: Weights | None = None,
         device: str = "cpu",
         precision: str | None = "auto",
@@ -103,7 +100,7 @@ class Restorer:
         prepare_fork(device)
         self.batch_size = batch_size
         self.detector = detector or photo_detector()
-        others = {"faithful": faithful, "small": small, "scene": scene}
+        others = {"faithful": faithful, "scene": scene}
         kept: dict[str, Any] = {name: absolute(given) for name, given in others.items()}
         kept |= {"fidelity": fidelity, "device": device, "precision": precision}
         kept |= {"batch_size": batch_size, "detector": self.detector}
@@ -120,9 +117,6 @@ class Restorer:
         self.frame = network.size if network.scale == 1 else None
         self._frames_at_once = 1 if device == "cpu" else batch_size
         self._run: Callable[[Tensor], Tensor] = network
-        self._run_small: Callable[[Tensor], Tensor] | None = None
-        if small is not None:
-            self._run_small = of_scale(loaded(small, **options), 8, "a network for small faces")
         self.scene: Enlarge | None = None
         if scene is not None:
             self.scene = tiled_scene(loaded(scene, **options))
@@ -155,7 +149,6 @@ class Restorer:
         only_center_face: bool = False,
         faces: str = AUTO,
         background: str = LANCZOS,
-        small_face: float = 0,
     ) -> RestoredPhoto:
         """Restore the faces of a photo and enlarge the rest of it.
 
@@ -163,7 +156,7 @@ class Restorer:
             image: a path, a PIL image, or an RGB uint8 array (H, W, 3). With a network of scale 8,
                 an image of 32x32 px is treated as one aligned face. The result is that face at 256
                 px, whatever the scale. `faceskd restore` does the same.
-            scale, strength, only_center_face, faces, background, small_face: see
+            scale, strength, only_center_face, faces, background: see
                 `faceskd.restore.photo.PhotoSettings`.
 
         Raises:
@@ -173,23 +166,15 @@ class Restorer:
                 was forked.
             WeightsError: the network returns NaN or infinity.
         """
-        settings = PhotoSettings(
-            scale, strength, only_center_face, faces, background, small_face=small_face
-        )
+        settings = PhotoSettings(scale, strength, only_center_face, faces, background)
         return self.photos([image], settings)[0]
 
     def adapted(self, settings: PhotoSettings) -> PhotoSettings:
         """The settings with the frame of the network.
 
         Raises:
-            ConfigError: `small_face` is given, but there is no second network for small faces.
             WeightsError: the background needs a network, but there is none.
         """
-        if settings.small_face and (self.frame is None or self._run_small is None):
-            had = "only one of scale 8" if self.frame is None else "no network for small faces"
-            raise ConfigError(
-                f"expected a network of scale 1 and one of scale 8 for small faces, got {had}"
-            )
         if settings.background == SCENE and self.scene is None:
             raise WeightsError(NO_SCENE)
         return replace(settings, frame=self.frame)
@@ -229,71 +214,35 @@ class Restorer:
             ImageError: the file cannot be read, or the array has a wrong type or shape.
         """
         side = self.frame or LR_SIZE
-        restore = self.restore_lr if self.frame is None else self._restore_frames
         if isinstance(image, np.ndarray) and image.ndim == 4:
-            return restore([to_lr(to_picture(face), side) for face in image])
-        return restore([to_lr(to_picture(image), side)])[0]
+            return self.restore_faces([to_lr(to_picture(face), side) for face in image])
+        return self.restore_faces([to_lr(to_picture(image), side)])[0]
 
-    def restore_faces(self, faces: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Restore LR faces and faces in frames, mixed in any order.
-
-        Args:
-            faces: RGB uint8, (32, 32, 3) or (frame, frame, 3) each.
-
-        Returns:
-            RGB uint8, (256, 256, 3) or (frame, frame, 3).
-
-        Raises:
-            ImageError: a face has another size.
-            ConfigError, WeightsError: see `restore_lr`.
-        """
-        results: list[np.ndarray] = [np.empty(0)] * len(faces)
-        framed = [n for n, face in enumerate(faces) if self.frame and len(face) == self.frame]
-        others = sorted(set(range(len(faces))) - set(framed))
-        for numbers, restore in ((framed, self._restore_frames), (others, self.restore_lr)):
-            if numbers:
-                restored = restore([faces[number] for number in numbers])
-                for number, face in zip(numbers, restored, strict=True):
-                    results[number] = face
-        return results
-
-    def restore_lr(self, faces: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Restore LR faces: RGB uint8 (B, 32, 32, 3) -> (B, 256, 256, 3).
+    def restore_faces(self, faces: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Restore faces of the size of the network's input.
 
         Grey faces (three equal channels) stay grey.
 
+        Args:
+            faces: RGB uint8, (B, 32, 32, 3) for a network of scale 8, (B, frame, frame, 3) for one
+                of scale 1.
+
+        Returns:
+            RGB uint8, (B, 256, 256, 3) or (B, frame, frame, 3).
+
         Raises:
-            ImageError: the faces have a wrong type or shape.
-            ConfigError: the restorer was made before this process was forked, or none of its
-                networks takes LR faces.
+            ImageError: a face has a wrong type or shape.
+            ConfigError: the restorer was made before this process was forked.
             WeightsError: the network returns NaN or infinity.
         """
         check_process(self._process)
         for face in faces:
-            check_lr(face)
-        run = self._run_small or self._run
-        if self.frame is not None and self._run_small is None:
-            raise ConfigError(
-                f"expected faces of {self.frame} px for this network, got LR faces; use "
-                "Restorer.aligned, which resizes them"
-            )
-        return self._restore(faces, run, self.batch_size, 8 * LR_SIZE)
-
-    def _restore_frames(self, faces: Sequence[np.ndarray]) -> np.ndarray:
-        check_process(self._process)
-        assert self.frame is not None
-        return self._restore(faces, self._run, self._frames_at_once, self.frame)
-
-    def _restore(
-        self,
-        faces: Sequence[np.ndarray] | np.ndarray,
-        run: Callable[[Tensor], Tensor],
-        step: int,
-        side: int,
-    ) -> np.ndarray:
+            check_face(face, self.frame or LR_SIZE)
+        step = self._frames_at_once if self.frame else self.batch_size
+        side = self.frame or 8 * LR_SIZE
         batches = [np.stack(list(faces[i : i + step])) for i in range(0, len(faces), step)]
         with self._running:
-            restored = [to_uint8(self._finite(run(to_tensor(batch)))) for batch in batches]
+            restored = [to_uint8(self._finite(self._run(to_tensor(batch)))) for batch in batches]
         results = np.concatenate([np.zeros((0, side, side, 3), np.uint8), *restored])
         for face, result in zip(faces, results, strict=True):
             if (face == face[..., :1]).all():

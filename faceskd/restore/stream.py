@@ -6,7 +6,7 @@ in `results.csv`; the other files are still restored.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,7 +48,7 @@ class Batches(Protocol):
 
     batch_size: int
 
-    def restore_faces(self, faces: Sequence[np.ndarray], /) -> list[np.ndarray]:
+    def restore_faces(self, faces: Sequence[np.ndarray], /) -> Iterable[np.ndarray]:
         """Restore inputs: faces, or whole pictures, RGB uint8."""
 
 

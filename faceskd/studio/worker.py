@@ -57,7 +57,12 @@ class Worker:
         self.stopping = threading.Event()
         self._unfinished: list[str] = []
         self._tidy_at = 0.0
-        self.tools = Tools(lambda: self.restorer, settings.max_result_pixels, self.device)
+        self.tools = Tools(
+            restorer=lambda: self.restorer,
+            face_restorer=lambda: self.face_restorer,
+            max_pixels=settings.max_result_pixels,
+            device=self.device,
+        )
 
     @cached_property
     def device(self) -> str:
@@ -81,18 +86,21 @@ class Worker:
 
     @cached_property
     def restorer(self) -> Restorer:
-        """The network, loaded when it is first needed.
+        """The network for photos, loaded when it is first needed.
 
         Raises:
             WeightsError: there are no weights, or they are damaged.
         """
         model = self.settings.model or DEFAULT_STUDENT
         weights = Path(model) if Path(model).suffix else model_path(model, role="student")
-        restorer = Restorer(weights, device=self.device)
-        if restorer.frame is None:
-            return restorer
-        small = model_path(SMALL_STUDENT, role="student")  # for the kind "face"
-        return Restorer(weights, small=small, device=self.device)
+        return Restorer(weights, device=self.device)
+
+    @cached_property
+    def face_restorer(self) -> Restorer:
+        """The network for faces of 32 px: that for photos if it takes them, else the package's."""
+        if self.restorer.frame is None:
+            return self.restorer
+        return Restorer.from_pretrained(SMALL_STUDENT, device=self.device)
 
     def run(self) -> None:
         """Work until `stopping` is set."""

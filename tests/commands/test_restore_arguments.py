@@ -14,7 +14,6 @@ from faceskd.common.images import write_image
         ("--scale", ("0", "9", "nan")),
         ("--strength", ("-1", "2", "nan")),
         ("--fidelity", ("-1", "2", "nan", "0.5")),
-        ("--small-face", ("-1", "nan", "40")),
         ("--batch-size", ("0", "-1", "1.5")),
         ("--workers", ("0", "-1", "many")),
     ],

@@ -28,6 +28,8 @@ PASSWORD = "correct horse battery"
 class Network:
     """Stands in for the restorer. `gate` holds its work up; `refusals` lets so many jobs fail."""
 
+    frame = None
+
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
@@ -41,7 +43,7 @@ class Network:
             for image in images
         ]
 
-    def restore_lr(self, faces: list[np.ndarray]) -> np.ndarray:
+    def restore_faces(self, faces: list[np.ndarray]) -> np.ndarray:
         """The negative of each face, 256 px: no pixel of it is the cover's."""
         self._wait()
         return np.stack([np.kron(255 - face, np.ones((8, 8, 1), np.uint8)) for face in faces])

@@ -29,10 +29,12 @@ def picture(
 class FakeRestorer:
     """Takes the place of the network: every LR face becomes a grey one."""
 
+    frame = None
+
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def restore_lr(self, faces):
+    def restore_faces(self, faces):
         self.batches.append(len(faces))
         return np.full((len(faces), 256, 256, 3), 128, np.uint8)
 

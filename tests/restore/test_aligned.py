@@ -105,13 +105,13 @@ class TestFolder:
     def test_faces_of_several_files_share_a_batch(self, restorer, inbox, tmp_path, monkeypatch):
         for index in range(5):
             write_image(inbox / f"{index}.png", noise(32, 32, 3))
-        sizes, restore = [], restorer.restore_lr
+        sizes, restore = [], restorer.restore_faces
 
         def spy(faces):
             sizes.append(len(faces))
             return restore(faces)
 
-        monkeypatch.setattr(restorer, "restore_lr", spy)
+        monkeypatch.setattr(restorer, "restore_faces", spy)
         restorer.batch_size = 4
         restore_inputs(restorer, plan_inputs(inbox, tmp_path / "o"), tmp_path / "o", AlignedFaces())
         assert sizes == [4, 1]

@@ -170,18 +170,8 @@ class TestRestorer:
             lanczos(soft, 2)[520, 512].mean() + 26, abs=2
         )
         assert restorer.aligned(noise(64, 80, 3)).shape == (FRAME, FRAME, 3)
-        with pytest.raises(ConfigError, match=r"expected faces of 256 px.*got LR faces"):
-            restorer.restore_lr(noise(1, 32, 32, 3))
-
-    def test_small_faces_may_go_through_32_px(self, soft):
-        restorer = Restorer(
-            Brighter(0.1), small=Nearest(), precision="fp32", detector=Known(CENTRE, (60, 60, 40))
-        )
-        large, small = restorer(soft, scale=1, small_face=60).faces
-        assert len(large.crop) == FRAME and small.missing_octaves.shape == (4,)
-        assert type(large) is not type(small)
-        with pytest.raises(ConfigError, match="for small faces, got no network"):
-            Restorer(Brighter(), detector=Known())(soft, small_face=60)
+        with pytest.raises(ImageError, match=r"expected faces as .*256.*got .*32, 32"):
+            restorer.restore_faces(noise(1, 32, 32, 3))
 
     def test_a_picture_of_32_px_is_a_photo(self):
         restorer = Restorer(Brighter(), detector=Known())
@@ -238,7 +228,6 @@ class TestRestorer:
             (Brighter(), {"fidelity": 2}, "fidelity from 0 to 1"),
             (Nearest(), {"fidelity": 0.5}, "scale 1"),
             (Brighter(), {"fidelity": 0.5, "faithful": Brighter()}, "two files"),
-            (Brighter(), {"small": Brighter()}, "scale 8"),
             (Brighter(), {"scene": Nearest()}, "scale 1 or 4 for pictures"),
             (RRDBNet(width=4, growth=4, blocks=1, scale=4), {}, "scale 1 or 8 for faces"),
         ],
@@ -246,10 +235,6 @@ class TestRestorer:
     def test_impossible_settings(self, network, options, message):
         with pytest.raises(ConfigError, match=message):
             Restorer(network, **options)
-
-    def test_faces_of_another_size_are_refused(self):
-        with pytest.raises(ImageError, match="expected LR faces"):
-            Restorer(Brighter(), small=Nearest()).restore_faces([noise(100, 100, 3)])
 
 
 def local(x):

@@ -120,7 +120,7 @@ class TestDamaged:
             portrait.rotate(1 if name == "b" else 0).save(inbox / f"{name}.png")
         from faceskd.restore.restorer import Restorer
 
-        run = Restorer.restore_lr
+        run = Restorer.restore_faces
         bad = read_photo(inbox / "b.png").image
 
         def fails(self, faces):
@@ -131,7 +131,7 @@ class TestDamaged:
                 raise MemoryError
             return run(self, faces)
 
-        monkeypatch.setattr(Restorer, "restore_lr", fails)
+        monkeypatch.setattr(Restorer, "restore_faces", fails)
         restore(inbox, tmp_path / "out", task=AlignedFaces())
         statuses = [row["status"] for row in rows(tmp_path / "out").values()]
         assert statuses == ["ok", "failed", "ok"]

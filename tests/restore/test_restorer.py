@@ -113,8 +113,8 @@ class TestRestorer:
         ids=["float", "size", "no batch", "grey", "path"],
     )
     def test_other_lr_faces_are_refused(self, restorer, faces):
-        with pytest.raises(ImageError, match=r"^expected LR faces .*, got .*Restorer\.aligned"):
-            restorer.restore_lr(faces)
+        with pytest.raises(ImageError, match=r"^expected faces as .*, got .*Restorer\.aligned"):
+            restorer.restore_faces(faces)
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     def test_results_that_are_not_finite_are_refused(self, value, tmp_path):

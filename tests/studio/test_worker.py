@@ -221,13 +221,13 @@ def test_a_worker_that_is_to_stop_finishes_its_batch(lite, monkeypatch):
     client = lite.browser("Mina")
     keys = [restore(client, upload(client, picture(seed=seed)), "face") for seed in range(3)]
     worker = lite.worker()
-    inner = lite.restorer.restore_lr
+    inner = lite.restorer.restore_faces
 
-    def restore_lr(faces):
+    def restore_faces(faces):
         worker.stopping.set()
         return inner(faces)
 
-    monkeypatch.setattr(lite.restorer, "restore_lr", restore_lr)
+    monkeypatch.setattr(lite.restorer, "restore_faces", restore_faces)
     thread = threading.Thread(target=worker.run)
     thread.start()
     thread.join(60)

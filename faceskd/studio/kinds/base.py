@@ -108,12 +108,14 @@ class Tools:
     """What kinds may use.
 
     Attributes:
-        restorer: gives the restorer; raises WeightsError where there are no weights.
+        restorer: gives the restorer of photos; raises WeightsError where there are no weights.
+        face_restorer: the same for faces of 32 px.
         max_pixels: of a result.
         device: where networks run, as PyTorch names it.
     """
 
     restorer: "Callable[[], Restorer]"
+    face_restorer: "Callable[[], Restorer]"
     max_pixels: int
     device: str = "cpu"
 

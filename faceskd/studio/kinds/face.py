@@ -24,7 +24,7 @@ class AlignedFace(Kind):
     ) -> list[Outcome]:
         from faceskd.faces.lr_faces import to_lr
 
-        restored = tools.restorer().restore_lr([to_lr(picture) for picture in pictures])
+        restored = tools.face_restorer().restore_faces([to_lr(picture) for picture in pictures])
         outcomes = []
         for picture, face in zip(pictures, restored, strict=True):
             height, width = picture.shape[:2]
