@@ -1,9 +1,9 @@
 """Write the results into a page of the documentation, between two lines of the page.
 
-The lines are comments, which readers do not see:
+The lines are comments, which readers do not see. A page may have several such places:
 
-    <!-- results: the lines below are written by `faceskd reproduce` -->
-    <!-- results: end -->
+    <!-- results of NAME: the lines below are written by `faceskd reproduce` -->
+    <!-- results of NAME: end -->
 """
 
 import re
@@ -15,15 +15,15 @@ from PIL import Image
 from faceskd.common.errors import ConfigError
 from faceskd.common.files import make_folder, write_text
 
-START = "<!-- results: the lines below are written by `faceskd reproduce` -->"
-END = "<!-- results: end -->"
+START = "<!-- results of {}: the lines below are written by `faceskd reproduce` -->"
+END = "<!-- results of {}: end -->"
 PICTURES = "results"
 WIDEST = 2400  # pixels
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)]+)\)")
 
 
-def check_page(page: Path | str) -> str:
-    """The text of a page with both lines.
+def check_page(page: Path | str, name: str) -> str:
+    """The text of a page with both lines for the results of this name.
 
     Raises:
         ConfigError: there is no such page, or one of the lines is missing.
@@ -32,9 +32,10 @@ def check_page(page: Path | str) -> str:
         text = Path(page).read_text(encoding="utf-8")
     except OSError:
         text = ""
-    if not 0 <= text.find(START) < text.find(END):
+    start, end = START.format(name), END.format(name)
+    if not 0 <= text.find(start) < text.find(end):
         raise ConfigError(
-            f"expected a page with the lines {START!r} and {END!r} at {str(page)!r}, found none: "
+            f"expected a page with the lines {start!r} and {end!r} at {str(page)!r}, found none: "
             "run in a clone of the repository, or give page=null"
         )
     return text
@@ -52,13 +53,14 @@ def write_page(
     Args:
         page: file to change.
         results: results.md, whose links are relative to its folder.
-        name: beginning of the names of the pictures.
+        name: of the results: it is in both lines, and the names of the pictures begin with it.
         places: path -> word that stands for it in the page, which is not only for this machine.
 
     Raises:
         ConfigError: see `check_page`.
     """
-    page, text = Path(page), check_page(page)
+    page, text = Path(page), check_page(page, name)
+    start, end = START.format(name), END.format(name)
 
     def link(found: re.Match[str]) -> str:
         mark, label, target = found.groups()
@@ -74,6 +76,6 @@ def write_page(
     content = re.sub(r"^#", "##", content, flags=re.M)
     for path, word in sorted((places or {}).items(), reverse=True):  # the inner of two first
         content = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", word, content)
-    before, rest = text.split(START, 1)
-    after = rest.split(END, 1)[1]
-    write_text(page, f"{before}{START}\n\n{content.strip()}\n\n{END}{after}")
+    before, rest = text.split(start, 1)
+    after = rest.split(end, 1)[1]
+    write_text(page, f"{before}{start}\n\n{content.strip()}\n\n{end}{after}")

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from faceskd.common.arguments import quoted
 from faceskd.common.config import compose, compose_model, instantiate
-from faceskd.common.errors import FaceskdError
+from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.data.manifest import read_manifest
-from faceskd.jobs.plan import Job, Options, read_plan, weights_of
+from faceskd.jobs.plan import Job, Options, read_plan, select_jobs, weights_of
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.reproduce.page import check_page, write_page
 from faceskd.reproduce.rates import complete, with_rates
@@ -40,20 +40,53 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
     for folder in (options["faces"], options["second"]):
         if folder is not None:
             read_manifest(folder, MEASURED_SPLIT)
+    wanted = chosen_tables(options)
     if options["page"] is not None:
-        check_page(options["page"])
-    wanted = {name: config for name, config in options["evaluations"].items() if config}
+        check_page(options["page"], results_name(options))
     options = seeded_options(with_rates({**options, "evaluations": wanted}))
     runner = Runner.of(options, run_command, console)
     whole = options["only"] is None
+    jobs = read_plan(options)
+    if whole and options["tables"] is not None:
+        jobs = select_jobs(jobs, needed_jobs(options, jobs))
     runner.run_all(
-        read_plan(options),
+        jobs,
         later=len(wanted) + 1 if whole else 0,
         complete=lambda job: complete(job, options, runner),
     )
     if whole and not runner.unfinished:
         measure(options, wanted, runner, console)
     return runner.report()
+
+
+def chosen_tables(options: Options) -> dict[str, Any]:
+    """The evaluations of `tables`, or all.
+
+    Raises:
+        ConfigError: there is no such evaluation.
+    """
+    known = {name: config for name, config in options["evaluations"].items() if config}
+    tables = options["tables"]
+    if tables is None:
+        return known
+    if unknown := [name for name in tables if name not in known]:
+        raise ConfigError(f"expected tables of {', '.join(known)}; got {unknown[0]!r}")
+    return {name: known[name] for name in tables}
+
+
+def needed_jobs(options: Options, jobs: Mapping[str, Job]) -> list[str]:
+    """The jobs that make the methods and the faces of the evaluations."""
+    needed = []
+    for config in options["evaluations"].values():
+        for name in (*config["needs"], *config["methods"]):
+            other = options["other_dictionaries"].get(name)
+            needed += list(other.values()) if other else [name]
+    return [name for name in dict.fromkeys(needed) if name in jobs]
+
+
+def results_name(options: Options) -> str:
+    """What the results are called on the page: the budget, and the tables if they are chosen."""
+    return "-".join([options["budget"]["name"], *(options["tables"] or ())])
 
 
 def measure(options: Options, tables: Options, runner: Runner, console: Console) -> None:
@@ -88,13 +121,14 @@ def measure(options: Options, tables: Options, runner: Runner, console: Console)
             folder = out / job.name
             evaluations.append(Evaluated(name, config["title"], folder, trainings, paper))
     models = [name for name in options["profile"]["models"] if name in files]
-    runner.run(profile_job(models, files, options))
+    if models:
+        runner.run(profile_job(models, files, options))
     if runner.unfinished:
         return
-    landmarks = measure_landmarks(options, runner, out)
+    landmarks = measure_landmarks(options, runner, out) if options["landmarks"] else None
     results = write_results(options, runner, evaluations, landmarks)
     if options["page"] is not None:
-        write_page(options["page"], results, options["budget"]["name"], _places(options))
+        write_page(options["page"], results, results_name(options), _places(options))
     console.print(f"results: {results}", markup=False, highlight=False, soft_wrap=True)
 
 

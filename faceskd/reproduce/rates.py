@@ -152,9 +152,12 @@ def rates_section(options: Options, runner: Runner) -> list[str]:
         "is at an end of the range, a rate beyond it may be better.",
         markdown_table(rows),
     ]
-    if rates["like"]:
-        named = ", ".join(
-            f"`{method}` that of `{other}`" for method, other in rates["like"].items()
-        )
+    like = [
+        f"`{method}` that of `{other}`"
+        for method, other in rates["like"].items()
+        if method in runner.outcomes
+    ]
+    if like:
+        named = ", ".join(like)
         parts.append(f"These took the rate of another: {named}.")
     return parts

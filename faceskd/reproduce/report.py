@@ -1,7 +1,7 @@
 """The results of `faceskd reproduce`: results.md, results.json and a CSV file for each table."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,12 +89,13 @@ def write_results(
 
 def _head(options: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
     budget = options["budget"]
+    chosen = f", tables={','.join(options['tables'])}" if options["tables"] else ""
+    trained = {method for table in options["evaluations"].values() for method in table["methods"]}
     parts = [
-        f"# Reproduction of the paper, budget={budget['name']}",
-        f"This run trained every network, for {budget['steps']} steps of "
-        f"{budget['batch_size']} faces, with one seed{_seeds(options)}. SRGAN and SRFeat were "
-        "trained for half of them with a pixel loss, and for half as their papers do."
-        f"{_controls(budget)} {_rates(options)}",
+        f"# Reproduction of the paper, budget={budget['name']}{chosen}",
+        f"This run trained every network of the tables, for {budget['steps']} steps of "
+        f"{budget['batch_size']} faces, with one seed{_seeds(options, trained)}."
+        f"{_halves(trained)}{_controls(budget)} {_rates(options)}",
         "Figures are means over faces; the best are in bold. The best grid index is the one that "
         f"is closest to that of the HR faces. {PAPER_NOTE}",
     ]
@@ -106,10 +107,23 @@ def _head(options: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def _seeds(options: Mapping[str, Any]) -> str:
+def _seeds(options: Mapping[str, Any], trained: Collection[str]) -> str:
     """Of the methods that have more."""
-    several = [f"`{name}` with {count}" for name, count in options["seeds"].items() if count > 1]
+    several = [
+        f"`{name}` with {count}"
+        for name, count in options["seeds"].items()
+        if count > 1 and name in trained
+    ]
     return f" ({', '.join(several)})" if several else ""
+
+
+def _halves(trained: Collection[str]) -> str:
+    if not {"srgan", "srfeat"} & set(trained):
+        return ""
+    return (
+        " SRGAN and SRFeat were trained for half of them with a pixel loss, and for half as their "
+        "papers do."
+    )
 
 
 def _controls(budget: Mapping[str, Any]) -> str:

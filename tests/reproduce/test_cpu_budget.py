@@ -55,7 +55,9 @@ def toy(out, faces, page, encoder):
 def test_every_kind_of_job(prepared_faces, tmp_path):
     page = tmp_path / "docs" / "page.md"
     page.parent.mkdir()
-    page.write_text(f"# Page\n\n{START}\n\nearlier results\n\n{END}\n\nafter\n")
+    page.write_text(
+        f"# Page\n\n{START.format('cpu')}\n\nearlier results\n\n{END.format('cpu')}\n\nafter\n"
+    )
     torch.manual_seed(0)
     VGG19(width=8, taps=("relu2_2", "relu3_4", "relu4_4", "conv5_4"), weights="random").save(
         tmp_path / "encoder.safetensors"

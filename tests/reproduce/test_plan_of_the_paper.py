@@ -3,10 +3,13 @@
 import pytest
 
 from faceskd.common.config import compose, to_plain
-from faceskd.jobs.plan import read_jobs
+from faceskd.common.errors import ConfigError
+from faceskd.jobs.plan import read_jobs, read_plan, select_jobs
 from faceskd.reproduce import published
+from faceskd.reproduce.page import check_page
+from faceskd.reproduce.paper import chosen_tables, needed_jobs, results_name
 from faceskd.reproduce.rates import choice, trial, with_rates
-from faceskd.reproduce.seeds import with_seeds
+from faceskd.reproduce.seeds import seeded_options, with_seeds
 
 
 @pytest.fixture(params=["quick", "cpu", "full"])
@@ -61,3 +64,26 @@ def test_every_method_of_the_cpu_budget_chooses_its_rate(tmp_path):
     assert third.steps == plan["budget"]["chunk"] < plan["budget"]["steps"]
     assert "teacher" in jobs[trial("student_mskd", 3)].needs
     compose("evaluate", jobs[choice("student_mskd")].overrides)
+
+
+def test_chosen_tables_train_only_what_they_need(tmp_path):
+    def jobs_of(*tables):
+        chosen = f"tables=[{','.join(tables)}]"
+        plan = to_plain(compose("reproduce", ["budget=cpu", f"out={tmp_path}", chosen]))
+        options = seeded_options(with_rates({**plan, "evaluations": chosen_tables(plan)}))
+        check_page(plan["page"], results_name(plan))
+        jobs = read_plan(options)
+        return set(select_jobs(jobs, needed_jobs(options, jobs)))
+
+    dictionary = jobs_of("dictionary", "extended")
+    assert {"faces", "teacher_seed2", "plain", choice("teacher"), trial("plain", 1)} <= dictionary
+    assert {"second", "dictionary_extended", "teacher_random", "teacher_own"} <= dictionary
+    assert not {name for name in dictionary if name.startswith(("student", "lite", "srresnet"))}
+    distillation = jobs_of("distillation")
+    assert {"student_mskd_seed2", "student_strong", "teacher_privileged"} <= distillation
+    assert not distillation & {"plain", "teacher_random", "dictionary_double", "second"}
+    parts = [dictionary, distillation, jobs_of("light"), jobs_of("methods", "second")]
+    plan = to_plain(compose("reproduce", ["budget=cpu", f"out={tmp_path}"]))
+    assert {name for name, job in plan["jobs"].items() if job} <= set().union(*parts)
+    with pytest.raises(ConfigError, match=r"expected tables of methods, .*; got 'none'"):
+        jobs_of("none")

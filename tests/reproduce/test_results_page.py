@@ -13,6 +13,9 @@ from faceskd.reproduce.baselines import least_faces
 from faceskd.reproduce.hypotheses import Hypothesis, conclusions
 from faceskd.reproduce.page import END, START, WIDEST, write_page
 
+OURS = START.format("cpu"), END.format("cpu")
+OTHER = f"{START.format('quick')}\nother\n{END.format('quick')}"
+
 
 def hypothesis(metric, low, high, **more):
     paired = Paired(9, (low + high) / 2, low, high, 0.01, 0.0, (3, 1))
@@ -73,18 +76,18 @@ def test_the_page_gets_text_and_pictures_between_its_lines(tmp_path):
         "# Title\n\n## Table\n\n| out=/x/out/a src=/x |\n\n![faces](faces/all.png) "
         "[more](faces/report.md) [paper](https://doi.org/x)\n"
     )
-    page.write_text(f"# Page\n\n{START}\nold\n{END}\n\nafter\n")
+    page.write_text(f"# Page\n\n{OURS[0]}\nold\n{OURS[1]}\n\n{OTHER}\n")
     for _ in range(2):  # the second time replaces what the first wrote
         write_page(page, out / "results.md", "cpu", {"/x": "PHOTOS", "/x/out": "OUT"})
         assert page.read_text() == (
-            f"# Page\n\n{START}\n\n## Title\n\n### Table\n\n| out=OUT/a src=PHOTOS |\n\n"
+            f"# Page\n\n{OURS[0]}\n\n## Title\n\n### Table\n\n| out=OUT/a src=PHOTOS |\n\n"
             "![faces](results/cpu-faces-all.jpg) more [paper](https://doi.org/x)\n\n"
-            f"{END}\n\nafter\n"
+            f"{OURS[1]}\n\n{OTHER}\n"
         )
     assert Image.open(page.parent / "results" / "cpu-faces-all.jpg").width == WIDEST
 
 
-@pytest.mark.parametrize("text", [None, "# Page", f"{END}\n{START}"])
+@pytest.mark.parametrize("text", [None, "# Page", OTHER, f"{OURS[1]}\n{OURS[0]}"])
 def test_a_page_without_the_lines_is_refused(text, tmp_path):
     page = tmp_path / "page.md"
     if text is not None:
