@@ -1,4 +1,4 @@
-"""Ablations: trainings of the plan repeated without one term, compared with the plan's own."""
+"""Ablations: trainings of the plan repeated with one change, compared with the plan's own."""
 
 import csv
 from collections.abc import Mapping
@@ -32,15 +32,16 @@ def chosen_ablations(options: Options) -> list[str]:
 
 
 def ablated(name: str, job: str) -> str:
-    """The name of a job without a term."""
+    """The name of a job with the change of an ablation."""
     return f"{job}_{name}"
 
 
 def with_ablations(options: Options) -> dict[str, Any]:
     """The options with the jobs of the ablations that `ablate` asks for.
 
-    An ablation is {jobs, overrides}: these trainings are repeated with these overrides, each from
-    what the one before wrote. All else they need is the plan's.
+    An ablation is {jobs, overrides, needs}: these trainings are repeated with these overrides, each
+    from what the one before wrote. All else they need is the plan's; `needs`, which may be left
+    out, names the jobs that the overrides need besides.
     """
     jobs = dict(options["jobs"])
     for name in chosen_ablations(options):
@@ -51,8 +52,9 @@ def with_ablations(options: Options) -> dict[str, Any]:
             config = options["jobs"][job]
             jobs[ablated(name, job)] = {
                 **config,
-                "needs": [ablated(name, need) if need in chain else need
-                          for need in config.get("needs") or ()],
+                "needs": [*(ablated(name, need) if need in chain else need
+                            for need in config.get("needs") or ()),
+                          *options["ablations"][name].get("needs", ())],
                 "overrides": [
                     *(_renamed(text, name, chain, options["out"]) for text in config["overrides"]),
                     *options["ablations"][name]["overrides"],
@@ -68,14 +70,14 @@ def _renamed(override: str, name: str, chain: list[str], out: str) -> str:
 
 
 def ablation_section(options: Options, runner: Runner) -> list[str]:
-    """Markdown: what each term that was left out is worth; [] where none was."""
+    """Markdown: what each change does; [] where there is none."""
     rows = ablation_rows(options, runner)
     if not rows:
         return []
     return [
         "## Ablations",
-        f"Figures on the {SPLIT} split without a term, minus those with it, face by face: mean and "
-        "95 % bootstrap interval.",
+        f"Figures on the {SPLIT} split with the change, minus those of the plan, face by face: mean "
+        "and 95 % bootstrap interval.",
         markdown_table(rows),
     ]
 
@@ -87,14 +89,14 @@ def ablation_rows(options: Options, runner: Runner) -> list[dict[str, str]]:
         whole = options["ablations"][name]["jobs"][-1]
         job = ablated(name, whole)
         if {f"{whole}_{SPLIT}", f"{job}_{SPLIT}"} <= set(runner.outcomes):
-            with_term, without = (_per_face(runner.out, each) for each in (whole, job))
-            differences = {m: _difference(m, without[m], with_term[m]) for m in with_term}
+            unchanged, changed = (_per_face(runner.out, each) for each in (whole, job))
+            differences = {m: _difference(m, changed[m], unchanged[m]) for m in unchanged}
             rows.append({"ablation": name, "network": whole, **differences})
     return rows
 
 
-def _difference(metric: str, without: Mapping[str, float], whole: Mapping[str, float]) -> str:
-    found = compare_paired(without, whole)
+def _difference(metric: str, changed: Mapping[str, float], whole: Mapping[str, float]) -> str:
+    found = compare_paired(changed, whole)
     cells = [format_cell(metric, value) for value in (found.difference, found.low, found.high)]
     return f"{cells[0]} ({cells[1]} to {cells[2]})"
 
