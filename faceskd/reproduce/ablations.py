@@ -76,8 +76,8 @@ def ablation_section(options: Options, runner: Runner) -> list[str]:
         return []
     return [
         "## Ablations",
-        f"Figures on the {SPLIT} split with the change, minus those of the plan, face by face: mean "
-        "and 95 % bootstrap interval.",
+        f"Figures on the {SPLIT} split with the change, minus those of the plan, face by face: "
+        "mean and 95 % bootstrap interval.",
         markdown_table(rows),
     ]
 

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from faceskd.pretrained import available_models, model_path
 from faceskd.studio.kinds.base import SCALE, Kind, Option, Outcome, Tools
+
+if TYPE_CHECKING:
+    from faceskd.restore.whole_pictures import PictureRestorer
 
 LEVELS = (("0", "None"), ("1", "Little"), ("2", "Some"), ("3", "Much"))
 """Levels of noise, and their titles; each has a network."""
@@ -39,13 +44,18 @@ class Drawing(Kind):
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
     ) -> list[Outcome]:
-        from faceskd.restore.whole_pictures import PictureRestorer
-
         for picture in pictures:
             tools.check_size(picture, options["scale"])
         weights = model_path(_model(options["noise"]), role="scene")
-        restorer = PictureRestorer(weights, scale=options["scale"], device=tools.device)
+        restorer = _restorer(weights, options["scale"], tools.device)
         return [Outcome(restorer(picture)) for picture in pictures]
+
+
+@lru_cache(maxsize=len(LEVELS))  # a worker loads each network once
+def _restorer(weights: Path, scale: float, device: str) -> "PictureRestorer":
+    from faceskd.restore.whole_pictures import PictureRestorer
+
+    return PictureRestorer(weights, scale=scale, device=device)
 
 
 def _model(noise: str) -> str:

@@ -42,6 +42,23 @@ def end_session(studio: Studio, request: Request, response: Response) -> None:
     if token := request.cookies.get(SESSION_COOKIE):
         with studio.database.write() as session:
             accounts.log_out(session, token)
+    _forget_session(response)
+
+
+def remove_user(
+    studio: Studio, request: Request, response: Response, user: User, password: str
+) -> None:
+    """Delete an account with all photos, results, albums, sessions and tokens.
+
+    Raises:
+        Refusal: the password is wrong, or too many were tried.
+    """
+    confirm(studio, request, user, password)
+    removal.delete_user(studio.database, studio.storage, user)
+    _forget_session(response)
+
+
+def _forget_session(response: Response) -> None:
     response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
 
 
@@ -138,9 +155,7 @@ def delete_account(
     response: Response,
 ) -> None:
     """Delete the account with all photos, results, albums, sessions and tokens."""
-    confirm(studio, request, user, body.password)
-    removal.delete_user(studio.database, studio.storage, user)
-    response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
+    remove_user(studio, request, response, user, body.password)
 
 
 @router.get("/tokens")

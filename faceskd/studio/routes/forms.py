@@ -119,10 +119,8 @@ def delete_account(
     password: Text = "",
 ) -> Response:
     def delete() -> Response:
-        account.confirm(studio, request, user, password)
-        removal.delete_user(studio.database, studio.storage, user)
         response = back("/signup")
-        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
+        account.remove_user(studio, request, response, user, password)
         return response
 
     return on_account_page(request, studio, user, language, delete)
