@@ -2,16 +2,19 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
+from hydra.errors import HydraException
 from rich.console import Console
 
+from faceskd.common.config import compose
 from faceskd.common.errors import ConfigError
 from faceskd.common.files import write_text
 from faceskd.common.machine import git_revision
 from faceskd.data.layout import OK, verify
 from faceskd.data.sources import read_sources
-from faceskd.jobs.plan import Options, read_plan, weights_of
+from faceskd.jobs.plan import Job, Options, read_plan, weights_of
 from faceskd.jobs.report import jobs_section
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.weights import read_metadata
@@ -47,8 +50,10 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
 
     revision = check_revision(dirty=options["dirty"])
     data = check_photos(options)
+    jobs = read_plan(with_evaluations(with_ablations(options)))
+    check_trainings(jobs)
     runner = Runner.of(options, run_command, console)
-    runner.run_all(read_plan(with_evaluations(with_ablations(options))))
+    runner.run_all(jobs)
     if any(name.endswith(f"_{SPLIT}") for name in runner.outcomes):
         summary = runner.out / "summary.md"
         write_text(summary, summarise(options, runner))
@@ -74,6 +79,25 @@ def check_revision(*, dirty: bool) -> str:
             "dirty=true, which the cards will say, too"
         )
     return revision or "no git checkout"
+
+
+def check_trainings(jobs: Mapping[str, Job]) -> None:
+    """Check the settings of all trainings before the first one takes hours.
+
+    Raises:
+        ConfigError: an option of a training is unknown or invalid, or its steps are not a whole
+            number of epochs.
+    """
+    from faceskd.engine.training import check_settings, steps_per_epoch
+
+    for job in jobs.values():
+        if job.command == "train" and job.given is None:
+            try:
+                cfg = compose(job.command, job.overrides)
+                check_settings(cfg)
+                steps_per_epoch(cfg)
+            except (ConfigError, HydraException) as error:
+                raise ConfigError(f"the training {job.name} cannot run: {error}") from error
 
 
 def check_photos(options: Options) -> dict[str, Any]:

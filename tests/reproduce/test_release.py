@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from faceskd.commands import run_command
 from faceskd.commands.release import main as release_command
@@ -241,6 +242,20 @@ def test_a_source_with_changes_is_refused_unless_told(monkeypatch):
         assert release.check_revision(dirty=True) == revision or "no git checkout"
     monkeypatch.setattr(release, "git_revision", lambda: "abc")
     assert release.check_revision(dirty=False) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("steps.lite_s=3", r"lite_s cannot run: expected steps as a multiple of .*, 2, got 3"),
+        ("+more.lite_s=['model.no_such=1']", r"lite_s_start cannot run: .*no_such"),
+    ],
+)
+def test_a_training_that_cannot_run_stops_the_release_before_the_first(tmp_path, word, message):
+    cfg = to_plain(compose("release", line(tmp_path / "out", word)))
+    with pytest.raises(ConfigError, match=message):
+        release.train_release(cfg, run_command, Console(quiet=True))
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_photos_are_refused_unless_told(tmp_path):
