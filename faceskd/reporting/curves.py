@@ -1,12 +1,19 @@
-"""Draw the curves of a training from its CSV logs."""
+"""Draw the curves of trainings from their CSV logs."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from faceskd.common.files import atomic_path
 
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
 COLUMNS = 3
 SMOOTHING = 0.9
+VALIDATION = "val/"
 
 
 def plot_curves(logs: Path | str, picture: Path | str) -> bool:
@@ -21,16 +28,10 @@ def plot_curves(logs: Path | str, picture: Path | str) -> bool:
     Returns:
         False if there is nothing to draw.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     curves = read_curves(logs)
     if not curves:
         return False
-    rows = -(-len(curves) // COLUMNS)
-    figure = Figure(figsize=(4.2 * COLUMNS, 2.8 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    figure, axes = _axes(len(curves))
     for axis, (name, points) in zip(axes, curves.items(), strict=False):
         steps, values = zip(*points, strict=True)
         pale = len(values) > COLUMNS and name.startswith("train/")
@@ -39,11 +40,57 @@ def plot_curves(logs: Path | str, picture: Path | str) -> bool:
             axis.plot(steps, running_mean(values), color="#4878a8")
         axis.set(title=name, xlabel="step")
         axis.grid(alpha=0.3)
-    for axis in axes[len(curves) :]:
+    _save(figure, picture)
+    return True
+
+
+def plot_validations(trainings: Mapping[str, Path], picture: Path | str) -> bool:
+    """Draw the validations of several trainings together: one diagram for each metric.
+
+    Args:
+        trainings: name -> folder of its logs, as in `read_curves`.
+        picture: PNG file to write.
+
+    Returns:
+        False if no metric was measured in more than one training.
+    """
+    metrics: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for training, logs in trainings.items():
+        for name, points in read_curves(logs).items():
+            if name.startswith(VALIDATION):
+                metrics.setdefault(name, {})[training] = points
+    shared = {name: lines for name, lines in metrics.items() if len(lines) > 1}
+    if not shared:
+        return False
+    figure, axes = _axes(len(shared))
+    for axis, (name, lines) in zip(axes, shared.items(), strict=False):
+        for training, points in lines.items():
+            axis.plot(*zip(*points, strict=True), marker=".", label=training)
+        axis.set(title=name, xlabel="step")
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize="small")
+    _save(figure, picture)
+    return True
+
+
+def _axes(count: int) -> "tuple[Figure, np.ndarray]":
+    """A figure with at least so many diagrams; those that are too many are invisible."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(count, COLUMNS)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.8 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[count:]:
         axis.axis("off")
+    return figure, axes
+
+
+def _save(figure: "Figure", picture: Path | str) -> None:
     with atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=100)
-    return True
 
 
 def read_curves(logs: Path | str) -> dict[str, list[tuple[int, float]]]:

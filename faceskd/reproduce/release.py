@@ -18,6 +18,7 @@ from faceskd.jobs.plan import Job, Options, read_plan, weights_of
 from faceskd.jobs.report import jobs_section
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.weights import read_metadata
+from faceskd.reporting.curves import plot_validations
 from faceskd.reporting.tables import markdown_table
 from faceskd.reproduce.ablations import ablation_section, with_ablations
 from faceskd.reproduce.evaluations import (
@@ -29,6 +30,7 @@ from faceskd.reproduce.evaluations import (
 )
 
 MODELS = "models"
+CURVES = "curves.png"
 
 
 def train_release(options: Options, run_command: RunCommand, console: Console) -> int:
@@ -125,7 +127,7 @@ def check_photos(options: Options) -> dict[str, Any]:
 
 
 def summarise(options: Options, runner: Runner) -> str:
-    """Markdown: the figures of every phase, the ablations, hours, and the jobs."""
+    """Markdown: the figures and curves of every phase, the ablations, hours, and the jobs."""
     evaluated = [name for name in runner.outcomes if name.endswith(f"_{SPLIT}")]
     rows = [row for name in evaluated for row in _summary_rows(name, runner)]
     hours = sum(outcome.seconds for outcome in runner.outcomes.values()) / 3600
@@ -135,11 +137,23 @@ def summarise(options: Options, runner: Runner) -> str:
         "without ablations.",
         f"Figures of the {SPLIT} split.",
         markdown_table(rows),
+        *_curves(runner),
         *ablation_section(options, runner),
         "## Jobs",
         jobs_section(runner.outcomes.values()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _curves(runner: Runner) -> list[str]:
+    trained = {
+        name: runner.out / name / "csv"
+        for name, outcome in runner.outcomes.items()
+        if outcome.job.command == "train"
+    }
+    if not plot_validations(trained, runner.out / CURVES):
+        return []
+    return [f"![Validations of every training, by step]({CURVES})"]
 
 
 def _summary_rows(job: str, runner: Runner) -> list[dict[str, Any]]:

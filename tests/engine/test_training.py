@@ -1,6 +1,5 @@
 """Whole trainings, tiny: what they leave behind, what they are made of, what they refuse."""
 
-import csv
 import math
 
 import hydra
@@ -33,7 +32,7 @@ from faceskd.models.blocks import upsample
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.weights import build_network, load_network, read_metadata
 from faceskd.pretrained import load_pretrained, model_path
-from faceskd.reporting.curves import plot_curves, read_curves
+from faceskd.reporting.curves import read_curves
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The number of training batches",
@@ -81,30 +80,6 @@ def test_exported_weights_are_the_averaged_ones(run, tmp_path):
     for name, value in averages.items():
         assert torch.equal(weights[name], value), name
     assert any(not torch.equal(weights[n], state[f"network.{n}"]) for n in averages)
-
-
-def test_curves_join_the_runs_of_a_training(tmp_path):
-    rows = {
-        0: [(0, 5.0, ""), (1, 4.0, ""), (1, "", 20.0), (2, 9.9, "")],
-        1: [(2, 3.0, ""), (3, 2.0, ""), (3, "", 21.0)],
-        10: [(4, 1.0, "")],
-    }
-    for version, lines in rows.items():
-        folder = tmp_path / f"version_{version}"
-        folder.mkdir()
-        with (folder / "metrics.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["epoch", "step", "train/loss", "val/psnr"])
-            writer.writerows([0, *line] for line in lines)
-    curves = read_curves(tmp_path)
-    assert curves["train/loss"] == [(0, 5.0), (1, 4.0), (2, 3.0), (3, 2.0), (4, 1.0)]
-    assert curves["val/psnr"] == [(1, 20.0), (3, 21.0)]
-    assert plot_curves(tmp_path, tmp_path / "curves.png")
-
-
-def test_nothing_logged_draws_nothing(tmp_path):
-    assert not plot_curves(tmp_path, tmp_path / "curves.png")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_autoencoder_writes_an_encoder(run):

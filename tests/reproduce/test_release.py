@@ -140,6 +140,7 @@ def test_the_summary_has_phases_hours_and_ablations(out):
         assert f"| {name}_val | {name} | " in summary
     (row,) = [text for text in summary.splitlines() if text.startswith("| no_average | lite_s |")]
     assert " to " in row
+    assert "](curves.png)" in summary and (out / "curves.png").is_file()
     assert "`faceskd train " in summary
 
 
