@@ -12,9 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig
 from torch.utils.data import DataLoader, Sampler
 
 from faceskd.common.checks import check_whole
+from faceskd.common.errors import ConfigError
 
 
 class StreamSampler(Sampler[tuple[int, int]]):
@@ -85,6 +87,21 @@ class _Shuffled:
             rng = np.random.default_rng((self.seed, items_pass, len(self.items)))
             self.current, self.order = items_pass, rng.permutation(len(self.items))
         return items_pass, int(self.items[self.order[place]])
+
+
+def steps_per_epoch(cfg: DictConfig) -> int:
+    """Batches between two checkpoints; Lightning calls this an epoch.
+
+    Raises:
+        ConfigError: the steps are not a whole number of epochs.
+    """
+    check_whole(1, **{"data.steps_per_epoch": cfg.data.steps_per_epoch})
+    steps, epoch = cfg.steps, min(cfg.steps, cfg.data.steps_per_epoch)
+    if steps % epoch:
+        raise ConfigError(
+            f"expected steps as a multiple of data.steps_per_epoch, {epoch}, got {steps}"
+        )
+    return epoch
 
 
 class Items(Sized, Protocol):

@@ -22,7 +22,7 @@ from faceskd.common.checks import check_positive, check_whole
 from faceskd.common.config import instantiate
 from faceskd.common.errors import ConfigError, MissingExtraError, reason
 from faceskd.common.files import make_folder
-from faceskd.data.stream import StreamData
+from faceskd.data.stream import StreamData, steps_per_epoch
 from faceskd.engine.building import build_engine, with_released_weights
 from faceskd.engine.callbacks import TimeSlice
 from faceskd.engine.checkpoint_io import AtomicCheckpointIO
@@ -177,21 +177,6 @@ def check_settings(cfg: DictConfig) -> None:
     if cfg.resume not in (True, False, STORED):
         raise ConfigError(f"expected resume=true, false or {STORED}, got {cfg.resume!r}")
     _refuse_parallel_sweeps(cfg)
-
-
-def steps_per_epoch(cfg: DictConfig) -> int:
-    """Batches between two checkpoints; Lightning calls this an epoch.
-
-    Raises:
-        ConfigError: the steps are not a whole number of epochs.
-    """
-    check_whole(1, **{"data.steps_per_epoch": cfg.data.steps_per_epoch})
-    steps, epoch = cfg.steps, min(cfg.steps, cfg.data.steps_per_epoch)
-    if steps % epoch:
-        raise ConfigError(
-            f"expected steps as a multiple of data.steps_per_epoch, {epoch}, got {steps}"
-        )
-    return epoch
 
 
 def build_trainer(cfg: DictConfig, *, epochs: int) -> pl.Trainer:

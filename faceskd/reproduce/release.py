@@ -84,20 +84,18 @@ def check_revision(*, dirty: bool) -> str:
 
 
 def check_trainings(jobs: Mapping[str, Job]) -> None:
-    """Check the settings of all trainings before the first one takes hours.
+    """Check the options of all trainings before the first one takes hours.
 
     Raises:
-        ConfigError: an option of a training is unknown or invalid, or its steps are not a whole
-            number of epochs.
+        ConfigError: an option of a training is unknown, or its steps are not a whole number of
+            epochs.
     """
-    from faceskd.engine.training import check_settings, steps_per_epoch
+    from faceskd.data.stream import steps_per_epoch
 
     for job in jobs.values():
         if job.command == "train" and job.given is None:
             try:
-                cfg = compose(job.command, job.overrides)
-                check_settings(cfg)
-                steps_per_epoch(cfg)
+                steps_per_epoch(compose(job.command, job.overrides))
             except (ConfigError, HydraException) as error:
                 raise ConfigError(f"the training {job.name} cannot run: {error}") from error
 
