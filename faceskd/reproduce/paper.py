@@ -125,7 +125,7 @@ def measure(options: Options, tables: Options, runner: Runner, console: Console)
         runner.run(profile_job(models, files, options))
     if runner.unfinished:
         return
-    landmarks = measure_landmarks(options, runner, out) if options["landmarks"] else None
+    landmarks = measure_landmarks(options, runner, out) if options["figure_1"] else None
     results = write_results(options, runner, evaluations, landmarks)
     if options["page"] is not None:
         write_page(options["page"], results, results_name(options), _places(options))

@@ -214,7 +214,9 @@ class TestReleasing:
         other.mkdir()
         (other / INDEX).write_text(json.dumps({"format": FORMAT, "models": []}))
         new = release_student(student, other, version=2)
-        assert release_model.add_models(other, folder) == [new]
+        with pytest.raises(ConfigError, match="expected models of lite-m; got 'lite-s'"):
+            release_model.add_models(other, folder, ["lite-m", "lite-s"])
+        assert release_model.add_models(other, folder, ["lite-m"]) == [new]
         assert [m.full_name for m in available_models(folder)] == ["lite-m@1", "lite-m@2"]
         assert load_pretrained("lite-m@2", folder)
         assert model_card("lite-m", folder) == model_card("lite-m", other)
