@@ -117,7 +117,8 @@ def test_warm_start_takes_what_fits(words, materials):
 
 RELEASED = {
     "lite-s": ("lite_s", []),
-    "lite-m": ("lite_m", []),
+    "lite-m": ("lite_m", ["activation=leaky_relu"]),
+    "lite-m@1": ("lite_m", []),
     "teacher": (
         "teacher_small", ["encoder.weights=random", "dictionary=null", "mirror_share=0.1"],
     ),
