@@ -32,7 +32,7 @@ def plot_curves(logs: Path | str, picture: Path | str) -> bool:
     if not curves:
         return False
     figure, axes = _axes(len(curves))
-    for axis, (name, points) in zip(axes, curves.items(), strict=False):
+    for axis, (name, points) in zip(axes, curves.items(), strict=True):
         steps, values = zip(*points, strict=True)
         pale = len(values) > COLUMNS and name.startswith("train/")
         axis.plot(steps, values, color="#4878a8", alpha=0.35 if pale else 1, marker=".")
@@ -63,7 +63,7 @@ def plot_validations(trainings: Mapping[str, Path], picture: Path | str) -> bool
     if not shared:
         return False
     figure, axes = _axes(len(shared))
-    for axis, (name, lines) in zip(axes, shared.items(), strict=False):
+    for axis, (name, lines) in zip(axes, shared.items(), strict=True):
         for training, points in lines.items():
             axis.plot(*zip(*points, strict=True), marker=".", label=training)
         axis.set(title=name, xlabel="step")
@@ -74,7 +74,7 @@ def plot_validations(trainings: Mapping[str, Path], picture: Path | str) -> bool
 
 
 def _axes(count: int) -> "tuple[Figure, np.ndarray]":
-    """A figure with at least so many diagrams; those that are too many are invisible."""
+    """A figure with so many diagrams; what is left of the last row stays empty."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -85,7 +85,7 @@ def _axes(count: int) -> "tuple[Figure, np.ndarray]":
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[count:]:
         axis.axis("off")
-    return figure, axes
+    return figure, axes[:count]
 
 
 def _save(figure: "Figure", picture: Path | str) -> None:

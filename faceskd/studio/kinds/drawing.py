@@ -51,7 +51,7 @@ class Drawing(Kind):
         return [Outcome(restorer(picture)) for picture in pictures]
 
 
-@lru_cache(maxsize=len(LEVELS))  # a worker loads each network once
+@lru_cache(maxsize=len(LEVELS))  # the last used stay loaded, one for each level and scale
 def _restorer(weights: Path, scale: float, device: str) -> "PictureRestorer":
     from faceskd.restore.whole_pictures import PictureRestorer
 
