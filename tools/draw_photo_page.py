@@ -19,6 +19,7 @@ import torch
 import yaml
 from PIL import Image
 
+from faceskd.common.checks import check_choice
 from faceskd.common.config import fail
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import atomic_path, make_folder
@@ -80,8 +81,7 @@ def case_of(entry: dict[str, Any], faces: Path, seed: int) -> PhotoCase:
     Raises:
         ConfigError: no face is found in the portrait, or there is no such degradation.
     """
-    if entry["kind"] not in DEGRADATIONS:
-        raise ConfigError(f"expected a kind of {', '.join(DEGRADATIONS)}, got {entry['kind']!r}")
+    check_choice(DEGRADATIONS, kind=entry["kind"])
     portrait = read_image(faces / entry["portrait"])
     found = MTCNNDetector().detect(portrait)
     if not found:

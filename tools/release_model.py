@@ -12,8 +12,9 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from faceskd.common.checks import check_choices
 from faceskd.common.config import fail
-from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.errors import FaceskdError
 from faceskd.pretrained import FOLDER, PretrainedModel, available_models, model_path
 from faceskd.pretrained.golden import golden_path
 from faceskd.reproduce.cards import check_new, write_index
@@ -35,9 +36,7 @@ def add_models(
     """
     models, folder = Path(models), Path(folder)
     new, old = available_models(models), available_models(folder)
-    if unknown := sorted(set(names) - {entry.name for entry in new}):
-        known = ", ".join(entry.name for entry in new)
-        raise ConfigError(f"expected models of {known}; got {unknown[0]!r}")
+    check_choices([entry.name for entry in new], models=names)
     new = [entry for entry in new if not names or entry.name in names]
     for entry in new:
         check_new(entry, old)

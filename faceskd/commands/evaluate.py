@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from faceskd.common.checks import check_choice, check_choices
 from faceskd.common.config import hydra_main, instantiate, to_plain
 from faceskd.common.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.common.files import make_folder, sha256
@@ -61,10 +62,8 @@ def evaluate_files(
         raise DictionaryError(f"expected a dictionary file at {dictionary!r}, found none")
     if face_model is not None and not Path(face_model).is_file():
         raise ConfigError(f"expected an ONNX file of face_model at {face_model!r}, found none")
-    if unknown := sorted(set(pictured or ()) - set(files)):
-        raise ConfigError(f"expected pictured of {', '.join(files)}; got {unknown[0]!r}")
-    if groups not in (None, "skin_tone"):
-        raise ConfigError(f"expected groups as skin_tone or null, got {groups!r}")
+    check_choices(files, pictured=pictured or ())
+    check_choice(("skin_tone", None), groups=groups)
     make_folder(out)
 
     import torch

@@ -1,6 +1,7 @@
 """Checks of settings, with messages of the form "expected X, got Y"."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from faceskd.common.errors import ConfigError
@@ -37,3 +38,34 @@ def check_positive(**settings: Any) -> None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not (number and math.isfinite(value) and value > 0):
             raise ConfigError(f"expected {name} as a number above 0, got {value!r}")
+
+
+def check_choice(choices: Collection[Any], **settings: Any) -> None:
+    """Raise a ConfigError unless each setting is one of `choices`.
+
+    Examples:
+        >>> check_choice(("bilinear", "lanczos"), mode="cubic")
+        Traceback (most recent call last):
+        ...
+        faceskd.common.errors.ConfigError: expected mode as one of bilinear, lanczos; got 'cubic'
+    """
+    for name, value in settings.items():
+        if value not in choices:
+            known = ", ".join("null" if choice is None else str(choice) for choice in choices)
+            raise ConfigError(f"expected {name} as one of {known}; got {value!r}")
+
+
+def check_choices(choices: Collection[Any], **settings: Collection[Any]) -> None:
+    """Raise a ConfigError unless each setting contains nothing but elements of `choices`.
+
+    Examples:
+        >>> check_choices(("psnr", "ssim"), metrics=["psnr", "sim"])
+        Traceback (most recent call last):
+        ...
+        faceskd.common.errors.ConfigError: expected metrics of psnr, ssim; got 'sim'
+    """
+    for name, values in settings.items():
+        for value in values:
+            if value not in choices:
+                known = ", ".join(map(str, choices))
+                raise ConfigError(f"expected {name} of {known}; got {value!r}")

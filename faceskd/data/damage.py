@@ -13,6 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from faceskd.common.checks import check_choices
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import LUMA
 from faceskd.data.damage_shapes import SHAPES, noise, unit
@@ -81,9 +82,7 @@ class PhotoDamage:
     jpeg: Range | None = (60, 98)
 
     def __post_init__(self) -> None:
-        unknown = sorted(self.structural.keys() - SHAPES.keys())
-        if unknown:
-            raise ConfigError(f"expected structural damage of {list(SHAPES)}, got {unknown}")
+        check_choices(SHAPES, structural=self.structural)
         names = ("monochrome", "fading", "stains", "grain")
         values = {name: getattr(self, name) for name in names} | dict(self.structural)
         for name, value in values.items():

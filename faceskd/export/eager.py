@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.machine import checked_device
 from faceskd.export.packing import pack
@@ -59,8 +60,7 @@ def eager(
             GPU.
         WeightsError: the network needs component boxes.
     """
-    if precision not in DTYPES:
-        raise ConfigError(f"expected a precision of {', '.join(DTYPES)}, got {precision!r}")
+    check_choice(DTYPES, precision=precision)
     if network.needs_boxes:
         raise WeightsError(
             f"expected a student or another network that needs the face only, got "

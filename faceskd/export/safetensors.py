@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from faceskd.common.errors import ConfigError
+from faceskd.common.checks import check_choice
 from faceskd.export.base import Backend
 from faceskd.export.eager import ARITHMETIC, DTYPES
 from faceskd.models.base import SuperResolver
@@ -30,8 +30,7 @@ class Safetensors(Backend):
     def __init__(
         self, *, precision: str = "fp32", tolerance: float = 1e-5, least_psnr: float = 0.0
     ) -> None:
-        if precision not in DTYPES:
-            raise ConfigError(f"expected a precision of {', '.join(DTYPES)}, got {precision!r}")
+        check_choice(DTYPES, precision=precision)
         self.format = "safetensors" if precision == "fp32" else precision
         self.precision = precision
         self.arithmetic = ARITHMETIC[precision]

@@ -20,6 +20,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from faceskd.common.arguments import quoted
+from faceskd.common.checks import check_choices
 from faceskd.common.errors import ConfigError
 
 WEIGHTS = "weights.safetensors"
@@ -107,8 +108,7 @@ def select_jobs(jobs: Mapping[str, Job], only: Collection[str]) -> dict[str, Job
     Raises:
         ConfigError: there is no such job, or jobs need each other.
     """
-    if unknown := sorted(set(only) - set(jobs)):
-        raise ConfigError(f"expected jobs of {', '.join(jobs)}; got {unknown[0]!r}")
+    check_choices(jobs, only=only)
     try:
         TopologicalSorter({name: job.needs for name, job in jobs.items()}).prepare()
     except CycleError as error:

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
 from faceskd.landscapes import colours, plants
 from faceskd.landscapes.colours import NIGHT_SKY, PALETTES, SNOW, Palette
@@ -42,8 +43,7 @@ def render_landscape(
             f"expected a number of 0 or more and a size of at least {SMALLEST}, got {number} and "
             f"{size}"
         )
-    if season is not None and season not in SEASONS:
-        raise ConfigError(f"expected one of the seasons {', '.join(SEASONS)}, got {season!r}")
+    check_choice((*SEASONS, None), season=season)
     scene = sample_scene(number)
     picture = _Picture(scene, PALETTES[season or scene.season], night, FINE * size)
     image = cv2.resize(picture.draw(), (size, size), interpolation=cv2.INTER_AREA)

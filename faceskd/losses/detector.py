@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
 from faceskd.losses.perceptual import unit_distance
 from faceskd.models.frozen import frozen
@@ -39,10 +40,7 @@ class DetectorLoss(nn.Module):
 
     def __init__(self, *, network: Network = "output", side: int | tuple[int, int] = 96) -> None:
         super().__init__()
-        if network not in CONVOLUTIONS:
-            raise ConfigError(
-                f"expected network to be one of {', '.join(CONVOLUTIONS)}, got {network!r}"
-            )
+        check_choice(CONVOLUTIONS, network=network)
         least, largest = (side, side) if isinstance(side, int) else side
         if not OWN_SIDE[network] <= least <= largest:
             raise ConfigError(

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
 from faceskd.models.blocks import random_window, unit_pixels
 from faceskd.models.frozen import frozen
@@ -96,10 +97,7 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         if weights is not None and len(weights) != len(vgg.taps):
             raise ConfigError(f"expected {len(vgg.taps)} weights, one per tap, got {len(weights)}")
-        if distance not in DISTANCES:
-            raise ConfigError(
-                f"expected distance to be one of {', '.join(DISTANCES)}, got {distance!r}"
-            )
+        check_choice(DISTANCES, distance=distance)
         if focus and crop is None:
             raise ConfigError(f"focus={focus} needs a crop, got none: set crop, or focus=0")
         self.vgg = frozen(vgg)

@@ -17,7 +17,7 @@ import numpy as np
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from faceskd.common.errors import ConfigError
+from faceskd.common.checks import check_choice
 from faceskd.common.images import to_uint8
 from faceskd.metrics.base import ImageMetric, check_landmarks
 
@@ -106,8 +106,7 @@ class ColourShift(ImageMetric):
     better = "reference"
 
     def __init__(self, name: str) -> None:
-        if name not in SHIFT_NAMES:
-            raise ConfigError(f"expected one of {', '.join(SHIFT_NAMES)}, got {name!r}")
+        check_choice(SHIFT_NAMES, name=name)
         self.name = name
         self._region: Region = REGIONS[SHIFT_NAMES.index(name) // len(AXES)]
         self._axis = SHIFT_NAMES.index(name) % len(AXES)

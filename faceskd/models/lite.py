@@ -15,7 +15,7 @@ is no normalisation between them, so the sum can be computed on the weights inst
 activations. Training costs the same, and `faceskd.models.blocks.fuse` leaves one 3x3 kernel.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
 from faceskd.models.base import FeatureInfo
 from faceskd.models.blocks import SLOPE, back_projected, shrink, upsampled_conv
@@ -154,8 +155,9 @@ class Lite(ResidualNet):
         back_projection: float = 0.0,
     ) -> None:
         super().__init__()
-        check_choice(kind=(kind, BLOCKS), upsampling=(upsampling, UPSAMPLING))
-        check_choice(activation=(activation, ACTIVATIONS))
+        check_choice(BLOCKS, kind=kind)
+        check_choice(UPSAMPLING, upsampling=upsampling)
+        check_choice(ACTIVATIONS, activation=activation)
         if len(stage_widths) != 3:
             raise ConfigError(f"expected three stage widths, got {list(stage_widths)}")
         if back_projection < 0:
@@ -188,10 +190,3 @@ class Lite(ResidualNet):
         if self.back_projection:
             lr = back_projected(lr, residual, self.back_projection)
         return super()._enlarged(lr, residual)
-
-
-def check_choice(**options: tuple[str, Collection[str]]) -> None:
-    """Raise a ConfigError if an option, as name=(value, known values), is not known."""
-    for name, (came, known) in options.items():
-        if came not in known:
-            raise ConfigError(f"expected {name} to be one of {', '.join(known)}, got {came!r}")

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import luminance
 from faceskd.models.base import FeatureInfo
@@ -27,7 +28,6 @@ from faceskd.models.blocks import shrink
 from faceskd.models.lite import (
     ACTIVATIONS,
     LiteBlock,
-    check_choice,
     enlarging_conv,
     plain_conv,
 )
@@ -112,7 +112,7 @@ class PhotoNet(ResidualNet):
         size: int = 512,
     ) -> None:
         super().__init__()
-        check_choice(activation=(activation, ACTIVATIONS))
+        check_choice(ACTIVATIONS, activation=activation)
         if size < self.stride or size % self.stride:
             raise ConfigError(f"expected a size in multiples of {self.stride} px, got {size}")
         self.size = size

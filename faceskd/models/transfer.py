@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.common.errors import ConfigError
+from faceskd.common.checks import check_choice
 from faceskd.faces.components import COMPONENTS
 from faceskd.models.blocks import conv_pair
 
@@ -165,8 +165,7 @@ class FeatureTransfer(nn.Module):
 
     def __init__(self, *, channels: int, stride: int, selection: str = "product") -> None:
         super().__init__()
-        if selection not in SELECTIONS:
-            raise ConfigError(f"expected selection to be one of {SELECTIONS}, got {selection!r}")
+        check_choice(SELECTIONS, selection=selection)
         self.channels = channels
         self.stride = stride
         self.selection = selection

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from faceskd.common.arguments import quoted
+from faceskd.common.checks import check_choices
 from faceskd.common.config import compose, compose_model, conf_dir, instantiate
 from faceskd.common.errors import ConfigError, ExportError, WeightsError, reason
 from faceskd.export import card_path, export_network, load_exported
@@ -28,7 +29,7 @@ from faceskd.profiling.landmarks import MTCNNBoxes
 from faceskd.profiling.subjects import Subject
 
 WEIGHTS_SUFFIXES = (".safetensors", ".ckpt")
-LANDMARKS = {"given", "mtcnn"}
+LANDMARKS = ("given", "mtcnn")
 
 
 class Named(NamedTuple):
@@ -210,10 +211,8 @@ def _makers(
 def _check_forms(forms: Sequence[str], landmarks: Sequence[str], exports: Exports | None) -> None:
     formats = sorted(path.stem for path in (conf_dir() / "format").glob("*.yaml"))
     known = list(dict.fromkeys([*DTYPES, *(formats if exports else [])]))
-    if unknown := sorted(set(forms) - set(known)):
-        raise ConfigError(f"expected forms from {', '.join(known)}, got {', '.join(unknown)}")
-    if unknown := sorted(set(landmarks) - LANDMARKS):
-        raise ConfigError(f"expected landmarks from given, mtcnn, got {', '.join(unknown)}")
+    check_choices(known, forms=forms)
+    check_choices(LANDMARKS, landmarks=landmarks)
 
 
 def _file_name(path: Path) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
 from faceskd.common.machine import checked_device, machine_summary
 from faceskd.data.sample_faces import sample_lr_faces
@@ -149,8 +150,7 @@ def _reference(
         raise ConfigError(
             f"expected a reference that can run, got {reference}: {left_out[reference]}"
         )
-    if reference not in subjects:
-        raise ConfigError(f"expected reference to be one of {list(subjects)}, got {reference!r}")
+    check_choice(subjects, reference=reference)
     return reference
 
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import to_uint8
 from faceskd.faces.components import COMPONENTS
@@ -67,10 +68,7 @@ def close_ups(
     Raises:
         ConfigError: as in `image_grid`; also for an unknown component, or boxes of another shape.
     """
-    if component not in COMPONENTS:
-        raise ConfigError(
-            f"expected component to be one of {', '.join(COMPONENTS)}, got {component!r}"
-        )
+    check_choice(COMPONENTS, component=component)
     columns = _same_size(columns)
     count, _, height, width = next(iter(columns.values())).shape
     if boxes.shape != (count, len(COMPONENTS), 4):

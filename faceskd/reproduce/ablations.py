@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from faceskd.common.checks import check_choices
 from faceskd.common.errors import ConfigError
 from faceskd.evaluation.statistics import compare_paired
 from faceskd.jobs.plan import Options
@@ -25,10 +26,9 @@ def chosen_ablations(options: Options) -> list[str]:
     if asked is None:
         return []
     names = list(options["ablations"])
-    asked = names if asked == ALL else [asked] if isinstance(asked, str) else list(asked)
-    if unknown := sorted(set(asked) - set(names)):
-        raise ConfigError(f"expected ablate as all, or of {', '.join(names)}; got {unknown[0]!r}")
-    return asked
+    asked = [asked] if isinstance(asked, str) else list(asked)
+    check_choices([ALL, *names], ablate=asked)
+    return names if ALL in asked else asked
 
 
 def ablated(name: str, job: str) -> str:

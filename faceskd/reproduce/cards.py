@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
 from faceskd.common.files import atomic_path, make_folder, sha256, write_text
 from faceskd.common.version import __version__
@@ -259,8 +260,7 @@ def _figures(weights: Path | str, metrics: Path | str | None, method: str | None
     methods = [name for name in record["metrics"] if name not in (*ENLARGEMENTS, HR)]
     if method is None and len(methods) == 1:
         (method,) = methods
-    if method not in methods:
-        raise ConfigError(f"expected method as one of {methods}, got {method!r}")
+    check_choice(methods, method=method)
     measured = record["settings"].get("weights_sha256", {}).get(method)
     if measured != sha256(weights):
         raise ConfigError(

@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 
 from faceskd.common.arguments import quoted
+from faceskd.common.checks import check_choices
 from faceskd.common.config import compose, compose_model, instantiate
-from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.errors import FaceskdError
 from faceskd.data.manifest import read_manifest
 from faceskd.jobs.plan import Job, Options, read_plan, select_jobs, weights_of
 from faceskd.jobs.runner import RunCommand, Runner
@@ -69,8 +70,7 @@ def chosen_tables(options: Options) -> dict[str, Any]:
     tables = options["tables"]
     if tables is None:
         return known
-    if unknown := [name for name in tables if name not in known]:
-        raise ConfigError(f"expected tables of {', '.join(known)}; got {unknown[0]!r}")
+    check_choices(known, tables=tables)
     return {name: known[name] for name in tables}
 
 

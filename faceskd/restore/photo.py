@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from faceskd.common.checks import check_choice
 from faceskd.common.decoding import MAX_PIXELS
 from faceskd.common.errors import ConfigError, ImageError
 from faceskd.data.manifest import OK
@@ -82,11 +83,8 @@ class PhotoSettings:
             raise ConfigError(f"expected a scale from 1 to {MAX_SCALE}, got {self.scale}")
         if not 0 <= self.strength <= 1:
             raise ConfigError(f"expected a strength from 0 to 1, got {self.strength}")
-        if self.faces not in FACES:
-            raise ConfigError(f"expected faces as one of {', '.join(FACES)}, got {self.faces!r}")
-        if self.background not in BACKGROUNDS:
-            known = ", ".join(BACKGROUNDS)
-            raise ConfigError(f"expected a background of {known}, got {self.background!r}")
+        check_choice(FACES, faces=self.faces)
+        check_choice(BACKGROUNDS, background=self.background)
 
     def is_aligned(self, image: np.ndarray) -> bool:
         """Whether the image is one aligned face of 32x32 px, the input of the network."""

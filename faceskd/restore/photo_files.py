@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import IFD, TAGS, Base
 
+from faceskd.common.checks import check_choice
 from faceskd.common.decoding import exif_of, has_alpha, notes, open_image, to_rgba, upright
 from faceskd.common.depth import is_deep
-from faceskd.common.errors import ConfigError, ImageError
+from faceskd.common.errors import ImageError
 from faceskd.common.files import atomic_path
 from faceskd.common.images import WHITE, rgb
 
@@ -103,8 +104,7 @@ def read_photo(path: Path | str, page: int = 0) -> Photo:
 
 def check_extension(wanted: str) -> str:
     """`wanted`, if it is one of `EXTENSIONS`; else a ConfigError."""
-    if wanted not in EXTENSIONS:
-        raise ConfigError(f"expected ext as one of {', '.join(EXTENSIONS)}, got {wanted!r}")
+    check_choice(EXTENSIONS, ext=wanted)
     return wanted
 
 

@@ -145,7 +145,7 @@ class TestPictures:
             image_grid(columns, rows)
 
     def test_close_ups_want_a_component_and_its_boxes(self):
-        with pytest.raises(ConfigError, match=r"expected component to be one of .*got 'ear'"):
+        with pytest.raises(ConfigError, match=r"expected component as one of .*got 'ear'"):
             close_ups({"HR": self.hr}, torch.zeros(2, 4, 4), "ear")
         with pytest.raises(ConfigError, match="boxes of shape"):
             close_ups({"HR": self.hr}, torch.zeros(1, 4, 4), "nose")

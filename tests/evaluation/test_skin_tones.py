@@ -169,6 +169,8 @@ class TestCommand:
         assert "skin tone" not in (tmp_path / "out/report.md").read_text()
 
     def test_others_are_refused(self, prepared_faces, tmp_path):
-        with pytest.raises(ConfigError, match="expected groups as skin_tone or null, got 'age'"):
+        with pytest.raises(
+            ConfigError, match="expected groups as one of skin_tone, null; got 'age'"
+        ):
             evaluate_files(**self.options(prepared_faces, tmp_path, groups="age"))
         assert not (tmp_path / "out").exists()

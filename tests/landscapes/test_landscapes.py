@@ -71,7 +71,7 @@ def test_a_picture_without_a_season_has_that_of_its_scene():
     [
         ({"number": -1}, "expected a number of 0 or more"),
         ({"number": 0, "size": 63}, "a size of at least 64"),
-        ({"number": 0, "season": "monsoon"}, "expected one of the seasons spring, .*'monsoon'"),
+        ({"number": 0, "season": "monsoon"}, "expected season as one of spring, .*'monsoon'"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, sentence):

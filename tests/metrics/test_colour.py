@@ -164,7 +164,7 @@ def test_the_suite_knows_them_by_name():
 
 
 def test_what_is_wrong_is_said():
-    with pytest.raises(ConfigError, match="expected one of skin_L"):
+    with pytest.raises(ConfigError, match="expected name as one of skin_L"):
         ColourShift("hair_L")
     with pytest.raises(ConfigError, match=r"ita expects landmarks.*None"):
         SkinTone().per_image(batch(draw()), batch(draw()), None)

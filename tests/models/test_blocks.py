@@ -124,7 +124,7 @@ def test_weights_of_another_shape_are_left_out():
 
 @pytest.mark.parametrize("option", ["kind", "upsampling", "activation"])
 def test_an_unknown_option_of_a_light_student_is_refused(option):
-    with pytest.raises(ConfigError, match=f"expected {option} to be one of .*got 'none'"):
+    with pytest.raises(ConfigError, match=f"expected {option} as one of .*got 'none'"):
         Lite(**{option: "none"})
 
 

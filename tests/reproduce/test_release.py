@@ -373,7 +373,9 @@ def differing(first, second, prefix=""):
 
 
 def test_an_unknown_ablation_is_refused():
-    with pytest.raises(ConfigError, match=r"of no_lpips_distance, .*; got 'no_luck'"):
+    with pytest.raises(
+        ConfigError, match=r"expected ablate of all, no_lpips_distance, .*; got 'no_luck'"
+    ):
         with_ablations(options("photos=/photos", "ablate=no_luck"))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from faceskd.common.errors import ConfigError
+from faceskd.common.checks import check_choice
 from faceskd.models.base import SuperResolver
 
 LANCZOS_LOBES = 3
@@ -70,8 +70,7 @@ class Interpolation(SuperResolver):
 
     def __init__(self, *, mode: str = "bicubic") -> None:
         super().__init__()
-        if mode not in KERNELS:
-            raise ConfigError(f"expected mode to be one of {list(KERNELS)}, got {mode!r}")
+        check_choice(KERNELS, mode=mode)
         self.mode = mode
         self.feature_info = []
 
