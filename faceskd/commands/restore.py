@@ -92,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         "first; old-scratched: its scratches and folds, too; drawing: line art and flat colours, "
         "as a whole, 1 to 4 times as large; translation: into a picture of another kind, such as "
         "day to night, at its size; default: photo")
-    add("--old-weights", metavar="FILE", help="the model that repairs old photos")
+    add("--old-weights", metavar="FILE",
+        help="the model that repairs old photos; without it, --kind old-scratched fills scratches "
+        "in from what surrounds them, and repairs nothing else")
     add("--scratch-weights", metavar="FILE",
         help="the model that finds scratches, for --kind old-scratched")
     add("--masks", metavar="FOLDER",
@@ -248,13 +250,16 @@ def _repair(options: argparse.Namespace) -> Repair | None:
     """What repairs old photos; None for other kinds."""
     if options.kind == PHOTO:
         return None
-    if options.old_weights is None:
+    if options.kind == OLD and options.old_weights is None:
         raise WeightsError(
-            f"expected --old-weights for --kind {options.kind}, got none: no model of the package "
-            "repairs old photos yet; docs/old_photos.md shows how to train one"
+            f"expected --old-weights for --kind {OLD}, got none: no model of the package repairs "
+            "old photos yet; docs/old_photos.md shows how to train one"
         )
     if options.kind == SCRATCHED and options.scratch_weights is None and options.masks is None:
-        raise WeightsError("expected --scratch-weights or --masks for --kind old-scratched")
+        raise WeightsError(
+            f"expected --scratch-weights or --masks for --kind {SCRATCHED}, got neither: a mask "
+            "marks the scratches in white; docs/old_photos.md shows how to make one"
+        )
     return Repair(options.old_weights, scratches=options.scratch_weights, masks=options.masks)
 
 

@@ -1,4 +1,9 @@
-"""Restore whole old photographs of any size, with memory bounded by a tile."""
+"""Restore whole old photographs of any size.
+
+The network restores all that ages a photo, tile by tile. Without its weights, what a mask marks is
+filled in with OpenCV's inpainting: Telea, "An Image Inpainting Technique Based on the Fast Marching
+Method", Journal of Graphics Tools 9 (1), 2004.
+"""
 
 from pathlib import Path
 
@@ -13,34 +18,35 @@ from faceskd.models.scratches import ScratchNet, load_scratches, scratch_mask
 from faceskd.models.tiling import blended_tiles
 from faceskd.models.weights import load_network
 
+INPAINTING_RADIUS = 3
+"""Pixels around a damaged one that Telea's method looks at."""
+
 
 class OldPhoto:
     """Restores old photographs, with or without structural damage.
 
     Args:
-        network: the network, in eval mode.
+        network: the network, in eval mode; None: structural damage is filled in with OpenCV's
+            inpainting, and nothing else changes.
         detector: scratch detector, in eval mode; None: without a mask, photos have no structural
             damage.
     """
 
-    def __init__(self, network: OldPhotoNet, detector: ScratchNet | None = None) -> None:
+    def __init__(self, network: OldPhotoNet | None, detector: ScratchNet | None = None) -> None:
         self.network = network
         self.detector = detector
 
     @classmethod
-    def load(cls, weights: Path | str, scratches: Path | str | None = None) -> "OldPhoto":
-        """From the weights of `experiment=old_mapping` and of `experiment=scratches`.
+    def load(cls, weights: Path | str | None, scratches: Path | str | None = None) -> "OldPhoto":
+        """From the weights of `experiment=old_mapping` and of `experiment=scratches`, if given.
 
         Raises:
             WeightsError: a file is missing or damaged, or is of another network.
         """
-        network = load_network(weights)
-        if not isinstance(network, OldPhotoNet):
-            raise WeightsError(
-                f"expected a network for old photos in {str(weights)!r}, got a "
-                f"{type(network).__name__}: `faceskd train experiment=old_mapping` trains one"
-            )
-        return cls(network, None if scratches is None else load_scratches(scratches))
+        return cls(
+            None if weights is None else _load(weights),
+            None if scratches is None else load_scratches(scratches),
+        )
 
     def restore(
         self, picture: np.ndarray, mask: np.ndarray | None = None
@@ -66,15 +72,32 @@ class OldPhoto:
             (height, width), got = picture.shape[:2], f"{mask.dtype} {mask.shape}"
             raise ImageError(f"expected a mask as uint8 of ({height}, {width}), got {got}")
         used = np.where(mask >= 128, 255, 0).astype(np.uint8)
-        device = next(self.network.parameters()).device
-
-        def improved(part: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
-            marked = to_tensor(used[rows, columns, None][None]).to(device)
-            with torch.inference_mode():
-                sr = self.network(to_tensor(part[None]).to(device), mask=marked)
-            return 255 * sr[0].float().clamp(0, 1).movedim(0, -1).cpu().numpy()
-
-        result = blended_tiles(picture, improved, channels=3)
+        if self.network is None:
+            result = cv2.inpaint(picture, used, INPAINTING_RADIUS, cv2.INPAINT_TELEA)
+        else:
+            result = _restored(self.network, picture, used)
         if (picture == picture[..., :1]).all():
             result = cv2.cvtColor(cv2.cvtColor(result, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         return result, used
+
+
+def _load(weights: Path | str) -> OldPhotoNet:
+    network = load_network(weights)
+    if not isinstance(network, OldPhotoNet):
+        raise WeightsError(
+            f"expected a network for old photos in {str(weights)!r}, got a "
+            f"{type(network).__name__}: `faceskd train experiment=old_mapping` trains one"
+        )
+    return network
+
+
+def _restored(network: OldPhotoNet, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    device = next(network.parameters()).device
+
+    def improved(part: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+        marked = to_tensor(mask[rows, columns, None][None]).to(device)
+        with torch.inference_mode():
+            sr = network(to_tensor(part[None]).to(device), mask=marked)
+        return 255 * sr[0].float().clamp(0, 1).movedim(0, -1).cpu().numpy()
+
+    return blended_tiles(picture, improved, channels=3)

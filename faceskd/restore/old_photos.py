@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from faceskd.common.decoding import open_image
-from faceskd.common.errors import ConfigError
+from faceskd.common.errors import ConfigError, ImageError
 from faceskd.models.old_picture import OldPhoto
 
 
@@ -14,7 +14,8 @@ class Repair:
     """Repairs whole old photos (`faceskd.models.old_picture.OldPhoto`).
 
     Args:
-        weights: file of the network for old photos.
+        weights: file of the network for old photos; None: what is hidden is filled in with OpenCV's
+            inpainting, and nothing else changes.
         scratches: file of the scratch detector; None: without a mask, a photo has no scratches.
         masks: folder of masks, `NAME.png` for the input `NAME`, in place of the detector's.
 
@@ -25,7 +26,7 @@ class Repair:
 
     def __init__(
         self,
-        weights: Path | str,
+        weights: Path | str | None,
         *,
         scratches: Path | str | None = None,
         masks: Path | str | None = None,
@@ -33,6 +34,7 @@ class Repair:
         if masks is not None and not Path(masks).is_dir():
             raise ConfigError(f"expected a folder of masks, found none at {str(masks)!r}")
         self._old_photo = OldPhoto.load(weights, scratches)
+        self._needs_mask = weights is None and scratches is None
         self._masks = None if masks is None else Path(masks)
         self._running = threading.Lock()  # one photo at a time uses all processor cores already
 
@@ -40,11 +42,17 @@ class Repair:
         """Repair a photo, RGB uint8 (H, W, 3); also returns the mask, uint8 (H, W), 0 or 255.
 
         Raises:
-            ImageError: the mask cannot be read, or has another size than the photo.
+            ImageError: the mask cannot be read, has another size than the photo, or is missing
+                where nothing else can repair the photo.
         """
         mask = None
         if self._masks is not None and (path := self._masks / f"{name}.png").is_file():
             with open_image(path) as file:
                 mask = np.array(file.convert("L"))
+        elif self._needs_mask:
+            raise ImageError(
+                f"expected a mask {name}.png in {str(self._masks)!r}, found none: without weights, "
+                "only what a mask marks can be repaired"
+            )
         with self._running:
             return self._old_photo.restore(picture, mask)

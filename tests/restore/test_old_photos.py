@@ -78,6 +78,24 @@ def test_a_mask_that_was_edited_is_used(tmp_path, old_weights, photo):
     np.testing.assert_array_equal(mask(tmp_path), edited)
 
 
+def test_without_a_network_what_a_mask_marks_is_filled_in(tmp_path):
+    y, x = np.mgrid[:40, :52]
+    photo = np.repeat((2 * x + 2 * y)[..., None], 3, axis=2).astype(np.uint8)
+    scratched, drawn = photo.copy(), np.zeros((40, 52), np.uint8)
+    scratched[:, 20:22], drawn[:, 20:22] = 255, 255
+    write_image(tmp_path / "in/a.png", scratched)
+    write_image(tmp_path / "in/b.png", scratched)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(drawn).save(tmp_path / "masks/a.png")
+    assert command(tmp_path, "--kind", "old-scratched", "--masks", tmp_path / "masks") == 1
+    result = restored(tmp_path)
+    np.testing.assert_array_equal(result[drawn == 0], photo[drawn == 0])
+    assert np.abs(result.astype(int) - photo)[5:-5].max() <= 4
+    table = rows(tmp_path / "out")
+    assert table["b.png"]["status"] == "unreadable"
+    assert "expected a mask b.png" in table["b.png"]["message"]
+
+
 def test_a_mask_of_another_size_costs_only_its_photo(tmp_path, old_weights, photo):
     write_image(tmp_path / "in/b.png", noise(30, 30, 3))
     (tmp_path / "masks").mkdir()
