@@ -25,7 +25,7 @@ def chosen_ablations(options: Options) -> list[str]:
     asked = options["ablate"]
     if asked is None:
         return []
-    names = list(options["ablations"])
+    names = [name for name, config in options["ablations"].items() if config is not None]
     asked = [asked] if isinstance(asked, str) else list(asked)
     check_choices([ALL, *names], ablate=asked)
     return names if ALL in asked else asked

@@ -296,7 +296,7 @@ PHOTO_WORDS = ("photos=/photos", "bad_photos=/bad")
 def test_the_plan_for_photos_composes_and_measures_each_network_as_it_is_used():
     cfg = with_evaluations(options("plan=photos", *PHOTO_WORDS))
     jobs = read_plan(cfg)
-    trained = trainings_of(jobs, without_pools=())
+    trained = trainings_of(jobs)
     assert list(trained) == ["photo_m_start", "photo_m", "photo_s_start", "photo_s"]
     for name, composed in trained.items():
         folder, size = ("faces_384", 384) if name.endswith("start") else ("faces", 512)
@@ -314,7 +314,7 @@ def test_the_plan_for_backgrounds_composes():
     cfg = with_evaluations(options("plan=scene", "scenes=/scenes", *PHOTO_WORDS))
     jobs = read_plan(cfg)
     assert list(jobs) == ["photos", "pools", "scene"]
-    assert list(trainings_of(jobs, without_pools=())) == ["scene"]
+    assert list(trainings_of(jobs)) == ["scene"]
     assert set(cfg["models"]) == {"scene"}
 
 
@@ -329,13 +329,13 @@ def test_the_plan_that_compares_students_with_and_without_a_teacher_trains_them_
     assert "teacher_photo_test_photograph" not in jobs
 
 
-def trainings_of(jobs, *, without_pools):
-    """The configs of the trainings, by their names; all others use the pools."""
+def trainings_of(jobs, *, pools=True, without_pools=()):
+    """The configs of the trainings, by their names; with `pools`, all others use these."""
     trained = {name: compose("train", job.overrides)
                for name, job in jobs.items() if job.command == "train"}  # fmt: skip
     for name, composed in trained.items():
         assert composed.steps % composed.data.steps_per_epoch == 0
-        if name not in without_pools:
+        if pools and name not in without_pools:
             assert composed.data.degradation.pools == "/out/pools/pools.safetensors"
     return trained
 
@@ -346,6 +346,18 @@ def test_some_trainings_with_what_they_need_and_their_evaluation(only):
     assert set(plan) == {
         "photos", "faces", "encoder", "dictionary", "lite_m_start", "lite_m_start_val",
     }  # fmt: skip
+
+
+def test_the_plan_of_the_ablations_repeats_the_smallest_network_only():
+    cfg = with_evaluations(with_ablations(options("plan=ablations", "photos=/photos")))
+    trained = trainings_of(read_plan(cfg), pools=False)
+    assert all(name.startswith("lite_s") for name in trained)
+    assert {config.steps for config in trained.values()} == {500, 1500}
+    names = set(options()["ablations"]) - {"teacher"}
+    assert {name.removeprefix("lite_s_") for name in trained if "start" not in name} == {
+        "lite_s", *names
+    }  # fmt: skip
+    assert not cfg["models"]
 
 
 @pytest.mark.parametrize("name", list(options()["ablations"]))
@@ -379,7 +391,7 @@ def test_an_unknown_ablation_is_refused():
         with_ablations(options("photos=/photos", "ablate=no_luck"))
 
 
-@pytest.mark.parametrize("plan", ["photos", "photo_distillation", "scene", "drawings"])
+@pytest.mark.parametrize("plan", ["photos", "photo_distillation", "scene", "drawings", "ablations"])
 def test_the_hash_of_a_plan_does_not_depend_on_where_its_folders_are(plan):
     there = to_plain(compose("release", [f"plan={plan}", "out=/x y/out", *places_at("/a b", plan)]))
     _, now = plan_now(plan, 0)
