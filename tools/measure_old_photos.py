@@ -2,14 +2,14 @@
 
     python tools/measure_old_photos.py PICTURES DETECTOR [--weights OLD_MAPPING] --out OUT
 
-Every picture is cut to 512 px in its middle. `detection.md`: damage of one kind at a time is drawn
-on it, as in the training; all else that ages a photo is drawn, too. Precision, recall and their
-harmonic mean (Dice) are those of all pixels together. The alternative is the top-hat, the classic
-filter for thin structures: its size and its threshold are those of the best Dice on these very
-pictures, which favours it. `repair.md`: only what hides a part of the photo is drawn. It is filled
-in by OpenCV's inpainting, with the detector's mask and with the true mask, and restored by the
-network, if its weights are given. Figures are medians over the pictures; all methods get the same
-files and are timed in turn. OUT also gets pictures.
+The central square of every picture is reduced to 512 px; smaller ones are left out. `detection.md`:
+damage of one kind at a time is drawn on it, as in the training; all else that ages a photo is
+drawn, too. Precision, recall and their harmonic mean (Dice) are those of all pixels together. The
+alternative is the top-hat, the classic filter for thin structures: its size and its threshold are
+those of the best Dice on these very pictures, which favours it. `repair.md`: only what hides a part
+of the photo is drawn. It is filled in by OpenCV's inpainting, with the detector's mask and with the
+true mask, and restored by the network, if its weights are given. Figures are medians over the
+pictures; all methods get the same files and are timed in turn. OUT also gets pictures.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from measure_pictures import FIGURES, SHOWN, formatted, middle, quality
+from measure_pictures import FIGURES, SHOWN, SIDE, formatted, quality
 from rich.progress import track
 
 from faceskd.common.files import write_text
@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=60)
     given = parser.parse_args()
-    paths = list_images(given.pictures)[: given.limit]
-    pictures = [middle(read_image(path)) for path in paths]
+    squares = (square(read_image(path)) for path in list_images(given.pictures))
+    pictures = [cut for cut in squares if cut is not None][: given.limit]
     detector = load_scratches(given.detector)
 
     def find(photo: np.ndarray) -> np.ndarray:
@@ -66,6 +66,14 @@ def main() -> None:
             given.out / f"{name}.md", f"{len(pictures)} pictures, {threads} threads\n\n{table}\n"
         )
         print(table)
+
+
+def square(image: np.ndarray) -> np.ndarray | None:
+    """The central square, RGB uint8 (512, 512, 3); None where it is smaller."""
+    side = min(image.shape[:2])
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    cut = image[top : top + side, left : left + side]
+    return None if side < SIDE else cv2.resize(cut, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def detection(pictures: list[np.ndarray], find: Finder, out: Path) -> list[dict[str, str]]:
@@ -130,7 +138,7 @@ def repair(
     pictures: list[np.ndarray], find: Finder, weights: Path | None, out: Path
 ) -> list[dict[str, str]]:
     """A row for each method."""
-    damage = PhotoDamage(photo=None, fading=0, stains=0, grain=0, jpeg=None)
+    damage = PhotoDamage(photo=None, monochrome=0, fading=0, stains=0, grain=0, jpeg=None)
     methods = repairs(find, weights)
     figures: dict[str, list[tuple[float, ...]]] = {name: [] for name in methods}
     for number, hr in enumerate(track(pictures, "repair")):
