@@ -77,6 +77,14 @@ def write_photo_network(path: Path) -> None:
     save_network(path, PhotoNet(**config), target)
 
 
+def write_mask(folder: Path) -> None:
+    """MASKS/PHOTO.png, which marks a scratch."""
+    mask = Image.new("L", Image.open(folder / "PHOTO").size)
+    mask.paste(255, (8, 0, 10, mask.height))
+    (folder / "MASKS").mkdir()
+    mask.save(folder / "MASKS" / "PHOTO.png")
+
+
 def write_clip(path: Path, picture: Image.Image) -> None:
     """Two frames of a picture."""
     with av.open(str(path), "w") as made:
@@ -94,6 +102,7 @@ def test_restoring(folder: Path) -> None:
     write_clip(folder / "VIDEO.mp4", Image.open(folder / "PHOTO"))
     (folder / "FACES").mkdir()
     Image.open(folder / "PHOTO").resize((32, 32)).save(folder / "FACES" / "face.png")
+    write_mask(folder)
     run_page("docs/restore.md", folder)
 
 
@@ -119,6 +128,7 @@ def test_old_photos(folder: Path) -> None:
     for name in ("CLEAN", "CHECK", "OLD"):
         (folder / name).mkdir()
         Image.fromarray(render_portrait(0, size=256).image).save(folder / name / "0.png")
+    write_mask(folder)
     run_page("docs/old_photos.md", folder)
 
 
