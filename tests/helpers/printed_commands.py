@@ -51,7 +51,7 @@ FILES = {
     "NETWORK": "NETWORK.safetensors",
     "DRAWINGS": "PHOTOS",
 }
-FOLDERS = ("PHOTO", "PHOTOS", "OUT", "FACES", "CLEAN", "CHECK", "OLD")
+FOLDERS = ("PHOTO", "PHOTOS", "MASKS", "OUT", "FACES", "CLEAN", "CHECK", "OLD")
 CAPITALS = re.compile(r"(?<![\w.])[A-Z]{3,}(?![\w.])")
 SHIM = """#!{python}
 import os, sys
