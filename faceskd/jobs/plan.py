@@ -108,7 +108,7 @@ def select_jobs(jobs: Mapping[str, Job], only: Collection[str]) -> dict[str, Job
     Raises:
         ConfigError: there is no such job, or jobs need each other.
     """
-    check_choices(jobs, only=only)
+    check_choices(jobs, jobs=only)
     try:
         TopologicalSorter({name: job.needs for name, job in jobs.items()}).prepare()
     except CycleError as error:

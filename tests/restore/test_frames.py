@@ -299,7 +299,7 @@ class TestBackground:
     def test_scene_without_weights_says_so(self, soft):
         with pytest.raises(WeightsError, match="or choose the background 'lanczos'"):
             Restorer(Brighter(), detector=Known())(soft, background="scene")
-        with pytest.raises(ConfigError, match="background of scene, lanczos, none"):
+        with pytest.raises(ConfigError, match="background as one of scene, lanczos, none"):
             PhotoSettings(background="sea")
 
     def test_a_part_is_the_part_of_the_whole(self):

@@ -50,5 +50,5 @@ def test_a_row_shows_before_after_and_both_enlarged(faces, tmp_path):
 
 
 def test_an_unknown_kind_is_refused(faces):
-    with pytest.raises(ConfigError, match="kind of phone, soft"):
+    with pytest.raises(ConfigError, match="kind as one of phone, soft"):
         tool["case_of"]({"portrait": "a.png", "kind": "bad", "size": 60}, faces, 0)
