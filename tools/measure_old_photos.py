@@ -29,13 +29,12 @@ from faceskd.common.images import read_image, write_image
 from faceskd.common.listing import list_images
 from faceskd.data.damage import Damaged, PhotoDamage
 from faceskd.data.damage_shapes import SHAPES
-from faceskd.models.old_picture import OldPhoto
+from faceskd.models.old_picture import INPAINTING_RADIUS, OldPhoto
 from faceskd.models.scratches import load_scratches, scratch_mask
 from faceskd.reporting.tables import markdown_table
 
 HAT_SIDES = (5, 9, 15, 25)
 HAT_THRESHOLDS = range(10, 130, 10)
-RADIUS = 3
 ALL = "all kinds"
 Finder = Callable[[np.ndarray], np.ndarray]
 Repair = Callable[[Damaged], np.ndarray]
@@ -102,27 +101,27 @@ def counts(photos: list[Damaged], masks: list[np.ndarray]) -> tuple[int, int, in
     )
 
 
+def dice(photos: list[Damaged], masks: list[np.ndarray]) -> float:
+    hits, marked, damaged = counts(photos, masks)
+    return 2 * hits / max(marked + damaged, 1)
+
+
 def scores(photos: list[Damaged], masks: list[np.ndarray]) -> dict[str, str]:
     hits, marked, damaged = counts(photos, masks)
     found = {
         "precision": hits / max(marked, 1),
         "recall": hits / max(damaged, 1),
-        "Dice": 2 * hits / max(marked + damaged, 1),
+        "Dice": dice(photos, masks),
     }
     return {name: f"{value:.3f}" for name, value in found.items()}
 
 
 def best_top_hat(photos: list[Damaged]) -> list[np.ndarray]:
     """The masks of the size and the threshold with the best Dice on these photos."""
-
-    def dice(masks: list[np.ndarray]) -> float:
-        hits, marked, damaged = counts(photos, masks)
-        return 2 * hits / max(marked + damaged, 1)
-
     hats = {side: [top_hat(case.photo, side) for case in photos] for side in HAT_SIDES}
     return max(
         ([hat >= least for hat in hats[side]] for side, least in product(hats, HAT_THRESHOLDS)),
-        key=dice,
+        key=lambda masks: dice(photos, masks),
     )
 
 
@@ -158,22 +157,19 @@ def repair(
 
 
 def repairs(find: Finder, weights: Path | None) -> Mapping[str, Repair]:
+    filled = OldPhoto(None)
     methods: dict[str, Repair] = {
         "untouched": lambda case: case.photo,
-        "Telea, detected": lambda case: inpainted(case.photo, find(case.photo), cv2.INPAINT_TELEA),
-        "Navier-Stokes, detected": lambda case: inpainted(
-            case.photo, find(case.photo), cv2.INPAINT_NS
+        "Telea, detected": lambda case: filled.restore(case.photo, find(case.photo))[0],
+        "Navier-Stokes, detected": lambda case: cv2.inpaint(
+            case.photo, find(case.photo), INPAINTING_RADIUS, cv2.INPAINT_NS
         ),
-        "Telea, true mask": lambda case: inpainted(case.photo, case.mask, cv2.INPAINT_TELEA),
+        "Telea, true mask": lambda case: filled.restore(case.photo, case.mask)[0],
     }
     if weights is not None:
         network = OldPhoto.load(weights)
         methods["network, detected"] = lambda case: network.restore(case.photo, find(case.photo))[0]
     return methods
-
-
-def inpainted(photo: np.ndarray, mask: np.ndarray, method: int) -> np.ndarray:
-    return cv2.inpaint(photo, mask, RADIUS, method)
 
 
 if __name__ == "__main__":

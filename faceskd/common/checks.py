@@ -47,12 +47,12 @@ def check_choice(choices: Collection[Any], **settings: Any) -> None:
         >>> check_choice(("bilinear", "lanczos"), mode="cubic")
         Traceback (most recent call last):
         ...
-        faceskd.common.errors.ConfigError: expected mode as one of bilinear, lanczos; got 'cubic'
+        faceskd.common.errors.ConfigError: expected mode as one of bilinear, lanczos, got 'cubic'
     """
     for name, value in settings.items():
         if value not in choices:
             known = ", ".join("null" if choice is None else str(choice) for choice in choices)
-            raise ConfigError(f"expected {name} as one of {known}; got {value!r}")
+            raise ConfigError(f"expected {name} as one of {known}, got {value!r}")
 
 
 def check_choices(choices: Collection[Any], **settings: Collection[Any]) -> None:

@@ -82,7 +82,7 @@ class PhotoDamage:
     jpeg: Range | None = (60, 98)
 
     def __post_init__(self) -> None:
-        check_choices(SHAPES, structural=self.structural)
+        check_choices(SHAPES, **{"structural damage": self.structural})
         names = ("monochrome", "fading", "stains", "grain")
         values = {name: getattr(self, name) for name in names} | dict(self.structural)
         for name, value in values.items():

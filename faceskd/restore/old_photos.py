@@ -34,7 +34,6 @@ class Repair:
         if masks is not None and not Path(masks).is_dir():
             raise ConfigError(f"expected a folder of masks, found none at {str(masks)!r}")
         self._old_photo = OldPhoto.load(weights, scratches)
-        self._needs_mask = weights is None and scratches is None
         self._masks = None if masks is None else Path(masks)
         self._running = threading.Lock()  # one photo at a time uses all processor cores already
 
@@ -49,7 +48,7 @@ class Repair:
         if self._masks is not None and (path := self._masks / f"{name}.png").is_file():
             with open_image(path) as file:
                 mask = np.array(file.convert("L"))
-        elif self._needs_mask:
+        elif self._old_photo.network is None and self._old_photo.detector is None:
             raise ImageError(
                 f"expected a mask {name}.png in {str(self._masks)!r}, found none: without weights, "
                 "only what a mask marks can be repaired"

@@ -115,7 +115,7 @@ def test_fading_keeps_the_order_of_levels_and_shrinks_their_range():
     [
         ({"fading": 1.5}, "expected fading as a probability, got 1.5"),
         ({"structural": {"dust": -1}}, "expected dust as a probability, got -1"),
-        ({"structural": {"holes": 1}}, "expected structural of scratches, .*'holes'"),
+        ({"structural": {"holes": 1}}, "expected structural damage of scratches, .*'holes'"),
         ({"jpeg": (90, 20)}, r"expected jpeg as \[low, high\] within \[1, 100\]"),
     ],
 )

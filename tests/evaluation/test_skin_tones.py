@@ -170,7 +170,7 @@ class TestCommand:
 
     def test_others_are_refused(self, prepared_faces, tmp_path):
         with pytest.raises(
-            ConfigError, match="expected groups as one of skin_tone, null; got 'age'"
+            ConfigError, match="expected groups as one of skin_tone, null, got 'age'"
         ):
             evaluate_files(**self.options(prepared_faces, tmp_path, groups="age"))
         assert not (tmp_path / "out").exists()

@@ -77,7 +77,7 @@ def test_only_the_sr_face_learns(faces):
     [
         ({"side": 47}, "at least 48 px for 'output'.*, got 47"),
         ({"side": (96, 72)}, r"smallest, largest.*, got \(96, 72\)"),
-        ({"network": "proposal"}, "of refine, output; got 'proposal'"),
+        ({"network": "proposal"}, "of refine, output, got 'proposal'"),
     ],
 )
 def test_what_it_cannot_do_is_refused(options, message):

@@ -151,7 +151,7 @@ def test_unit_distance_has_a_gradient_where_features_are_zero():
 
 
 def test_an_unknown_distance_is_refused():
-    with pytest.raises(ConfigError, match="of absolute, relative, unit, squared; got 'lpips'"):
+    with pytest.raises(ConfigError, match="of absolute, relative, unit, squared, got 'lpips'"):
         PerceptualLoss(vgg=VGG19(width=1, taps=TAPS, weights="random"), distance="lpips")
 
 

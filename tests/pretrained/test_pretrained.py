@@ -231,7 +231,7 @@ class TestReleasing:
             ({"role": "master"}, "expected a role"),
             ({"role": "teacher"}, "holds a Lite, no teacher"),
             ({"metrics": None}, "expected the metrics.json"),
-            ({"method": "theirs"}, "one of ours; got 'theirs'"),
+            ({"method": "theirs"}, "one of ours, got 'theirs'"),
             ({"dictionary": "none"}, "expected a released dictionary, got .*: release it first"),
         ],
     )

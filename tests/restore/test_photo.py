@@ -224,7 +224,7 @@ class TestFaces:
         ],
     )
     def test_impossible_settings(self, setting):
-        with pytest.raises(ConfigError, match=r"^expected .*[,;] got "):
+        with pytest.raises(ConfigError, match=r"^expected .*, got "):
             PhotoSettings(**setting)
 
     def test_results_have_a_limit(self):
