@@ -22,8 +22,8 @@ PATH_OPTIONS = frozenset(
 The entries of `methods`, such as `methods.student`, are also paths.
 """
 
-TABLES = frozenset({"folders", "val_folders"})
-"""Groups whose entries have names that the user chooses, and are no paths."""
+TABLES = frozenset({"folders", "val_folders", "seeds", "steps", "jobs"})
+"""Groups whose entries have names of folders or jobs, and are no paths: `seeds.teacher=1`."""
 
 LISTS = frozenset({"quality"})
 """The path options that may be lists of paths."""

@@ -36,7 +36,8 @@ def with_seeds(jobs: Mapping[str, Any], seeds: Mapping[str, int]) -> dict[str, A
     expanded = dict(jobs)
     for method, count in seeds.items():
         job = jobs.get(method)
-        if job is None or job["command"] != "train" or count < 1:
+        is_count = isinstance(count, int) and count >= 1
+        if job is None or job["command"] != "train" or not is_count:
             raise ConfigError(
                 f"expected seeds to name trainings of the plan with a number of at least 1, got "
                 f"{method!r}: {count}"
@@ -50,10 +51,11 @@ def with_seeds(jobs: Mapping[str, Any], seeds: Mapping[str, int]) -> dict[str, A
 def seeded_options(options: Options) -> dict[str, Any]:
     """A plan whose jobs and tables have the other seeds of `options["seeds"]`, too."""
     seeds = options["seeds"]
+    jobs = with_seeds(options["jobs"], seeds)
     evaluations = {
         name: {**config, "methods": [*chain.from_iterable(
             training_names(method, seeds.get(method, 1)) for method in config["methods"]
         )]}
         for name, config in options["evaluations"].items()
     }  # fmt: skip
-    return {**options, "jobs": with_seeds(options["jobs"], seeds), "evaluations": evaluations}
+    return {**options, "jobs": jobs, "evaluations": evaluations}

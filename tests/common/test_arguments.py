@@ -103,3 +103,11 @@ def test_tables_with_chosen_names_are_no_paths() -> None:
     """`photos` is a path option of `evaluate`, and may be the name of a folder to train on."""
     word = "+data.folders.photos={path:PHOTOS,share:1}"
     assert with_literal_paths([word]) == [word]
+
+
+@pytest.mark.parametrize(
+    "word", ["seeds.teacher=1", "steps.teacher=500", "+jobs.photos={needs:[faces]}"]
+)
+def test_names_of_jobs_are_no_paths(word) -> None:
+    """`teacher` is a path option of `train`, and a training of the plans."""
+    assert with_literal_paths([word]) == [word]

@@ -28,7 +28,7 @@ def test_each_seed_is_a_training_of_its_own(tmp_path):
     assert not [word for word in jobs["student"].overrides if word.startswith("seed=")]
 
 
-@pytest.mark.parametrize("seeds", [{"nobody": 2}, {"faces": 2}, {"teacher": 0}])
+@pytest.mark.parametrize("seeds", [{"nobody": 2}, {"faces": 2}, {"teacher": 0}, {"teacher": "1"}])
 def test_what_cannot_have_seeds_is_said(seeds):
     with pytest.raises(ConfigError, match="expected seeds to name trainings"):
         with_seeds(JOBS, seeds)
