@@ -337,7 +337,7 @@ def trainings_of(jobs, *, pools=True):
     """The configs of the trainings, by their names; with `pools`, all others use these."""
     trained = {name: compose("train", job.overrides)
                for name, job in jobs.items() if job.command == "train"}  # fmt: skip
-    for name, composed in trained.items():
+    for composed in trained.values():
         assert composed.steps % composed.data.steps_per_epoch == 0
         if pools:
             assert composed.data.degradation.pools == "/out/pools/pools.safetensors"
