@@ -41,15 +41,12 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
     for folder in (options["faces"], options["second"]):
         if folder is not None:
             read_manifest(folder, MEASURED_SPLIT)
-    wanted = chosen_tables(options)
     if options["page"] is not None:
         check_page(options["page"], results_name(options))
-    options = seeded_options(with_rates({**options, "evaluations": wanted}))
+    options, jobs = planned(options)
+    wanted = options["evaluations"]
     runner = Runner.of(options, run_command, console)
     whole = options["only"] is None
-    jobs = read_plan(options)
-    if whole and options["tables"] is not None:
-        jobs = select_jobs(jobs, needed_jobs(options, jobs))
     runner.run_all(
         jobs,
         later=len(wanted) + 1 if whole else 0,
@@ -58,6 +55,20 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
     if whole and not runner.unfinished:
         measure(options, wanted, runner, console)
     return runner.report()
+
+
+def planned(options: Options) -> tuple[dict[str, Any], dict[str, Job]]:
+    """The options with the rates, the seeds and the chosen tables; and the jobs of these.
+
+    Raises:
+        ConfigError: an option is invalid.
+    """
+    chosen = {**options, "evaluations": chosen_tables(options)}
+    options = seeded_options(with_rates(chosen))
+    jobs = read_plan(options)
+    if options["only"] is None and options["tables"] is not None:
+        jobs = select_jobs(jobs, needed_jobs(options, jobs))
+    return options, jobs
 
 
 def chosen_tables(options: Options) -> dict[str, Any]:

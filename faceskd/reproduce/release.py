@@ -52,8 +52,7 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
 
     revision = check_revision(dirty=options["dirty"])
     data = check_photos(options)
-    jobs = read_plan(with_evaluations(with_ablations(options)))
-    check_trainings(jobs)
+    jobs = planned(options)
     runner = Runner.of(options, run_command, console)
     runner.run_all(jobs)
     if any(name.endswith(f"_{SPLIT}") for name in runner.outcomes):
@@ -65,6 +64,17 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
         models = runner.out / MODELS
         console.print(f"models: {models}", markup=False, highlight=False, soft_wrap=True)
     return runner.report()
+
+
+def planned(options: Options) -> dict[str, Job]:
+    """The jobs of a plan, with its evaluations and the chosen ablations.
+
+    Raises:
+        ConfigError: an option is invalid.
+    """
+    jobs = read_plan(with_evaluations(with_ablations(options)))
+    check_trainings(jobs)
+    return jobs
 
 
 def check_revision(*, dirty: bool) -> str:

@@ -107,6 +107,14 @@ def test_restoring(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_releasing(folder: Path) -> None:
+    """The plans are read to their jobs; the commands about data and models have their own tests."""
+    for name in ("BAD", "SCENES"):
+        (folder / name).mkdir()
+    run_page("docs/release.md", folder, without=["data layout", "data verify", "release verify"])
+
+
+@pytest.mark.slow
 def test_landscapes(folder: Path) -> None:
     run_page("docs/landscapes.md", folder)
 

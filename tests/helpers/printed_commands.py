@@ -10,7 +10,7 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ FILES = {
     "NETWORK": "NETWORK.safetensors",
     "DRAWINGS": "PHOTOS",
 }
-FOLDERS = ("PHOTO", "PHOTOS", "MASKS", "OUT", "FACES", "CLEAN", "CHECK", "OLD")
+FOLDERS = ("PHOTO", "PHOTOS", "MASKS", "OUT", "FACES", "CLEAN", "CHECK", "OLD", "BAD", "SCENES")
 CAPITALS = re.compile(r"(?<![\w.])[A-Z]{3,}(?![\w.])")
 SHIM = """#!{python}
 import os, sys
@@ -115,15 +115,27 @@ def _programs(folder: Path) -> Path:
 
 
 def faceskd(words: list[str]) -> None:
-    """The command, made smaller; of `reproduce` it is said what it would do."""
-    if words[0] == "reproduce":
-        words = ["reproduce", "--cfg", "job", *_first_of_sweep(words[1:])]
+    """The command, made smaller; of `reproduce` and `release` the jobs are named."""
+    if words[0] in ("reproduce", "release"):
+        print(*_jobs_of_plan(*words), sep="\n")
+        return
     two = " ".join(words[:2])
-    smaller = () if "--cfg" in words else SMALLER[two if two in SMALLER else words[0]]
+    smaller = SMALLER[two if two in SMALLER else words[0]]
     os.execv(sys.executable, [sys.executable, "-m", "faceskd", *words, *smaller])
 
 
-def _first_of_sweep(words: list[str]) -> list[str]:
+def _jobs_of_plan(command: str, *words: str) -> list[str]:
+    """The jobs that the command would run, from its words as a user types them."""
+    from faceskd.common.arguments import with_literal_paths
+    from faceskd.common.config import compose, to_plain
+    from faceskd.reproduce import paper, release
+
+    options = to_plain(compose(command, with_literal_paths(_first_of_sweep(words))))
+    jobs = paper.planned(options)[1] if command == "reproduce" else release.planned(options)
+    return list(jobs)
+
+
+def _first_of_sweep(words: Sequence[str]) -> list[str]:
     """The overrides as Hydra reads them; of a sweep those of its first job."""
     from hydra._internal.utils import get_args_parser
 
