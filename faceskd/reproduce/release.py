@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
@@ -31,6 +32,7 @@ from faceskd.reproduce.evaluations import (
 
 MODELS = "models"
 CURVES = "curves.png"
+PLAN_NAME = "plan.txt"
 
 
 def train_release(options: Options, run_command: RunCommand, console: Console) -> int:
@@ -45,8 +47,8 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
         The exit status, see `Runner.report`. The models are written once all jobs are done.
 
     Raises:
-        FaceskdError: an option is invalid, the source has changes, or the photos are not those of
-            the package's table.
+        FaceskdError: an option is invalid, the source has changes, the photos are not those of
+            the package's table, or `out` belongs to another plan.
     """
     from faceskd.reproduce.cards import write_models
 
@@ -54,6 +56,7 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
     data = check_photos(options)
     jobs = planned(options)
     runner = Runner.of(options, run_command, console)
+    check_folder(options)
     runner.run_all(jobs)
     if any(name.endswith(f"_{SPLIT}") for name in runner.outcomes):
         summary = runner.out / "summary.md"
@@ -75,6 +78,23 @@ def planned(options: Options) -> dict[str, Job]:
     jobs = read_plan(with_evaluations(with_ablations(options)))
     check_trainings(jobs)
     return jobs
+
+
+def check_folder(options: Options) -> None:
+    """Write the name of the plan into its folder.
+
+    Raises:
+        ConfigError: the folder belongs to another plan. Jobs of the same name would delete its
+            results.
+    """
+    marker = Path(options["out"]) / PLAN_NAME
+    name = options["plan_name"]
+    if marker.is_file() and (found := marker.read_text(encoding="utf-8").strip()) != name:
+        raise ConfigError(
+            f"expected a folder of plan={name} as out={options['out']!r}, got one of plan={found}: "
+            "give each plan a folder of its own"
+        )
+    write_text(marker, f"{name}\n")
 
 
 def check_revision(*, dirty: bool) -> str:

@@ -76,6 +76,15 @@ def out(tmp_path_factory):
     return out
 
 
+def test_a_folder_belongs_to_one_plan(tmp_path):
+    mine = {"plan_name": "photos", "out": str(tmp_path)}
+    release.check_folder(mine)
+    release.check_folder(mine)
+    with pytest.raises(ConfigError, match=r"plan=scene as out=.* plan=photos: give each plan a"):
+        release.check_folder(mine | {"plan_name": "scene"})
+    assert compose("release", ["plan=scene"]).out.endswith("/runs/release-scene")
+
+
 def test_every_job_is_done_once(out):
     done = log(out)
     assert {result for _, result in done} == {"done"}
