@@ -13,9 +13,7 @@ from faceskd.common.errors import ConfigError
 @hydra_main("dictionary")
 def main(cfg: DictConfig) -> None:
     """Build a dictionary; print the number of members of each cluster."""
-    import torch
-
-    from faceskd.common.machine import peak_memory_mib
+    from faceskd.common.machine import peak_memory_mib, set_threads
     from faceskd.dictionary.build import BuildSettings, build_dictionary
     from faceskd.dictionary.contact_sheet import write_contact_sheets
 
@@ -24,8 +22,7 @@ def main(cfg: DictConfig) -> None:
             "expected an encoder with weights, got random ones: give encoder.weights=FILE, made by "
             "`faceskd train experiment=encoder`, or FACESKD_WEIGHTS, or encoder.weights=torchvision"
         )
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
+    set_threads(cfg.threads)
     options = to_plain(cfg)
     settings = BuildSettings(**{name: options[name] for name in BuildSettings.__annotations__})
     encoder = instantiate(cfg.encoder)

@@ -1,15 +1,17 @@
 """`faceskd evaluate faces=FACES methods.student=FILE out=DIR`: the quality of networks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from faceskd.common.checks import check_choice, check_choices
 from faceskd.common.config import hydra_main, instantiate, to_plain
 from faceskd.common.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.common.files import make_folder, sha256
+from faceskd.common.machine import set_threads
 from faceskd.data.manifest import of_kind, read_manifest
 from faceskd.pretrained import weights_path
 
@@ -66,8 +68,6 @@ def evaluate_files(
     check_choice(("skin_tone", None), groups=groups)
     make_folder(out)
 
-    import torch
-
     from faceskd.data.dataset import FaceDataset
     from faceskd.evaluation.evaluate import evaluate
     from faceskd.evaluation.report import write_report
@@ -76,8 +76,7 @@ def evaluate_files(
     from faceskd.models.base import SuperResolver
     from faceskd.models.weights import load_network
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    set_threads(threads)
     suite = MetricSuite(
         [*metrics, *(name for name in COLOUR_NAMES if groups and name not in metrics)],
         device=device,
@@ -135,6 +134,7 @@ def _main_of_photos(cfg: DictConfig) -> None:
     from faceskd.reporting.tables import rich_table
     from faceskd.restore.evaluation import OPTIONS, evaluate_photo_files
 
+    _refuse_without_effect(OPTIONS)
     evaluation = evaluate_photo_files(**to_plain(OmegaConf.masked_copy(cfg, list(OPTIONS))))
     console = Console()
     console.print(rich_table(summary_rows(evaluation)))
@@ -142,6 +142,19 @@ def _main_of_photos(cfg: DictConfig) -> None:
         console.print(f"{name} was not measured: {why}", style="yellow", markup=False)
     report = Path(cfg.out, "report.md")
     console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _refuse_without_effect(known: Collection[str]) -> None:
+    """Refuse options of the command line that whole photos do not take."""
+    if not HydraConfig.initialized() or HydraConfig.get().job.config_name != "evaluate":
+        return  # a job of a plan
+    for word in HydraConfig.get().overrides.task:
+        name = word.lstrip("+~").split("=")[0]
+        if name.split(".")[0].split("@")[0] not in known:
+            raise ConfigError(
+                f"expected with photos= only options of whole photos ({', '.join(known)}), got "
+                f"{word!r}, which has no effect"
+            )
 
 
 if __name__ == "__main__":

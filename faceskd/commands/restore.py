@@ -45,6 +45,12 @@ PHOTO, OLD, SCRATCHED, DRAWING, TRANSLATION = KINDS = (
 FOR_DRAWINGS, FOR_OLD, FOR_SCRATCHED = ("noise",), ("old_weights",), ("scratch_weights", "masks")
 """Options that only these kinds use."""
 
+FOR_WHOLE_PHOTOS = (
+    *("scale", "strength", "faces", "background", "scene_weights", "only_center_face", "min_face"),
+    *("no_paste_back", "ext"),
+)
+"""Options that have no effect with --aligned."""
+
 FOR_PHOTOS = (
     *("model", "strength", "faces", "fidelity", "faithful_weights", "background"),
     *("scene_weights", "only_center_face", "min_face", "no_paste_back", "aligned", "batch_size"),
@@ -172,7 +178,6 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
 
 def _refuse_without_effect(options: argparse.Namespace) -> None:
     """Raise a ConfigError for an option that the kind of restoration does not use."""
-    parser = _parser()
     unused = {
         PHOTO: (*FOR_DRAWINGS, *FOR_OLD, *FOR_SCRATCHED),
         OLD: (*FOR_DRAWINGS, *FOR_SCRATCHED, "aligned"),
@@ -180,10 +185,19 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
         DRAWING: (*FOR_PHOTOS, *FOR_OLD, *FOR_SCRATCHED),
         TRANSLATION: (*FOR_DRAWINGS, *FOR_PHOTOS, *FOR_OLD, *FOR_SCRATCHED, "scale"),
     }[options.kind]
+    _refuse(options, unused, f"--kind {options.kind}")
+    if options.aligned:
+        _refuse(options, FOR_WHOLE_PHOTOS, "--aligned")
+    if options.background != SCENE:
+        _refuse(options, ("scene_weights",), f"--background {options.background}")
+
+
+def _refuse(options: argparse.Namespace, unused: Sequence[str], with_what: str) -> None:
+    parser = _parser()
     given = [name for name in unused if getattr(options, name) != parser.get_default(name)]
     if given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise ConfigError(f"{names} has no effect with --kind {options.kind}; leave it out")
+        raise ConfigError(f"{names} has no effect with {with_what}; leave it out")
 
 
 def _drawings(options: argparse.Namespace) -> tuple[Batches, Task]:

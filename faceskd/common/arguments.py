@@ -6,36 +6,42 @@ number. For options that are paths, the user means the text itself.
 
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
-PATH_OPTIONS = frozenset(
-    {"src", "dst", "out", "faces", "photos", "split_file", "weights", "init", "teacher", "dir"}
-    | {"dictionary", "teacher_dictionary", "like", "face_model", "calibration", "quality"}
-    | {"clones", "table", "report", "models_folder"}
+PATH_OPTIONS = (
+    # Options of whole commands, by name.
+    *("src", "dst", "out", "faces", "photos", "second", "clones", "table", "report", "split_file"),
+    *("weights", "init", "refine", "a", "b", "dictionary", "teacher_dictionary", "extend", "like"),
+    *("face_model", "calibration", "quality", "models_folder", "page"),
+    *("bad_photos", "scenes", "drawings"),
+    # Options of groups.
+    *("methods.*", "data.faces", "data.a", "data.b", "data.val_a", "data.val_b", "data.real"),
+    *("data.folders.*.path", "data.val_folders.*.path", "data.degradation.pools"),
+    *("degradation.pools", "model.dictionary", "engine.teacher", "engine.old_vae"),
+    *("engine.clean_vae", "engine.back_init", "landmarks.weights", "budget.encoder_weights"),
+    *("encoder.weights", "*.encoder.weights", "*.vgg.weights", "engine.target.weights"),
+    *("hydra.run.dir", "hydra.sweep.dir"),
 )
-"""Options that are paths, by the last part of their name: `faces` stands for `data.faces`, too.
+"""Options that are paths; `*` stands for any text."""
 
-The entries of `methods`, such as `methods.student`, are also paths.
-"""
-
-TABLES = frozenset({"folders", "val_folders", "seeds", "steps", "jobs"})
-"""Groups whose entries have names of folders or jobs, and are no paths: `seeds.teacher=1`."""
-
-LISTS = frozenset({"quality"})
+LISTS = frozenset({"quality", "engine.teacher"})
 """The path options that may be lists of paths."""
 
 
-def quoted(value: str) -> str:
-    """A text in quotes for Hydra's override grammar; plain paths need no quotes.
+def quoted(value: str | None) -> str:
+    """A text in quotes for Hydra's override grammar; plain paths need no quotes. None is null.
 
     Examples:
-        >>> quoted("faces/a.png"), quoted("my faces"), quoted("null")
-        ('faces/a.png', "'my faces'", "'null'")
+        >>> quoted("faces/a.png"), quoted("my faces"), quoted("null"), quoted(None)
+        ('faces/a.png', "'my faces'", "'null'", 'null')
     """
+    if value is None:
+        return "null"
     text = str(value)
     if re.fullmatch(r"[\w.-]*(/[\w.-]+)+", text, re.ASCII):
         return text
@@ -62,10 +68,7 @@ def _is_path_option(word: str) -> bool:
     key, equals, value = word.partition("=")
     if not equals or not value or word.startswith(("-", "~")):
         return False
-    *groups, last = key.lstrip("+").split(".")
-    if groups and groups[-1] in TABLES:
-        return False
-    return last in PATH_OPTIONS or groups[-1:] == ["methods"]
+    return any(fnmatchcase(key.lstrip("+"), pattern) for pattern in PATH_OPTIONS)
 
 
 def _literal(word: str, sweeps: bool) -> str:
@@ -89,5 +92,5 @@ def _is_meant(parsed: Override, text: str, sweeps: bool) -> bool:
     if value is None or isinstance(value, QuotedString) or "${" in text:
         return True
     if isinstance(value, list):
-        return (parsed.key_or_group or "").split(".")[-1] in LISTS
+        return parsed.key_or_group in LISTS
     return isinstance(value, str) and (value == text or "\\" in text)

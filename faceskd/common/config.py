@@ -37,7 +37,8 @@ def conf_dir() -> Path:
 
 
 def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().absolute())
+    """The absolute path; None for none, and for an environment variable that is empty."""
+    return str(Path(path).expanduser().absolute()) if path else None
 
 
 def _first(*values: Any) -> Any:
@@ -117,8 +118,12 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        started = False
+
         @functools.wraps(task)
         def guarded(cfg: DictConfig) -> Any:
+            nonlocal started
+            started = True
             with errors_end_command():
                 return task(cfg)
 
@@ -129,8 +134,13 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
         @functools.wraps(application)
         def entry() -> Any:
             sys.argv[1:] = with_literal_paths(sys.argv[1:])
-            with errors_end_command():  # errors while the config is composed
-                return application()
+            try:
+                with errors_end_command():  # errors while the config is composed
+                    return application()
+            except SystemExit as end:
+                if end.code == 1 and not started:  # Hydra found an unknown option or choice
+                    raise SystemExit(ConfigError.exit_status) from None
+                raise
 
         entry.task = task  # type: ignore[attr-defined]
         return entry

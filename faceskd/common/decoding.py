@@ -74,7 +74,7 @@ def open_image(path: Path | str, page: int = 0) -> Iterator[Image.Image]:
             raise ImageError(f"{path.name}: no such file")
         if path.stat().st_size == 0:
             raise ImageError(f"{path.name}: the file is empty")
-        with _quietly(), _identified(path, page) as image:
+        with _quietly(), identified(path, page) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(
@@ -95,7 +95,7 @@ def open_image(path: Path | str, page: int = 0) -> Iterator[Image.Image]:
         raise ImageError(f"{path.name}: damaged or truncated image ({reason(error)})") from error
 
 
-def _identified(path: Path, page: int) -> Image.Image:
+def identified(path: Path, page: int = 0) -> Image.Image:
     """Open a file with Pillow without decoding it. TIFFs that Pillow cannot read use tifffile."""
     try:
         image = Image.open(path, formats=_formats())

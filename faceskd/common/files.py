@@ -1,5 +1,6 @@
 """Write files atomically: a file is complete or does not exist. Also names of files."""
 
+import fcntl
 import hashlib
 import os
 import re
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from faceskd.common.errors import FaceskdError, disk_full_as_error
+from faceskd.common.errors import ConfigError, FaceskdError, disk_full_as_error
 
 LONGEST_STEM = 200
 """Longest file name in bytes; this leaves space for a number and a suffix."""
@@ -34,6 +35,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         'whole'
     """
     path = Path(path)
+    if path.is_dir():
+        raise FaceskdError(f"expected a file name, got the folder {str(path)!r}")
     make_folder(path.parent)
     with disk_full_as_error(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
@@ -103,3 +106,20 @@ def sha256(path: Path | str) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def held(path: Path | str, message: str) -> Iterator[None]:
+    """Within the block, no other process holds this file.
+
+    The system releases the file when the process ends, for any reason.
+
+    Raises:
+        ConfigError: another process holds it; with this message.
+    """
+    with Path(path).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(message) from None
+        yield

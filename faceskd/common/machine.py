@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from faceskd.common.checks import check_whole
 from faceskd.common.errors import ConfigError
 
 
@@ -134,3 +135,14 @@ def _package_version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def set_threads(threads: int | None) -> None:
+    """Set the number of PyTorch's threads; None leaves PyTorch's default.
+
+    Raises:
+        ConfigError: it is not a whole number of at least 1.
+    """
+    check_whole(1, threads=threads)
+    if threads is not None:
+        torch.set_num_threads(threads)

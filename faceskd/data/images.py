@@ -10,13 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from rich.console import Console
 from torch.utils.data import Dataset
 
 from faceskd.common.checks import check_whole
-from faceskd.common.decoding import MAX_PIXELS
-from faceskd.common.errors import ConfigError, FacesError
+from faceskd.common.decoding import MAX_PIXELS, identified
+from faceskd.common.errors import ConfigError, FacesError, ImageError
 from faceskd.common.images import read_image, to_tensor
 from faceskd.common.listing import list_images
 from faceskd.data.degradation import Degradation
@@ -57,7 +56,7 @@ def usable_images(folder: Path | str, smallest: int) -> list[Path]:
 def _shorter_side(path: Path) -> int | None:
     """The shorter side in pixels, from the file's header; None if it is damaged or too large."""
     try:
-        with Image.open(path) as image:
+        with identified(path) as image:
             width, height = image.size
     except Exception:  # decoders raise many kinds
         return None
@@ -104,6 +103,7 @@ class ImageCrops(Dataset[dict[str, torch.Tensor]]):
         self.length = length
         self.most_cached = cache
         self.cache: dict[Path, np.ndarray] = {}
+        self.damaged: set[Path] = set()
 
     def __len__(self) -> int:
         return self.length
@@ -120,8 +120,27 @@ class ImageCrops(Dataset[dict[str, torch.Tensor]]):
         return {"lr": to_tensor(self.degradation(hr, rng)), "hr": to_tensor(hr)}
 
     def draw(self, images: Sequence[Path], rng: np.random.Generator) -> np.ndarray:
-        """A random square, uint8 RGB (size, size, 3), of one of the images."""
-        return self._square(self._read(images[int(rng.integers(len(images)))]), rng)
+        """A random square, uint8 RGB (size, size, 3), of one of the images.
+
+        Of a damaged image, the next one takes the place.
+
+        Raises:
+            ImageError: all images are damaged.
+        """
+        first = int(rng.integers(len(images)))
+        for path in (*images[first:], *images[:first]):
+            if path in self.damaged:
+                continue
+            try:
+                image = self._read(path)
+            except ImageError as error:
+                self.damaged.add(path)
+                Console(stderr=True, soft_wrap=True).print(
+                    f"left out: {error}", markup=False, highlight=False
+                )
+                continue
+            return self._square(image, rng)
+        raise ImageError(f"all {len(images)} images are damaged, such as {images[first].name}")
 
     def _square(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         short = min(image.shape[:2])

@@ -18,17 +18,20 @@ def list_photos(
     split_file: Path | str | None,
     splits: Mapping[str, float],
     identity_by: IdentityBy,
+    dst: Path,
 ) -> tuple[list[PhotoFile], list[Record]]:
     """The photos in a folder and its sub-folders, and a record for every other file.
 
     Args:
         src: folder to search.
         split_file, splits, identity_by: see `faceskd.data.splits.assign`.
+        dst: folder of the results; it is not searched.
 
     Raises:
         FaceskdError: the folder contains no image.
     """
-    listed = list_files(src)
+    results = dst.resolve()
+    listed = [file for file in list_files(src) if not file.path.resolve().is_relative_to(results)]
     paths = {file.source: file.path for file in listed if file.kind == "image" and not file.problem}
     if not paths:
         raise FaceskdError(f"no image in the folder {str(src)!r}, among {len(listed)} files")

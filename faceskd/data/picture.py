@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from faceskd.common.checks import check_whole
 from faceskd.common.decoding import notes, open_image, page_count
 from faceskd.common.errors import ConfigError, DiskFullError, ImageError, reason
 from faceskd.common.images import from_pil, write_image
@@ -42,11 +43,8 @@ class CropSettings:
         """Raise a ConfigError if a setting is invalid."""
         if self.faces not in ("largest", "all"):
             raise ConfigError(f"expected faces=largest or all, got {self.faces!r}")
-        if self.min_face < 1 or self.size < 32:
-            raise ConfigError(
-                f"expected min_face of at least 1 and size of at least 32, got {self.min_face} and "
-                f"{self.size}"
-            )
+        check_whole(1, min_face=self.min_face)
+        check_whole(32, size=self.size)
         if self.detector.min_face > self.min_face:
             raise ConfigError(
                 f"expected landmarks.min_face, the smallest face to detect, of at most min_face, "

@@ -99,7 +99,9 @@ def prepare(
     if processes is not None and processes < 1:
         raise ConfigError(f"expected at least 1 process, got processes={processes}")
     src, dst = Path(src), Path(dst)
-    photos, others = list_photos(src, split_file, splits, identity_by)
+    if src.resolve() == dst.resolve():
+        raise ConfigError(f"expected dst as another folder than src, got {str(dst)!r} for both")
+    photos, others = list_photos(src, split_file, splits, identity_by, dst)
     make_folder(dst)
     settings.detector.fetch()
     with Journal(dst, settings.settings(), overwrite=overwrite) as journal:

@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, get_args
 
+from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.data.sources import KINDS
 
@@ -49,10 +50,11 @@ def assign(
             shows another person; "auto": by folder if there is more than one, else by file.
 
     Raises:
-        ConfigError: the fractions do not add up to 1.
+        ConfigError: the fractions do not add up to 1, or there is no such `identity_by`.
         FacesError: an identity is in two splits, only some pictures are in folders of splits, or
             the CSV file has a missing column, a missing row or an invalid split.
     """
+    check_choice(get_args(IdentityBy), identity_by=identity_by)
     rows = _read_split_file(split_file, sources) if split_file else {}
     given = _splits_by_folder(sources) if not rows else {}
     identities = _identities(sources, identity_by, inside_split=bool(given))

@@ -1,5 +1,6 @@
 """Callbacks: pictures after each validation, and a time limit."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from faceskd.common.errors import ConfigError
 from faceskd.common.images import write_image
 from faceskd.engine.resumable import Resumable
 from faceskd.reporting.pictures import image_grid
@@ -56,9 +58,17 @@ class TimeSlice(Timer):
 
     Args:
         duration: time limit, DD:HH:MM:SS.
+
+    Raises:
+        ConfigError: it is something else.
     """
 
     def __init__(self, duration: str) -> None:
+        if not re.fullmatch(r"\d+(:\d+){3}", str(duration)):
+            raise ConfigError(
+                "expected trainer.max_time as days, hours, minutes and seconds, such as "
+                f"00:01:30:00, got {duration!r}"
+            )
         super().__init__(duration, interval="epoch", verbose=False)
 
     @property

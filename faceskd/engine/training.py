@@ -4,6 +4,7 @@ import logging
 import shutil
 import signal
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 from rich.console import Console
 
 from faceskd.common.checks import check_positive, check_whole
 from faceskd.common.config import instantiate
-from faceskd.common.errors import ConfigError, MissingExtraError, reason
-from faceskd.common.files import make_folder
+from faceskd.common.errors import ConfigError, FaceskdError, MissingExtraError, reason
+from faceskd.common.files import held, make_folder
+from faceskd.common.machine import set_threads
 from faceskd.data.stream import StreamData, steps_per_epoch
 from faceskd.engine.building import build_engine, with_released_weights
 from faceskd.engine.callbacks import TimeSlice
@@ -32,6 +35,7 @@ from faceskd.engine.run_record import RECORD, RunRecord
 from faceskd.reporting.curves import plot_curves
 
 LAST_CHECKPOINT = "last.ckpt"
+LOCK = ".lock"
 STORED = "stored"
 """`resume=stored`: resume with the settings that the run was started with."""
 
@@ -64,18 +68,26 @@ def train(cfg: DictConfig) -> Trained:
 
     Raises:
         FaceskdError: faces, weights or a dictionary are missing or do not fit; a setting is invalid
-            or differs from the run to resume; a loss diverged.
+            or differs from the run to resume; another process trains there; a loss diverged.
     """
     check_settings(cfg)
     cfg = with_released_weights(cfg)
     _quieten()
     out = make_folder(cfg.out)
+    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+    in_use = (
+        f"another process trains in {str(out)!r}: give this training another name, or out=FOLDER"
+    )
+    with held(out / LOCK, in_use) if first else nullcontext():
+        return _train(cfg, out)
+
+
+def _train(cfg: DictConfig, out: Path) -> Trained:
     weights, checkpoint = out / "weights.safetensors", out / "checkpoints" / LAST_CHECKPOINT
     cfg = with_precision(cfg, out if cfg.resume and checkpoint.is_file() else None)
     cfg = prepare_folder(cfg, out, checkpoint, weights)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
+    set_threads(cfg.threads)
     epoch = steps_per_epoch(cfg)
     data: StreamData = instantiate(cfg.data, steps_per_epoch=epoch)
     engine = build_engine(cfg)
@@ -110,6 +122,12 @@ def prepare_folder(cfg: DictConfig, out: Path, checkpoint: Path, weights: Path) 
     return cfg
 
 
+def without_traceback(error: FaceskdError) -> FaceskdError:
+    """An error of a loading process, whose message is a traceback, with its own message again."""
+    kind = type(error)
+    return kind(str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip())
+
+
 def fit(trainer: pl.Trainer, engine: Resumable, data: StreamData, checkpoint: Path) -> None:
     """Train, from the checkpoint if there is one.
 
@@ -122,6 +140,8 @@ def fit(trainer: pl.Trainer, engine: Resumable, data: StreamData, checkpoint: Pa
         trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
     except SIGTERMException:  # its own exit status would mean success
         raise SystemExit(128 + signal.SIGTERM) from None
+    except FaceskdError as error:
+        raise without_traceback(error) from None
     except RuntimeError:  # the signal also ended a loading process, as when a group is stopped
         if trainer.received_sigterm:
             raise SystemExit(128 + signal.SIGTERM) from None

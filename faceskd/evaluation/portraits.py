@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from faceskd.common.checks import check_whole
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.images import read_image
 from faceskd.common.listing import list_images
@@ -13,14 +14,16 @@ from faceskd.evaluation.photos import SIZES, PhotoCase, photo_case
 from faceskd.faces.detection import Detector, MTCNNDetector
 
 
-def check_sizes(sizes: Sequence[int]) -> list[int]:
-    """Heights of faces, px, sorted.
+def check_sizes(sizes: Sequence[int] | int) -> list[int]:
+    """Heights of faces, px, sorted; one is a list of one.
 
     Raises:
         ConfigError: there is none, one comes twice, or one is outside 8 to 1024.
     """
-    if not sizes or len(set(sizes)) != len(sizes) or not all(8 <= size <= 1024 for size in sizes):
-        raise ConfigError(f"expected different heights of faces from 8 to 1024 px, got {[*sizes]}")
+    sizes = [sizes] if isinstance(sizes, int) else [*sizes]
+    whole = all(isinstance(size, int) and 8 <= size <= 1024 for size in sizes)
+    if not sizes or len(set(sizes)) != len(sizes) or not whole:
+        raise ConfigError(f"expected different heights of faces from 8 to 1024 px, got {sizes}")
     return sorted(sizes)
 
 
@@ -36,8 +39,10 @@ def portrait_paths(
         kind: only images of this kind, as the package's table of faces has it (`kind_of`).
 
     Raises:
-        FaceskdError: there is no such folder, or it holds no image, or none of this kind.
+        FaceskdError: there is no such folder, or it holds no image, or none of this kind; or the
+            limit is not at least 1.
     """
+    check_whole(1, limit=limit)
     paths = list_images(folder)
     if kind is not None:
         paths = [path for path in paths if kind_of(path) == kind]

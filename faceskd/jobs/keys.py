@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from faceskd.common.arguments import quoted
 from faceskd.common.files import sha256
 from faceskd.data.manifest import MANIFEST
 
+QUOTE = "'"
 MOST_READ = 2**30
 """Bytes of a folder that are read at most to tell whether its content has changed."""
 
@@ -48,21 +50,29 @@ def content_digest(path: Path) -> str | None:
     return _sha256_of_json([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
-def without_places(line: str, places: Mapping[str, str]) -> str:
-    r"""A command line with names instead of paths, so that it stays the same if a folder is moved.
+def without_places(override: str, places: Mapping[str, str]) -> str:
+    r"""An override with names instead of paths, so that it stays the same if a folder is moved.
 
     Args:
-        line: the command line.
-        places: path -> name. These paths, and the start of paths below them, are replaced.
+        override: an argument of a command.
+        places: path -> name. These paths, and the start of paths below them, are replaced, with the
+            quotes that only some paths need.
 
-    Example:
-        >>> without_places("train out=/a/run/x data=/a/runs", {"/a/run": "out"})
-        'train out=\x00out\x00/x data=/a/runs'
+    Examples:
+        >>> without_places("out=/a/run/x", {"/a/run": "out"})
+        'out=\x00out\x00/x'
+        >>> without_places("out='/my run/x'", {"/my run": "out"})
+        'out=\x00out\x00/x'
+        >>> without_places("data=/a/runs", {"/a/run": "out"})
+        'data=/a/runs'
     """
     for path in sorted(places, key=len, reverse=True):
-        whole = rf"(?<![\w./-]){re.escape(path)}(?![\w.-])"
-        line = re.sub(whole, lambda _, name=places[path]: f"\0{name}\0", line)  # type: ignore[misc]
-    return line
+        in_quotes = rf"'{re.escape(quoted(path).strip(QUOTE))}(?![\w.-])((?:[^'\\]|\\.)*)'"
+        bare = rf"(?<![\w./-]){re.escape(path)}(?![\w.-])"
+        name = f"\0{places[path]}\0"
+        override = re.sub(in_quotes, lambda found, name=name: name + found[1], override)  # type: ignore[misc]
+        override = re.sub(bare, lambda _, name=name: name, override)  # type: ignore[misc]
+    return override
 
 
 def _sha256_of_json(content: object) -> str:

@@ -7,6 +7,7 @@ file. Jobs that need a failed job are skipped; the others run.
 """
 
 import gc
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -71,8 +72,9 @@ class Runner:
         restart: bool = False,
         seconds: float | None = None,
     ) -> None:
-        if seconds is not None and seconds < 0:
-            raise ConfigError(f"expected slice as seconds, 0 or more, or null, got {seconds}")
+        number = isinstance(seconds, int | float) and 0 <= seconds < math.inf
+        if seconds is not None and not number:
+            raise ConfigError(f"expected slice as seconds, 0 or more, or null, got {seconds!r}")
         self.out = Path(out)
         self.outcomes: dict[str, Outcome] = {}
         self.failures: dict[str, str] = {}
@@ -158,7 +160,9 @@ class Runner:
         """The key of a job. It does not depend on where the plan's folder and given files are."""
         needed = {need: self._states[need] for need in job.needs}
         places = {path: needed[name] for name, path in self._given.items() if name in needed}
-        return job_key(without_places(job.line(), {str(self.out): "out"} | places), needed)
+        places[str(self.out)] = "out"
+        words = [without_places(override, places) for override in job.overrides]
+        return job_key(replace(job, overrides=tuple(words)).line(), needed)
 
     def _run_unless_done(self, job: Job, key: str) -> None:
         before = None if self._restart else self._markers.read(job.name, key)

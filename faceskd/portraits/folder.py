@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 from rich.progress import track
 
+from faceskd.common.checks import check_whole
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import atomic_path, make_folder
 from faceskd.common.processes import map_in_processes
@@ -94,6 +95,7 @@ def assign_splits(identities: int, splits: Mapping[str, float]) -> list[str]:
 
 
 def _check(count: int, seed: int, splits: Mapping[str, float], processes: int | None) -> None:
+    check_whole(0, count=count, seed=seed, processes=processes)
     if not 1 <= count <= PHOTOS_PER_IDENTITY * IDENTITIES_PER_SEED:
         raise ConfigError(f"expected 1 to 2,000,000 portraits, got {count}")
     if seed < 0:

@@ -9,10 +9,11 @@ from rich.console import Console
 from faceskd.common.arguments import quoted
 from faceskd.common.checks import check_choices
 from faceskd.common.config import compose, compose_model, instantiate
-from faceskd.common.errors import FaceskdError
+from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.data.manifest import read_manifest
 from faceskd.jobs.plan import Job, Options, read_plan, select_jobs, weights_of
 from faceskd.jobs.runner import RunCommand, Runner
+from faceskd.models.vgg import NO_WEIGHTS
 from faceskd.reproduce.page import check_page, write_page
 from faceskd.reproduce.rates import complete, with_rates
 from faceskd.reproduce.seeds import SEED, seeded_options, training_names
@@ -41,12 +42,14 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
     for folder in (options["faces"], options["second"]):
         if folder is not None:
             read_manifest(folder, MEASURED_SPLIT)
-    if options["page"] is not None:
+    whole = options["only"] is None
+    if whole and options["page"] is not None:
         check_page(options["page"], results_name(options))
+    if options["budget"]["encoder_weights"] is None:
+        raise ConfigError(f"this budget needs a pretrained encoder: {NO_WEIGHTS}")
     options, jobs = planned(options)
     wanted = options["evaluations"]
     runner = Runner.of(options, run_command, console)
-    whole = options["only"] is None
     runner.run_all(
         jobs,
         later=len(wanted) + 1 if whole else 0,
@@ -78,11 +81,17 @@ def chosen_tables(options: Options) -> dict[str, Any]:
         ConfigError: there is no such evaluation.
     """
     known = {name: config for name, config in options["evaluations"].items() if config}
-    tables = options["tables"]
+    tables = table_names(options)
     if tables is None:
         return known
     check_choices(known, tables=tables)
     return {name: known[name] for name in tables}
+
+
+def table_names(options: Options) -> list[str] | None:
+    """The names in `tables`, which is a name, a list of names, or null for all tables."""
+    tables = options["tables"]
+    return [tables] if isinstance(tables, str) else tables
 
 
 def needed_jobs(options: Options, jobs: Mapping[str, Job]) -> list[str]:
@@ -97,7 +106,7 @@ def needed_jobs(options: Options, jobs: Mapping[str, Job]) -> list[str]:
 
 def results_name(options: Options) -> str:
     """What the results are called on the page: the budget, and the tables if they are chosen."""
-    return "-".join([options["budget"]["name"], *(options["tables"] or ())])
+    return "-".join([options["budget"]["name"], *(table_names(options) or ())])
 
 
 def measure(options: Options, tables: Options, runner: Runner, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from omegaconf import OmegaConf
 from faceskd.common.config import compose
 from faceskd.data.manifest import faces_sha256, read_manifest
 from faceskd.data.sources import read_sources, sources_sha256
-from faceskd.jobs.keys import without_places
 from faceskd.jobs.markers import FOLDER, LOG
 from faceskd.jobs.plan import Options, read_plan
 from faceskd.jobs.runner import Runner
@@ -45,11 +45,24 @@ def plan_sha256(options: Options) -> str:
         settings = None
         if job.name not in given:
             cfg = compose(job.command.replace(" ", "_"), job.overrides)
-            settings = OmegaConf.to_container(cfg, resolve=False)
+            settings = _named(OmegaConf.to_container(cfg, resolve=False), places)
         described.append([job.name, job.command, list(job.needs), settings])
     kept = {name: options[name] for name in ("selection", "models", "report", "facts", "seed")}
     text = json.dumps([described, kept], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(without_places(text, places).encode()).hexdigest()
+    return hashlib.sha256(text.replace("\\u0000", "\0").encode()).hexdigest()
+
+
+def _named(settings: Any, places: Mapping[str, str]) -> Any:
+    """Settings with names instead of the folders that `places` names."""
+    if isinstance(settings, dict):
+        return {key: _named(value, places) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [_named(value, places) for value in settings]
+    if isinstance(settings, str):
+        for path in sorted(places, key=len, reverse=True):
+            if settings == path or settings.startswith(f"{path}/"):
+                return f"\0{places[path]}\0{settings.removeprefix(path)}"
+    return settings
 
 
 def provenance(options: Options, runner: Runner, *, revision: str, data: Any) -> dict[str, Any]:

@@ -43,10 +43,14 @@ def with_rates(options: Options) -> dict[str, Any]:
         options: the config of a plan, with `rates`: {values, overrides, methods, like}.
 
     Raises:
-        ConfigError: a method is not a training of the plan, or `like` names another.
+        ConfigError: a method is not a training of the plan, or `like` names another, or one that is
+            left out.
     """
     rates, jobs = options["rates"], dict(options["jobs"])
+    left_out = {name for name, job in jobs.items() if job is None}
     for method in rates["methods"]:
+        if method in left_out:
+            continue
         job = jobs.get(method)
         if job is None or job["command"] != "train":
             raise ConfigError(
@@ -65,6 +69,13 @@ def with_rates(options: Options) -> dict[str, Any]:
         }
         jobs[method] = {**job, "needs": [*(job.get("needs") or ()), choice(method)]}
     for method, other in rates["like"].items():
+        if method in left_out:
+            continue
+        if other in left_out:
+            raise ConfigError(
+                f"expected the training {other}, whose learning rate {method} takes, got "
+                f"jobs.{other}=null: also leave {method} out"
+            )
         if other not in rates["methods"] or jobs.get(method) is None:
             raise ConfigError(f"expected rates.like to name methods, got {method!r}: {other!r}")
         needs = jobs[method].get("needs") or ()

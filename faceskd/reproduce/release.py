@@ -81,20 +81,20 @@ def planned(options: Options) -> dict[str, Job]:
 
 
 def check_folder(options: Options) -> None:
-    """Write the name of the plan into its folder.
+    """Write the name of the plan and its seed into its folder.
 
     Raises:
-        ConfigError: the folder belongs to another plan. Jobs of the same name would delete its
-            results.
+        ConfigError: the folder belongs to another plan or seed. Jobs of the same name would delete
+            its results.
     """
     marker = Path(options["out"]) / PLAN_NAME
-    name = options["plan_name"]
-    if marker.is_file() and (found := marker.read_text(encoding="utf-8").strip()) != name:
+    mine = f"plan={options['plan_name']} seed={options['seed']}"
+    if marker.is_file() and (found := marker.read_text(encoding="utf-8").strip()) != mine:
         raise ConfigError(
-            f"expected a folder of plan={name} as out={options['out']!r}, got one of plan={found}: "
-            "give each plan a folder of its own"
+            f"expected a folder of {mine} as out={options['out']!r}, got one of {found}: give each "
+            "plan and each seed a folder of its own"
         )
-    write_text(marker, f"{name}\n")
+    write_text(marker, f"{mine}\n")
 
 
 def check_revision(*, dirty: bool) -> str:
@@ -138,9 +138,10 @@ def check_photos(options: Options) -> dict[str, Any]:
     Raises:
         FaceskdError: there is no such folder; or some are others, and `other_photos` is false.
     """
-    if options["jobs"].get("photos") is None:
+    job = options["jobs"].get("photos")
+    if job is None:
         return {}
-    if options["jobs"]["photos"].get("given") is None:
+    if job.get("given") is None and job.get("overrides"):
         return {"photos": "drawn by faceskd"}
     if options["photos"] is None:
         raise ConfigError("expected photos as the folder that `faceskd data layout` wrote")

@@ -35,6 +35,8 @@ def with_seeds(jobs: Mapping[str, Any], seeds: Mapping[str, int]) -> dict[str, A
     """
     expanded = dict(jobs)
     for method, count in seeds.items():
+        if method in jobs and jobs[method] is None:  # left out
+            continue
         job = jobs.get(method)
         is_count = isinstance(count, int) and count >= 1
         if job is None or job["command"] != "train" or not is_count:

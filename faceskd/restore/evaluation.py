@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.files import make_folder, sha256
+from faceskd.common.machine import set_threads
 from faceskd.evaluation.portraits import check_sizes, portrait_paths
 from faceskd.pretrained import weights_path
 
@@ -62,8 +63,7 @@ def evaluate_photo_files(
     from faceskd.metrics import MetricSuite
     from faceskd.restore.restorer import Restorer
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    set_threads(threads)
     suite = MetricSuite(
         METRICS, device=device, allow_download=allow_download, face_model=face_model
     )

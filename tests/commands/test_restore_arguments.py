@@ -36,3 +36,20 @@ def test_skipped_faces_have_their_row(tmp_path):
     given = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
     assert main([*given, "-w", str(write_nearest(tmp_path)), "--faces", "skip"]) == 0
     assert ",skipped," in (tmp_path / "out/results.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--aligned", "--scale", "4"], "--scale has no effect with --aligned"),
+        (["--aligned", "--no-paste-back"], "--no-paste-back has no effect with --aligned"),
+        (["--scene-weights", "a"], "--scene-weights has no effect with --background lanczos"),
+    ],
+)
+def test_options_without_effect_are_refused(words, message, tmp_path, capsys):
+    write_image(tmp_path / "in/a.png", noise(40, 40, 3))
+    given = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as exit_:
+        main([*given, "-w", str(write_nearest(tmp_path)), *words])
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err

@@ -111,3 +111,19 @@ def test_tables_with_chosen_names_are_no_paths() -> None:
 def test_names_of_jobs_are_no_paths(word) -> None:
     """`teacher` is a path option of `train`, and a training of the plans."""
     assert with_literal_paths([word]) == [word]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["callbacks.pictures.faces=8", "engine.teacher=[a,b]", "losses.terms.x.loss.weights=[1,2]",
+     "evaluations.methods.methods=[teacher,rcan]", "more.teacher=[a=1]"],
+)  # fmt: skip
+def test_numbers_and_lists_of_options_with_the_names_of_paths(word) -> None:
+    assert with_literal_paths([word]) == [word]
+
+
+@pytest.mark.parametrize("key", ["data.a", "b", "+data.folders.x.path", "bad_photos", "second"])
+def test_paths_of_groups_are_literal(key) -> None:
+    for path in ("/x/Müller", "2024", "Old Photos (1)", "a,b"):
+        (word,) = with_literal_paths([f"{key}={path}"])
+        assert parsed(word).value() == path

@@ -136,6 +136,8 @@ def test_paths_of_the_environment(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACESKD_PREPARED", "faces")
     assert compose("train").data.faces == f"{tmp_path}/faces"
+    monkeypatch.setenv("FACESKD_PREPARED", "")  # as `FACESKD_PREPARED=$UNSET` leaves it
+    assert compose("train").data.faces is None
     monkeypatch.delenv("FACESKD_PREPARED")
     assert compose("train").data.faces is None
     weights = "vgg19_quarter_conv5_1.pth"

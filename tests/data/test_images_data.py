@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from faceskd.common.errors import ConfigError, FacesError
+from faceskd.common.errors import ConfigError, FacesError, ImageError
 from faceskd.common.images import write_image
 from faceskd.data.degradation import Clean
 from faceskd.data.images import ImageCrops, ImageData, usable_images
@@ -146,3 +146,14 @@ def test_the_data_module_streams_and_validates_on_frozen_squares(folders):
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
     with pytest.raises(ConfigError, match=r"data\.val_limit .* at least 1, got 0"):
         ImageData(folders=given, val_folders=given, degradation=CLEAN, val_limit=0)
+
+
+def test_damaged_images_are_left_out(folders, capsys):
+    path = folders / "dark/2.png"
+    path.write_bytes(path.read_bytes()[:60])  # the header is whole
+    assert {round(level) for level in levels(crops(folders, light=0))} == {0, 10, 30}
+    assert capsys.readouterr().err.count("left out: 2.png") == 1
+    for path in (folders / "dark").iterdir():
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ImageError, match="all 4 images are damaged"):
+        levels(crops(folders, light=0))

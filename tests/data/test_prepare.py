@@ -8,6 +8,7 @@ import pytest
 from helpers.tiny_photos import run, save
 from PIL import Image
 
+from faceskd.common.errors import ConfigError
 from faceskd.common.images import read_image
 from faceskd.data.manifest import read_manifest
 from faceskd.faces.align import (
@@ -164,3 +165,13 @@ def test_real_portraits(tmp_path):
     for record in summary.records:
         away = np.linalg.norm(np.array(record.landmarks) - template(256), axis=-1)
         assert away.mean() < 8 and away.max() < 13, record.source
+
+
+def test_results_below_the_photos_are_no_photos(tmp_path, portrait):
+    save(tmp_path / "photos/a.png", portrait)
+    first = run(tmp_path / "photos", tmp_path / "photos/faces")
+    again = run(tmp_path / "photos", tmp_path / "photos/faces")
+    assert [record.source for record in again.records] == ["a.png"]
+    assert again.records == first.records
+    with pytest.raises(ConfigError, match="expected dst as another folder than src"):
+        run(tmp_path / "photos", tmp_path / "photos")

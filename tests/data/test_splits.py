@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faceskd.common.errors import FacesError
+from faceskd.common.errors import ConfigError, FacesError
 from faceskd.data.photo_list import crop_names
 from faceskd.data.splits import SPLITS, Place, assign, draw
 
@@ -76,3 +76,8 @@ def test_drawn_shares_are_what_was_asked_for():
     drawn = [draw(str(number), {"train": 0.7, "val": 0.1, "test": 0.2}) for number in range(20_000)]
     shares = [drawn.count(split) / len(drawn) for split in SPLITS]
     np.testing.assert_allclose(shares, [0.7, 0.1, 0.2], atol=0.02)
+
+
+def test_a_rule_for_identities_that_does_not_exist():
+    with pytest.raises(ConfigError, match="identity_by as one of auto, folder, file, got 'person'"):
+        assign(["ann/1.jpg"], identity_by="person")

@@ -170,9 +170,10 @@ class TestRefusals:
 
     @pytest.mark.parametrize("name", ["atoms", "batch_size", "iterations", "limit"])
     def test_numbers_that_cannot_be(self, name: str) -> None:
-        with pytest.raises(ConfigError, match=f"expected {name} of at least 1, got 0"):
+        expected = f"expected {name} as a whole number of at least 1, got 0"
+        with pytest.raises(ConfigError, match=expected):
             BuildSettings(**{name: 0})
-        with pytest.raises(ConfigError, match="seed of at least 0"):
+        with pytest.raises(ConfigError, match="seed as a whole number of at least 0"):
             BuildSettings(seed=-1)
 
     def test_faces_of_another_size(self, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from helpers.tiny_training import (
     train_here,
 )
 from safetensors.torch import load_file
+from torch._utils import ExceptionWrapper
 
-from faceskd.common.errors import WeightsError
-from faceskd.engine.training import fit
+from faceskd.common.errors import ConfigError, FacesError, WeightsError
+from faceskd.common.files import held
+from faceskd.engine.training import LOCK, fit, without_traceback
 from faceskd.models.weights import read_metadata
 
 pytestmark = pytest.mark.filterwarnings(
@@ -163,3 +165,30 @@ def test_a_signal_that_ends_a_loading_process_too_is_no_failure(received, raised
         fit(Terminated(), None, None, tmp_path / "last.ckpt")
     if received:
         assert ended.value.code == 128 + signal.SIGTERM
+
+
+def test_two_trainings_do_not_share_a_folder(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    expected = pytest.raises(ConfigError, match=r"another process trains in .*run': give this")
+    with held(tmp_path / "run" / LOCK, "never"), expected:
+        run("experiment=student_no_kd")
+    assert run("experiment=student_no_kd").weights
+
+
+def test_an_error_of_a_loading_process_has_its_own_message(run):
+    def loads():
+        try:
+            raise FacesError("expected faces of 256 px, got 384 px")
+        except FacesError:
+            return ExceptionWrapper(where="in DataLoader worker process 0")
+
+    with pytest.raises(FacesError) as raised:
+        loads().reraise()
+    assert "Traceback" in str(raised.value)
+    assert str(without_traceback(raised.value)) == "expected faces of 256 px, got 384 px"
+
+
+@pytest.mark.parametrize("given", ["1800", "30:00", "00:00:30:00s"])
+def test_a_time_limit_that_is_none(run, given):
+    with pytest.raises(ConfigError, match=r"expected trainer\.max_time as days, hours, minutes"):
+        run("experiment=student_no_kd", f"trainer.max_time={given}")

@@ -21,7 +21,7 @@ from faceskd.models.weights import load_network, read_metadata
 
 def test_an_unknown_key_is_hydras_error(words):
     status, output = train_here(*words("modle=student_tiny"))
-    assert status == 1
+    assert status == 2
     assert "modle" in output
     assert "Traceback" not in output
 

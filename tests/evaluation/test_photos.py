@@ -2,16 +2,18 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
 from helpers.fakes import Known, face_at, noise
 from PIL import Image
 
+from faceskd import cli
 from faceskd.common.errors import ConfigError, FacesError, WeightsError
 from faceskd.evaluation.photo_report import Examples, summary_rows, write_photo_report
 from faceskd.evaluation.photos import HR, LANCZOS, evaluate_photos, photo_case, resized
-from faceskd.evaluation.portraits import portrait_cases, portrait_paths
+from faceskd.evaluation.portraits import check_sizes, portrait_cases, portrait_paths
 from faceskd.metrics import MetricSuite
 from faceskd.models.photo import PhotoNet
 from faceskd.models.weights import save_network
@@ -140,3 +142,22 @@ def test_what_is_refused(portraits, tmp_path, change, error, message):
     with pytest.raises(error, match=message):
         evaluate_photo_files(**{"methods": {"lite": "lite-m"}, **given, **change})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("sizes", [[], [24, 24], [7], ["a"], [24.5]])
+def test_heights_that_cannot_be(sizes):
+    with pytest.raises(ConfigError, match="expected different heights of faces from 8 to 1024 px"):
+        check_sizes(sizes)
+
+
+def test_one_height_is_a_list_of_one():
+    assert check_sizes(64) == [64]
+
+
+def test_options_of_prepared_faces_have_no_effect_on_photos(tmp_path, monkeypatch, capsys):
+    words = ["evaluate", f"photos={tmp_path}", "split=val", f"out={tmp_path / 'out'}"]
+    monkeypatch.setattr(sys, "argv", ["faceskd", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 2
+    assert "got 'split=val', which has no effect" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
+from faceskd.common.arguments import quoted
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.jobs.markers import Markers
 from faceskd.jobs.plan import read_jobs
@@ -115,6 +116,9 @@ def test_a_folder_that_was_moved_is_still_done(plan):
     plan.run(configs)
     plan.out = plan.out.rename(plan.out.with_name("moved"))
     plan.run({"a": job("a", f"faces={plan.out}/x")})
+    assert plan.names == []
+    plan.out = plan.out.rename(plan.out.with_name("mövéd to here"))  # the path needs quotes
+    plan.run({"a": job("a", f"faces={quoted(str(plan.out / 'x'))}")})
     assert plan.names == []
 
 
@@ -348,6 +352,7 @@ def test_a_restart_in_slices_says_how_to_go_on(plan):
     assert "there is more to do: call again, without restart=true" in plan.printed
 
 
-def test_a_time_below_zero(plan):
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "30m"])
+def test_a_time_that_is_none(plan, seconds):
     with pytest.raises(ConfigError, match="expected slice as seconds"):
-        plan.run(CHAIN, seconds=-1)
+        plan.run(CHAIN, seconds=seconds)

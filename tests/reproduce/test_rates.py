@@ -127,3 +127,13 @@ def test_a_rate_needs_a_training(tmp_path):
         plan["rates"] = plan["rates"] | rates
         with pytest.raises(ConfigError, match="expected rates"):
             with_rates(plan)
+
+
+def test_methods_that_are_left_out_have_no_rate(tmp_path):
+    plan = options(tmp_path)
+    plan["jobs"]["variant"] = None
+    plan["seeds"] = {"variant": 3}
+    assert "student_rate1" in seeded_options(with_rates(plan))["jobs"]
+    plan["jobs"] |= {"student": None, "variant": {"command": "train"}}
+    with pytest.raises(ConfigError, match=r"got jobs\.student=null: also leave variant out"):
+        with_rates(plan)

@@ -76,12 +76,19 @@ def out(tmp_path_factory):
     return out
 
 
+def test_photos_are_needed(monkeypatch):
+    monkeypatch.delenv("FACESKD_FACES", raising=False)
+    with pytest.raises(ConfigError, match="expected photos as the folder"):
+        release.check_photos(to_plain(compose("release", ["out=/out"])))
+
+
 def test_a_folder_belongs_to_one_plan(tmp_path):
-    mine = {"plan_name": "photos", "out": str(tmp_path)}
+    mine = {"plan_name": "photos", "seed": 0, "out": str(tmp_path)}
     release.check_folder(mine)
     release.check_folder(mine)
-    with pytest.raises(ConfigError, match=r"plan=scene as out=.* plan=photos: give each plan a"):
-        release.check_folder(mine | {"plan_name": "scene"})
+    for other in ({"plan_name": "scene"}, {"seed": 1}):
+        with pytest.raises(ConfigError, match=r"a folder of .* plan=photos seed=0: give each"):
+            release.check_folder(mine | other)
     assert compose("release", ["plan=scene"]).out.endswith("/runs/release-scene")
 
 
@@ -427,6 +434,9 @@ def test_the_hash_of_a_plan_is_that_of_its_settings_and_not_of_its_places():
     moved = to_plain(compose("release", ["out=/else where", "photos=/my/photos"]))
     moved["jobs"]["photos"] = {"command": "portraits"}
     assert hash_of(moved) == first
+    near = to_plain(compose("release", ["out=out", "photos=photos"]))
+    near["jobs"]["photos"] = {"command": "portraits"}
+    assert hash_of(near) == first
     for word in ("seed=1", "steps.lite_m_start=10250", "shared.lite_m=['model=lite_l']"):
         assert hash_of(options("photos=/photos", word)) != first
     assert hash_of(options("photos=/photos", "slice=9")) == first
