@@ -124,7 +124,8 @@ def read_results(out: Path | str) -> list[dict[str, str]]:
 
 
 class ResultsFile:
-    """Collects results. At the end of the block it writes `results.csv`, even after an error.
+    """Collects results. It writes `results.csv` at the start and at the end of the block, even
+    after an error.
 
     Existing rows stay, except for inputs that are restored again. Inputs that were not reached
     keep the rows of an earlier run, or get the status "stopped".
@@ -140,9 +141,13 @@ class ResultsFile:
     def __init__(self, out: Path, inputs: Sequence[InputFile]) -> None:
         self._out = out
         self._inputs = {input_file.source: input_file for input_file in inputs}
+        self._known: set[str] = set()
         self.results: list[Result] = []
 
     def __enter__(self) -> Self:
+        """Write the rows of inputs that are to be restored, so that other runs see their names."""
+        self._known = {row["input"] for row in read_results(self._out)}
+        self._write(self._not_reached())
         return self
 
     def add(self, results: Sequence[Result]) -> list[Result]:
@@ -160,18 +165,28 @@ class ResultsFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        done = {result.source for result in self.results}
-        finished = {result.input for result in self.results}
-        earlier = [row for row in read_results(self._out) if row["input"] not in finished]
-        known = {row["input"] for row in earlier}
-        missing = [
-            given
-            for source, given in self._inputs.items()
-            if source not in done and given.input not in known
-        ]
-        self.add([Result(given.source, STOPPED, "the run was stopped before") for given in missing])
+        self.add(self._not_reached())
         self.results.sort(key=lambda result: result.source)
-        rows = [*earlier, *map(_row, self.results)]
+        self._write(self.results)
+
+    def _not_reached(self) -> list[Result]:
+        """Rows of inputs that have none, neither of this run nor of an earlier one.
+
+        Once a page of a document has a new row, the earlier rows of its other pages do not count.
+        """
+        done = {result.source for result in self.results}
+        kept = self._known - {result.input for result in self.results}
+        why = "the run was stopped before"
+        return [
+            Result(source, STOPPED, why, input=given.input, name=given.name)
+            for source, given in self._inputs.items()
+            if source not in done and given.input not in kept
+        ]
+
+    def _write(self, results: Sequence[Result]) -> None:
+        replaced = {result.input for result in results}
+        earlier = [row for row in read_results(self._out) if row["input"] not in replaced]
+        rows = [*earlier, *map(_row, results)]
         try:
             write_csv(self._out / RESULTS, sorted(rows, key=lambda row: row["source"]))
         except OSError as problem:

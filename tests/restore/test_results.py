@@ -16,7 +16,7 @@ from faceskd.common.images import write_image
 from faceskd.restore.photo import PhotoSettings
 from faceskd.restore.photos import WholePhotos
 from faceskd.restore.plan import plan_inputs
-from faceskd.restore.results import COLUMNS
+from faceskd.restore.results import COLUMNS, ResultsFile
 from faceskd.restore.stream import AlignedFaces
 
 FRAME = (32, 32, 40)
@@ -40,6 +40,14 @@ def out(tmp_path):
 
 
 class TestOneByOne:
+    def test_a_run_that_was_killed_keeps_its_names(self, inbox, out):
+        """So that the next run replaces none of its results."""
+        with ResultsFile(out, plan_inputs(inbox, out)):
+            table = {name: (row["status"], row["name"]) for name, row in rows(out).items()}
+            assert table == {f"{name}.png": ("stopped", name) for name in "abcd"}
+            other = picture(inbox.parent / "other/a.png", 7)
+            assert [given.name for given in plan_inputs(other, out)] == ["a_png"]
+
     @pytest.mark.parametrize("aligned", [False, True])
     def test_rows_of_earlier_runs_stay(self, inbox, out, aligned):
         for path in sorted(inbox.iterdir()):
