@@ -42,13 +42,12 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
     for folder in (options["faces"], options["second"]):
         if folder is not None:
             read_manifest(folder, MEASURED_SPLIT)
-    whole = options["only"] is None
-    if whole and options["page"] is not None:
-        check_page(options["page"], results_name(options))
     if options["budget"]["encoder_weights"] is None:
         raise ConfigError(f"this budget needs a pretrained encoder: {NO_WEIGHTS}")
     options, jobs = planned(options)
-    wanted = options["evaluations"]
+    wanted, whole = options["evaluations"], options["only"] is None
+    if whole and options["page"] is not None:
+        check_page(options["page"], results_name(options))
     runner = Runner.of(options, run_command, console)
     runner.run_all(
         jobs,

@@ -4,12 +4,12 @@ import pytest
 
 from faceskd.common.config import compose, to_plain
 from faceskd.common.errors import ConfigError
-from faceskd.jobs.plan import read_jobs, read_plan, select_jobs
+from faceskd.jobs.plan import read_jobs
 from faceskd.reproduce import published
 from faceskd.reproduce.page import check_page
-from faceskd.reproduce.paper import chosen_tables, needed_jobs, results_name
+from faceskd.reproduce.paper import planned, results_name
 from faceskd.reproduce.rates import choice, trial, with_rates
-from faceskd.reproduce.seeds import seeded_options, with_seeds
+from faceskd.reproduce.seeds import with_seeds
 
 
 @pytest.fixture(params=["quick", "cpu", "full"])
@@ -70,10 +70,9 @@ def test_chosen_tables_train_only_what_they_need(tmp_path):
     def jobs_of(*tables):
         chosen = f"tables=[{','.join(tables)}]"
         plan = to_plain(compose("reproduce", ["budget=cpu", f"out={tmp_path}", chosen]))
-        options = seeded_options(with_rates({**plan, "evaluations": chosen_tables(plan)}))
+        jobs = set(planned(plan)[1])
         check_page(plan["page"], results_name(plan))
-        jobs = read_plan(options)
-        return set(select_jobs(jobs, needed_jobs(options, jobs)))
+        return jobs
 
     dictionary = jobs_of("dictionary", "extended")
     assert {"faces", "teacher_seed2", "plain", choice("teacher"), trial("plain", 1)} <= dictionary
@@ -82,7 +81,9 @@ def test_chosen_tables_train_only_what_they_need(tmp_path):
     distillation = jobs_of("distillation")
     assert {"student_mskd_seed2", "student_strong", "teacher_privileged"} <= distillation
     assert not distillation & {"plain", "teacher_random", "dictionary_double", "second"}
-    parts = [dictionary, distillation, jobs_of("light"), jobs_of("methods", "second")]
+    light, terms = jobs_of("light"), jobs_of("light_terms")
+    assert terms - light == {"lite_sskd_3", "lite_no_adversarial", "lite_no_feature", "lite_output"}
+    parts = [dictionary, distillation, light, terms, jobs_of("methods", "second")]
     plan = to_plain(compose("reproduce", ["budget=cpu", f"out={tmp_path}"]))
     assert {name for name, job in plan["jobs"].items() if job} <= set().union(*parts)
     with pytest.raises(ConfigError, match=r"expected tables of methods, .*; got 'none'"):
