@@ -35,8 +35,6 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         'whole'
     """
     path = Path(path)
-    if path.is_dir():
-        raise FaceskdError(f"expected a file name, got the folder {str(path)!r}")
     make_folder(path.parent)
     with disk_full_as_error(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)

@@ -7,12 +7,10 @@ import pytest
 from faceskd.common.errors import (
     ConfigError,
     DiskFullError,
-    FaceskdError,
     WeightsError,
     causes,
     disk_full_as_error,
 )
-from faceskd.common.files import write_text
 
 
 def raise_with_cycle() -> None:
@@ -50,8 +48,3 @@ def test_a_full_disk_is_found_behind_other_errors() -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
         except OSError as error:
             raise ValueError("cannot save") from error
-
-
-def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(FaceskdError, match="expected a file name, got the folder"):
-        write_text(tmp_path, "text")
