@@ -2,14 +2,15 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
 from helpers.fakes import Known, face_at, noise
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from PIL import Image
 
-from faceskd import cli
+from faceskd.commands.evaluate import _refuse_without_effect
 from faceskd.common.errors import ConfigError, FacesError, WeightsError
 from faceskd.evaluation.photo_report import Examples, summary_rows, write_photo_report
 from faceskd.evaluation.photos import HR, LANCZOS, evaluate_photos, photo_case, resized
@@ -18,7 +19,7 @@ from faceskd.metrics import MetricSuite
 from faceskd.models.photo import PhotoNet
 from faceskd.models.weights import save_network
 from faceskd.portraits import render_portrait
-from faceskd.restore.evaluation import evaluate_photo_files
+from faceskd.restore.evaluation import OPTIONS, evaluate_photo_files
 
 SIDE = 300
 METRICS = ("psnr", "grid_index", "ita", "skin_L", "skin_a", "skin_b")
@@ -154,10 +155,10 @@ def test_one_height_is_a_list_of_one():
     assert check_sizes(64) == [64]
 
 
-def test_options_of_prepared_faces_have_no_effect_on_photos(tmp_path, monkeypatch, capsys):
-    words = ["evaluate", f"photos={tmp_path}", "split=val", f"out={tmp_path / 'out'}"]
-    monkeypatch.setattr(sys, "argv", ["faceskd", *words])
-    with pytest.raises(SystemExit) as end:
-        cli.main(words)
-    assert end.value.code == 2
-    assert "got 'split=val', which has no effect" in capsys.readouterr().err
+def test_options_of_prepared_faces_have_no_effect_on_photos(monkeypatch):
+    words = ["photos=a", "+methods.b=c", "split=val"]
+    given = {"job": {"config_name": "evaluate"}, "overrides": {"task": words}}
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create(given))
+    with pytest.raises(ConfigError, match="got 'split=val', which has no effect"):
+        _refuse_without_effect(OPTIONS)
