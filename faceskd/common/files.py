@@ -5,11 +5,11 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from faceskd.common.errors import ConfigError, FaceskdError, disk_full_as_error
+from faceskd.common.errors import FaceskdError, disk_full_as_error
 
 LONGEST_STEM = 200
 """Longest file name in bytes; this leaves space for a number and a suffix."""
@@ -107,17 +107,19 @@ def sha256(path: Path | str) -> str:
 
 
 @contextmanager
-def held(path: Path | str, message: str) -> Iterator[None]:
+def held(path: Path | str, on_busy: Callable[[], None]) -> Iterator[None]:
     """Within the block, no other process holds this file.
 
     The system releases the file when the process ends, for any reason.
 
-    Raises:
-        ConfigError: another process holds it; with this message.
+    Args:
+        path: a file; it is created, and stays.
+        on_busy: called where another process holds it, before waiting for it; it may raise instead.
     """
     with Path(path).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(message) from None
+            on_busy()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -128,7 +128,8 @@ class ImageCrops(Dataset[dict[str, torch.Tensor]]):
             ImageError: all images are damaged.
         """
         first = int(rng.integers(len(images)))
-        for path in (*images[first:], *images[:first]):
+        for offset in range(len(images)):
+            path = images[(first + offset) % len(images)]
             if path in self.damaged:
                 continue
             try:

@@ -75,10 +75,14 @@ def train(cfg: DictConfig) -> Trained:
     _quieten()
     out = make_folder(cfg.out)
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
-    in_use = (
-        f"another process trains in {str(out)!r}: give this training another name, or out=FOLDER"
-    )
-    with held(out / LOCK, in_use) if first else nullcontext():
+
+    def refuse() -> None:
+        raise ConfigError(
+            f"another process trains in {str(out)!r}: give this training another name, or "
+            "out=FOLDER"
+        )
+
+    with held(out / LOCK, refuse) if first else nullcontext():
         return _train(cfg, out)
 
 

@@ -1,6 +1,5 @@
 """Files in the folder of a plan: a marker for each job, tracebacks of failures, a log."""
 
-import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from faceskd.common.errors import FaceskdError
-from faceskd.common.files import make_folder, write_text
+from faceskd.common.files import held, make_folder, write_text
 from faceskd.common.machine import git_revision, machine_summary
 
 FOLDER = "jobs"
@@ -113,12 +112,7 @@ class Markers:
             name: name of the job.
             on_wait: called before waiting for another process.
         """
-        with (self.folder / f"{name}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                on_wait()
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with held(self.folder / f"{name}.lock", on_wait):
             yield
 
     def _path(self, name: str) -> Path:

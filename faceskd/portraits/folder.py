@@ -98,8 +98,6 @@ def _check(count: int, seed: int, splits: Mapping[str, float], processes: int | 
     check_whole(0, count=count, seed=seed, processes=processes)
     if not 1 <= count <= PHOTOS_PER_IDENTITY * IDENTITIES_PER_SEED:
         raise ConfigError(f"expected 1 to 2,000,000 portraits, got {count}")
-    if seed < 0:
-        raise ConfigError(f"expected a seed of 0 or more, got {seed}")
     if processes is not None and processes < 1:
         raise ConfigError(f"expected at least one process, got {processes}")
     if not splits or min(splits.values()) < 0 or abs(sum(splits.values()) - 1) > 1e-6:

@@ -170,12 +170,12 @@ def test_a_signal_that_ends_a_loading_process_too_is_no_failure(received, raised
 def test_two_trainings_do_not_share_a_folder(run, tmp_path):
     (tmp_path / "run").mkdir()
     expected = pytest.raises(ConfigError, match=r"another process trains in .*run': give this")
-    with held(tmp_path / "run" / LOCK, "never"), expected:
+    with held(tmp_path / "run" / LOCK, pytest.fail), expected:
         run("experiment=student_no_kd")
     assert run("experiment=student_no_kd").weights
 
 
-def test_an_error_of_a_loading_process_has_its_own_message(run):
+def test_an_error_of_a_loading_process_has_its_own_message():
     def loads():
         try:
             raise FacesError("expected faces of 256 px, got 384 px")
