@@ -25,7 +25,7 @@ def usage() -> str:
         [
             "usage: faceskd [--help] [--version] COMMAND ...",
             "",
-            "Restore faces of 32x32 pixels to 256x256, and train the networks that do it.",
+            "Restore the faces in photos and videos, and train the networks that do it.",
             "",
             "commands:",
             *lines,

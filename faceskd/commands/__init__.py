@@ -18,7 +18,7 @@ HYDRA_COMMANDS = {
     "dictionary": "build the dictionaries of facial components from prepared faces",
     "pools": "collect blur kernels and noise from real low-quality photos",
     "train": "train a network: a teacher, a student, a baseline or an encoder",
-    "evaluate": "measure the quality of networks on prepared faces",
+    "evaluate": "measure the quality of networks on prepared faces or on whole photos",
     "evaluate translation": "compare translated pictures with the truth, also sharpened or refined",
     "profile": "measure the speed and memory of networks, side by side",
     "export": "convert a network to another format and check that it computes the same",

@@ -1,4 +1,4 @@
-"""`faceskd release faces=FACES`: train the networks that come with the package."""
+"""`faceskd release photos=PHOTOS out=OUT`: train the networks that come with the package."""
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -9,7 +9,7 @@ from faceskd.common.config import hydra_main, to_plain
 
 @hydra_main("release")
 def main(cfg: DictConfig) -> None:
-    """Run the jobs of `conf/release.yaml`, evaluate each network, and write the summary."""
+    """Run the jobs of a plan (`conf/plan/`), evaluate each network, and write the summary."""
     from faceskd.reproduce.release import train_release
 
     status = train_release(to_plain(cfg), run_command, Console())

@@ -16,7 +16,7 @@ from faceskd.common.stopping import EXIT_STOPPED, terminating_as_interrupted
 from faceskd.data.picture import FAILURES
 from faceskd.export.eager import DTYPES
 from faceskd.faces.lr_faces import LR_SIZE
-from faceskd.pretrained import DEFAULT_STUDENT, SCENE, model_path
+from faceskd.pretrained import DEFAULT_STUDENT, SCENE, available_models, model_path
 from faceskd.restore.background import BACKGROUNDS, LANCZOS
 from faceskd.restore.old_photos import Repair
 from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
@@ -107,8 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         help="for --kind old-scratched: NAME.png marks the scratches of the photo NAME in white; "
         "photos without one are searched by --scratch-weights")
     add("--noise", type=int, default=1, choices=range(4), metavar="N",
-        help="for drawings: 0 if they were never compressed, 1 to 3 for light to strong JPEG "
-        "compression; default: 1")
+        help="for drawings, chooses one of four models: 0: never compressed, 1 to 3: light to "
+        "strong JPEG compression; none comes with the package yet; default: 1")
     add("-s", "--scale", type=float, default=2, metavar="N",
         help="enlarge photos and videos N times, 1 to 8, drawings 1 to 4 times; default: 2")
     add("--strength", type=float, default=1, metavar="X",
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--fidelity", type=float, default=0, metavar="X",
         help="0: all detail; 1: as close to the input as possible; with --faithful-weights the "
         "weights of both files are interpolated, without it the face is blended with its input; "
-        "for models of scale 1; default: 0")
+        "for models for photos: photo-m, photo-s, your own; default: 0")
     add("--faithful-weights", metavar="FILE",
         help="another training of the same model that stays closer to the input, for --fidelity")
     add("--background", default=LANCZOS, choices=BACKGROUNDS,
@@ -137,7 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--aligned", action="store_true",
         help="each image is one aligned face of any size; its result is as large as the model's")
     add("--batch-size", type=_count, default=BATCH_SIZE, metavar="N",
-        help=f"faces that the model takes at once; default: {BATCH_SIZE}")
+        help="faces that the model takes at once; on a CPU, models for photos always take one; "
+        f"default: {BATCH_SIZE}")
     add("--workers", type=_count, default=2, metavar="N",
         help="threads that read and search photos, and as many that write; default: 2")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 ...; default: cpu")
@@ -201,15 +202,27 @@ def _refuse(options: argparse.Namespace, unused: Sequence[str], with_what: str) 
 
 
 def _drawings(options: argparse.Namespace) -> tuple[Batches, Task]:
-    if options.noise == 0 and options.scale == 1 and not options.weights:
+    if options.weights:
+        _refuse(options, FOR_DRAWINGS, "--weights")
+    elif options.noise == 0 and options.scale == 1:
         raise ConfigError("expected --noise 1 to 3, or a --scale above 1, got nothing to do")
     restorer = PictureRestorer(
-        options.weights or model_path(f"drawing-{options.noise}", role="scene"),
+        options.weights or _drawing_model(options.noise),
         scale=options.scale,
         device=options.device,
         precision=options.precision,
     )
     return restorer, WholePictures(ext=options.ext)
+
+
+def _drawing_model(noise: int) -> Path:
+    name = f"drawing-{noise}"
+    if name not in {model.name for model in available_models()}:
+        raise WeightsError(
+            "expected --weights for --kind drawing, got none: no model for drawings comes with the "
+            "package yet; `faceskd train experiment=drawing` trains one (docs/train.md)"
+        )
+    return model_path(name, role="scene")
 
 
 def _translations(options: argparse.Namespace) -> tuple[Batches, Task]:

@@ -7,7 +7,10 @@ from omegaconf import OmegaConf
 
 from faceskd.common.config import conf_dir
 
-HIDDEN = ("defaults:", "hydra:", "jobs:", "shared:", "evaluations:", "profile:", "comparisons:")
+HIDDEN = (
+    *("defaults:", "hydra:", "jobs:", "shared:", "evaluations:", "profile:", "comparisons:"),
+    "as_good:",
+)
 """Parts of a config that are not shown: how it is composed, and the jobs of a plan."""
 
 

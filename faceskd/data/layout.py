@@ -16,7 +16,7 @@ from faceskd.data.sources import Source
 from faceskd.data.splits import SPLITS
 
 QUALITY = 93
-"""Of the JPEG files, as ../shared/faces has them."""
+"""JPEG quality of the pictures that the table lists."""
 OK, MISSING, CHANGED, DIFFERS, EXTRA = "ok", "missing", "changed", "differs", "extra"
 SPLIT_FILE = "splits.csv"
 

@@ -32,7 +32,7 @@ from faceskd.restore.octaves import SIZE
 from faceskd.restore.photo_face import AUTO, FACES, PhotoFace, aligned_face, examine
 
 MIN_FACE = 24
-"""Width in px. Smaller faces show too little of the person and are not restored."""
+"""Height in px. Smaller faces show too little of the person and are not restored."""
 
 MAX_SIDE, THRESHOLD = 4096, 0.95
 
