@@ -79,8 +79,8 @@ class TiledScene:
     """A network over a photo, tile by tile.
 
     A network of scale 1 gets the photo as Lanczos enlarges it. One of scale 4 gets the photo
-    itself, and Lanczos resizes its result. Memory beside the result is bounded by a tile, whatever
-    the photo.
+    itself, and Lanczos resizes its result, which is four times as wide and high as the photo
+    whatever size is asked for. Memory beside these pictures is bounded by a tile.
 
     Args:
         run: fp32 RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale H, scale W).

@@ -97,7 +97,8 @@ def missing_detail(face: np.ndarray, restored: np.ndarray, weights: np.ndarray) 
 
     Args:
         face, restored: RGB uint8, (256, 256, 3).
-        weights: for the last four octaves, (4,): 0 keeps that of the face, 1 takes `restored`.
+        weights: for the last four octaves, (4,): 0 keeps that of the face, 1 takes `restored`. The
+            first has no effect: all that is coarser than 48 px follows the second.
 
     Returns:
         Grey levels, float32 (256, 256, 3). Nothing is coarser than `COARSEST` px, so that light

@@ -105,10 +105,11 @@ class PhotoFace:
         weights = self.missing_octaves
         if not self.forced:
             weights = improvable(self.crop, restored, weights)
-        if weights.max() < LEAST_LACKING:
+        most = weights[1:].max()  # `missing_detail` does not use the first
+        if most < LEAST_LACKING:
             return replace(self, status=KEPT)
         addition = strength * missing_detail(self.crop, restored, weights)
-        return replace(self, status=OK if weights.max() >= MOSTLY else PARTLY, addition=addition)
+        return replace(self, status=OK if most >= MOSTLY else PARTLY, addition=addition)
 
 
 def examine(image: np.ndarray, face: Face, scale: float, faces: str = AUTO) -> PhotoFace:

@@ -245,16 +245,17 @@ def _restore(
     restorer: Batches, group: list[Read], done: Callable[[Sequence[Result]], None]
 ) -> Iterator[tuple[Read, list[np.ndarray]]]:
     """Inputs of a group with their restored faces. If the group fails, each is tried alone."""
+    restored: Iterator[np.ndarray] | None = None
     try:
         restored = iter(restorer.restore_faces([face for read in group for face in read.inputs]))
     except Exception as error:
         if len(group) == 1:
             done([_failure(group[0].input_file, error, FAILED)])
             return
-        for read in group:
+    for read in group:
+        if restored is None:  # here the error is over, and the memory of the group is free
             yield from _restore(restorer, [read], done)
-    else:
-        for read in group:
+        else:
             yield read, [next(restored) for _ in read.inputs]
 
 

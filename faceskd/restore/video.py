@@ -141,8 +141,9 @@ def _places(tracks: Sequence[Track], settings: PhotoSettings) -> tuple[Places, i
         missing = track.missing_octaves() if settings.faces != SKIP else np.zeros((0, 4))
         restored = missing.max(axis=1) >= LEAST_LACKING
         left += not restored.any()
+        landmarks = track.landmarks()
         for index in np.flatnonzero(restored):
-            places[track.first + int(index)].append((track.landmarks()[index], missing[index]))
+            places[track.first + int(index)].append((landmarks[index], missing[index]))
     return places, left
 
 

@@ -1,6 +1,7 @@
 """What a face lacks, what is added to it, and where that ends up in the photo."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from faceskd.faces.lr_faces import to_lr
 from faceskd.portraits import render_portrait
 from faceskd.restore.blend import Patch, add_faces
 from faceskd.restore.octaves import SIZE, fade, frame_size, lacking, lr_crop, missing_detail
+from faceskd.restore.photo_face import aligned_face
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,12 @@ class TestMissingDetail:
 
         assert np.abs(fine(result) - fine(face)).mean() < 0.05 * np.abs(fine(face)).mean()
         np.testing.assert_allclose(result.mean((0, 1)), dull.mean((0, 1)), atol=1e-2)
+
+    def test_the_first_weight_alone_changes_nothing_and_no_status(self, face):
+        weights = np.array([1, 0, 0, 0])
+        assert np.abs(missing_detail(face, 255 - face, weights)).max() < 1e-3
+        lone = replace(aligned_face(shrunk(face, 32)), whole=False, missing_octaves=weights)
+        assert replace(lone, forced=True).with_detail(255 - lone.crop, 1).status == "kept"
 
     def test_an_octave_that_is_there_stays_the_photo_s(self, face):
         other = np.ascontiguousarray(face[::-1])

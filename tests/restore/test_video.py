@@ -14,6 +14,7 @@ from faceskd.common.listing import is_video
 from faceskd.portraits import render_portrait
 from faceskd.restore.photo import PhotoSettings
 from faceskd.restore.restorer import Restorer
+from faceskd.restore.tracking import Track
 from faceskd.restore.video import passes, restore_video
 from faceskd.restore.video_read import EXACT, read_frames
 
@@ -148,6 +149,12 @@ class TestVideo:
         plain = restore_video(restorer, clip, tmp_path / "0", PhotoSettings(scale=1, strength=0))
         change = np.abs(decoded(restored.path)[1] - decoded(plain.path)[1]).mean((0, 3))
         assert change[60:90, 50:80].mean() > 5 * max(change[:20].mean(), 0.1)
+
+    def test_the_places_of_a_face_are_computed_once(self, restorer, clip, tmp_path, monkeypatch):
+        computed, inner = [], Track.landmarks
+        monkeypatch.setattr(Track, "landmarks", lambda self: computed.append(1) or inner(self))
+        done = restore_video(restorer, clip, tmp_path, PhotoSettings(scale=1))
+        assert len(computed) == done.tracks == 1
 
     def test_what_the_file_carries_is_kept(self, restorer, tmp_path):
         source = write_clip(
@@ -322,3 +329,6 @@ class TestVideo:
         with pytest.raises(SystemExit, match="2"):
             main(["-i", str(clip), "-o", str(tmp_path), "-w", weights, "--aligned"])
         assert "--aligned is for images" in capsys.readouterr().err
+        with pytest.raises(SystemExit):
+            main(["-i", str(clip), "-o", str(tmp_path), "--no-paste-back"])
+        assert "--no-paste-back is for images" in capsys.readouterr().err
