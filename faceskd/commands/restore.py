@@ -51,6 +51,9 @@ FOR_WHOLE_PHOTOS = (
 )
 """Options that have no effect with --aligned."""
 
+FOR_PASTING = ("background", "scene_weights", "ext")
+"""Options that have no effect with --no-paste-back."""
+
 FOR_PHOTOS = (
     *("model", "strength", "faces", "fidelity", "faithful_weights", "background"),
     *("scene_weights", "only_center_face", "min_face", "no_paste_back", "aligned", "batch_size"),
@@ -105,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the model that finds scratches, for --kind old-scratched")
     add("--masks", metavar="FOLDER",
         help="for --kind old-scratched: NAME.png marks the scratches of the photo NAME in white; "
-        "photos without one are searched by --scratch-weights")
+        "photos without one are searched by --scratch-weights, if given")
     add("--noise", type=int, default=1, choices=range(4), metavar="N",
         help="for drawings, chooses one of four models: 0: never compressed, 1 to 3: light to "
         "strong JPEG compression; none comes with the package yet; default: 1")
@@ -131,7 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         help="restore only the face nearest to the centre")
     add("--min-face", type=float, default=MIN_FACE, metavar="PX",
         help=f"look for faces at least this high, in pixels of the photo; default: {MIN_FACE}")
-    add("--no-paste-back", action="store_true", help="write the faces only, not the photos")
+    add("--no-paste-back", action="store_true",
+        help="write the faces only, not the photos; not for videos")
     add("--ext", default="auto", choices=EXTENSIONS,
         help="format of the photos written; auto: the format they came in; default: auto")
     add("--aligned", action="store_true",
@@ -164,8 +168,9 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
         options.input, options.output, folders=task.folders, suffixes=task.suffixes
     )
     only_video = [given.kind for given in inputs] == ["video"]
-    if options.aligned and only_video:
-        raise ConfigError("--aligned is for images, but the input is a video")
+    for name in ("aligned", "no_paste_back"):
+        if getattr(options, name) and only_video:
+            raise ConfigError(f"{_option(name)} is for images, but the input is a video")
     run = partial(restore_inputs, restorer, inputs, options.output, task, workers=options.workers)
     if isinstance(task, WholePhotos) and only_video:
         with _progress(console, _passes(inputs[0].path), "frames") as advance:
@@ -189,6 +194,10 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
     _refuse(options, unused, f"--kind {options.kind}")
     if options.aligned:
         _refuse(options, FOR_WHOLE_PHOTOS, "--aligned")
+    if options.no_paste_back:
+        _refuse(options, FOR_PASTING, "--no-paste-back")
+    if not options.fidelity:
+        _refuse(options, ("faithful_weights",), "--fidelity 0")
     if options.background != SCENE:
         _refuse(options, ("scene_weights",), f"--background {options.background}")
 
@@ -197,8 +206,12 @@ def _refuse(options: argparse.Namespace, unused: Sequence[str], with_what: str) 
     parser = _parser()
     given = [name for name in unused if getattr(options, name) != parser.get_default(name)]
     if given:
-        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        names = ", ".join(map(_option, given))
         raise ConfigError(f"{names} has no effect with {with_what}; leave it out")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _drawings(options: argparse.Namespace) -> tuple[Batches, Task]:
@@ -287,7 +300,12 @@ def _repair(options: argparse.Namespace) -> Repair | None:
             f"expected --scratch-weights or --masks for --kind {SCRATCHED}, got neither: a mask "
             "marks the scratches in white; docs/old_photos.md shows how to make one"
         )
-    return Repair(options.old_weights, scratches=options.scratch_weights, masks=options.masks)
+    return Repair(
+        options.old_weights,
+        scratches=options.scratch_weights,
+        masks=options.masks,
+        device=options.device,
+    )
 
 
 def _passes(video: Path) -> int | None:

@@ -37,15 +37,21 @@ class OldPhoto:
         self.detector = detector
 
     @classmethod
-    def load(cls, weights: Path | str | None, scratches: Path | str | None = None) -> "OldPhoto":
+    def load(
+        cls,
+        weights: Path | str | None,
+        scratches: Path | str | None = None,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> "OldPhoto":
         """From the weights of `experiment=old_mapping` and of `experiment=scratches`, if given.
 
         Raises:
             WeightsError: a file is missing or damaged, or is of another network.
         """
         return cls(
-            None if weights is None else _load(weights),
-            None if scratches is None else load_scratches(scratches),
+            None if weights is None else _load(weights).to(device),
+            None if scratches is None else load_scratches(scratches).to(device),
         )
 
     def restore(

@@ -37,6 +37,8 @@ from faceskd.restore.video import restore_video
 
 IMAGES, CROPPED, RESTORED, COMPARED = "restored_imgs", "cropped_faces", "restored_faces", "cmp"
 MASKS = "masks"
+RESULT_FOLDERS = (IMAGES, CROPPED, RESTORED, COMPARED, MASKS)
+"""All folders of results, whatever the task."""
 
 
 class WholePhotos:
@@ -46,7 +48,7 @@ class WholePhotos:
         detector: finds the faces.
         settings: how photos are restored.
         scene: enlarges backgrounds (`faceskd.restore.restorer.Restorer.scene`).
-        repair: repairs each photo before its faces are found, and gives the mask of its damage.
+        repair: repairs each photo before its faces are found (`faceskd.restore.old_photos.Repair`).
         paste_back: write `restored_imgs/`.
         ext: format of the restored photos: "png", "jpg", "webp", or "auto" for that of the input.
 
@@ -66,7 +68,7 @@ class WholePhotos:
         settings: PhotoSettings,
         *,
         scene: Enlarge | None = None,
-        repair: Callable[[np.ndarray, str], tuple[np.ndarray, np.ndarray]] | None = None,
+        repair: Callable[[np.ndarray, str], tuple[np.ndarray, np.ndarray, str]] | None = None,
         paste_back: bool = True,
         ext: str = "auto",
     ) -> None:
@@ -88,8 +90,8 @@ class WholePhotos:
             self._settings.size(photo.image)
         mask = None
         if self._repair is not None:
-            image, mask = self._repair(photo.image, input_file.name)
-            photo = replace(photo, image=image)
+            image, mask, note = self._repair(photo.image, input_file.name)
+            photo = replace(photo, image=image, notes=(*photo.notes, *filter(None, [note])))
         faces = find_faces(photo.image, self._detector, self._settings)
         return Read(input_file, network_inputs(photo.image, faces), (photo, faces, mask))
 
@@ -114,9 +116,13 @@ class WholePhotos:
         ]
 
     def restore_video(self, restorer: Restorer, input_file: InputFile, out: Path) -> list[Result]:
-        """Restore a video; old ones are not repaired."""
+        """Restore a video; old ones are not repaired, and their faces are not written apart."""
         if self._repair is not None:
             raise FaceskdError("expected an image for old photos, got a video; use --kind photo")
+        if not self._paste_back:
+            raise FaceskdError(
+                "expected an image with --no-paste-back, got a video; restore it without"
+            )
         summary = restore_video(
             restorer,
             input_file.path,

@@ -9,11 +9,8 @@ from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import fitting, printable
 from faceskd.common.listing import ListedFile, is_video, list_file, list_files
 from faceskd.data.picture import DUPLICATE, UNREADABLE, UNSUPPORTED
-from faceskd.restore.results import (
-    RESULTS,
-    InputFile,
-    read_results,
-)
+from faceskd.restore.photos import RESULT_FOLDERS
+from faceskd.restore.results import RESULTS, InputFile, read_results
 from faceskd.restore.video import result_suffix
 
 
@@ -71,7 +68,8 @@ def _without_results(
     folders: Sequence[str],
     earlier: Sequence[dict[str, str]],
 ) -> list[ListedFile]:
-    results = [(out / folder).resolve() for folder in folders]
+    # Those of other tasks, too: an earlier run may have been of another kind.
+    results = [(out / folder).resolve() for folder in {*folders, *RESULT_FOLDERS}]
     below = [folder for folder in results if folder != root.resolve()]
     own = {(out / row[column]).resolve() for row in earlier for column in ("output", "image")}
     own.add((out / RESULTS).resolve())

@@ -43,6 +43,9 @@ def test_skipped_faces_have_their_row(tmp_path):
     [
         (["--aligned", "--scale", "4"], "--scale has no effect with --aligned"),
         (["--aligned", "--no-paste-back"], "--no-paste-back has no effect with --aligned"),
+        (["--faithful-weights", "a"], "--faithful-weights has no effect with --fidelity 0"),
+        (["--no-paste-back", "--ext", "png"], "--ext has no effect with --no-paste-back"),
+        (["--no-paste-back", "--background", "none"], "--background has no effect with --no-paste"),
         (["--scene-weights", "a"], "--scene-weights has no effect with --background lanczos"),
     ],
 )

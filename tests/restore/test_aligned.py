@@ -1,6 +1,7 @@
 """Folders of aligned faces, some files broken: the names of results, and what is reported."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -79,6 +80,13 @@ class TestNames:
         inputs = plan_inputs(inbox, inbox, folders=("restored_imgs", "cmp"))
         assert [input_file.source for input_file in inputs] == ["a.png"]
 
+    def test_results_of_an_earlier_run_of_another_kind_are_no_inputs(self, inbox):
+        names = self.plan(inbox, inbox / "out", "a.png")
+        write_image(inbox / "out/cmp/a_00.png", noise(4, 4, 3))
+        write_image(inbox / "out/masks/a.png", noise(4, 4, 3))
+        inputs = plan_inputs(inbox, inbox / "out", folders=("restored_imgs",))
+        assert {input_file.source: input_file.name for input_file in inputs} == names
+
     def test_a_single_file(self, inbox, tmp_path):
         write_image(inbox / "a.jpg", noise(4, 4, 3))
         (input_file,) = plan_inputs(inbox / "a.jpg", tmp_path / "out")
@@ -115,6 +123,25 @@ class TestFolder:
         restorer.batch_size = 4
         restore_inputs(restorer, plan_inputs(inbox, tmp_path / "o"), tmp_path / "o", AlignedFaces())
         assert sizes == [4, 1]
+
+    def test_a_batch_that_fails_is_freed_before_its_files_are_tried_alone(self, inbox, tmp_path):
+        for index in range(2):
+            write_image(inbox / f"{index}.png", noise(32, 32, 3))
+        handled = []
+
+        class Small:
+            batch_size = 2
+
+            def restore_faces(self, faces):
+                handled.append(sys.exception())
+                if len(faces) > 1:
+                    raise MemoryError
+                return faces
+
+        inputs = plan_inputs(inbox, tmp_path / "o")
+        results = restore_inputs(Small(), inputs, tmp_path / "o", AlignedFaces())
+        assert [result.status for result in results] == ["ok", "ok"]
+        assert handled == [None] * 3  # an error that is still handled would hold the batch
 
     def test_a_result_that_cannot_be_written_is_reported(self, restorer, inbox, tmp_path):
         out = tmp_path / "out"

@@ -8,11 +8,13 @@ from helpers.photo_runs import rows
 from PIL import Image
 
 from faceskd.commands.restore import main
+from faceskd.common.errors import ConfigError
 from faceskd.common.images import read_image, write_image
 from faceskd.models.old_photo import OldPhotoNet
 from faceskd.models.old_picture import OldPhoto
 from faceskd.models.scratches import ScratchNet
 from faceskd.models.weights import save_network
+from faceskd.restore.old_photos import Repair
 
 TINY = {"widths": [4, 6, 8], "latent": 5, "blocks": 1, "width": 8, "mapping": [1, 1, 1]}
 
@@ -94,6 +96,23 @@ def test_without_a_network_what_a_mask_marks_is_filled_in(tmp_path):
     table = rows(tmp_path / "out")
     assert table["b.png"]["status"] == "unreadable"
     assert "expected a mask b.png" in table["b.png"]["message"]
+
+
+def test_a_missing_mask_is_said(tmp_path, old_weights, photo):
+    (tmp_path / "masks").mkdir()
+    files = ("--old-weights", old_weights, "--masks", tmp_path / "masks")
+    assert command(tmp_path, "--kind", "old-scratched", *files) == 0
+    assert "expected a mask a.png" in rows(tmp_path / "out")["a.png"]["message"]
+
+
+def test_a_repair_runs_on_its_device(old_weights):
+    detector = old_weights.with_name("scratches.safetensors")
+    ScratchNet(widths=(4, 6)).save(detector)
+    loaded = OldPhoto.load(old_weights, detector, device="meta")
+    for network in (loaded.network, loaded.detector):
+        assert {value.device.type for value in network.parameters()} == {"meta"}
+    with pytest.raises(ConfigError, match="expected a device"):
+        Repair(old_weights, device="gpu")
 
 
 def test_a_mask_of_another_size_costs_only_its_photo(tmp_path, old_weights, photo):
