@@ -1,6 +1,7 @@
 """`faceskd studio`: the web application; `faceskd studio worker`; `faceskd studio admin ...`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,18 +85,26 @@ def _add_admin(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     try:
         from pydantic import ValidationError
+        from pydantic_settings import SettingsError
 
         from faceskd.studio.logs import set_up
-        from faceskd.studio.settings import Settings
+        from faceskd.studio.settings import Settings, check_variables
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or PACKAGE, "studio") from None
+    check_variables(os.environ)
     given = {name: value for name, value in vars(options).items() if name in Settings.model_fields}
     try:
         settings = Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise FaceskdError(f"the setting {place}: {first['msg']}") from None
+        raise FaceskdError(
+            f"the setting {place}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
+    except SettingsError as error:
+        raise FaceskdError(
+            f'expected JSON, such as ["photos.example.org"] for allowed_hosts, got: {error}'
+        ) from None
     if options.command == "admin":
         from faceskd.studio import admin
 

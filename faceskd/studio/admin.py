@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from faceskd.common.errors import FaceskdError
 from faceskd.studio import accounts, backup, library, queue, removal
 from faceskd.studio.database import Database
-from faceskd.studio.settings import Settings
+from faceskd.studio.settings import MOST_DAYS, Settings
 from faceskd.studio.storage import Storage
 from faceskd.studio.tables import FAILED, IMPORT, OPEN, Job, User, utcnow
 
@@ -42,13 +42,22 @@ def run(options: argparse.Namespace, settings: Settings, say: Say) -> None:
             say(str(path.relative_to(storage.folder)))
         say(f"{len(found)} orphaned files {'deleted' if options.delete else 'found'}")
     elif options.what == "retention":
-        say(f"{removal.delete_old(database, storage, options.days)} photos deleted")
+        days = _checked_days(options.days)
+        say(f"{removal.delete_old(database, storage, days)} photos deleted")
     elif options.what == "backup":
         rows, files = backup.back_up(database, storage, options.file)
         say(f"{options.file}: {rows} rows, {files} files")
     else:
         rows, files = backup.restore(database, storage, options.file)
         say(f"restored {rows} rows, {files} files")
+
+
+def _checked_days(days: float) -> float:
+    if not 0 < days <= MOST_DAYS:
+        raise FaceskdError(
+            f"expected --days above 0 and at most {MOST_DAYS}, got {days:g}; nothing was deleted"
+        )
+    return days
 
 
 def _users(options: argparse.Namespace, database: Database, storage: Storage, say: Say) -> None:

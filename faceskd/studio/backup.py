@@ -61,8 +61,10 @@ def restore(database: Database, storage: Storage, path: Path) -> tuple[int, int]
         How many rows and files there are now.
 
     Raises:
-        FaceskdError: the file is no backup, or the studio is not empty.
+        FaceskdError: there is no such file, it is no backup, or the studio is not empty.
     """
+    if not path.is_file():
+        raise FaceskdError(f"expected a backup of faceskd studio, found no file {str(path)!r}")
     rows, files = 0, set()
     try:
         with tarfile.open(path) as archive, database.write() as session:

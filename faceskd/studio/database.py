@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from faceskd.common.errors import ConfigError
+from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import make_folder
 from faceskd.studio.tables import Base, utcnow
 
@@ -58,14 +58,31 @@ class Database:
             yield session
 
     def migrate(self) -> None:
-        """Create the tables, or bring them up to date."""
+        """Create the tables, or bring them up to date.
+
+        Raises:
+            FaceskdError: the database cannot be reached or opened.
+        """
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with self.engine.execution_options(write=True).begin() as connection:
+        with self._reached(), self.engine.execution_options(write=True).begin() as connection:
             if not self.is_sqlite:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if not is_away(error):
+                raise
+            url = self.engine.url.render_as_string(hide_password=True)
+            raise FaceskdError(
+                f"expected a database at {url}, got: {str(error.orig).splitlines()[0]}; start it, "
+                "or correct --database"
+            ) from error
 
     def now(self, session: Session) -> datetime:
         """Now by the clock that all workers share: PostgreSQL's, or this machine's for SQLite."""

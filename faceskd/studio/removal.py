@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import delete, select, update
 
 from faceskd.studio.database import Database
+from faceskd.studio.errors import Refusal
 from faceskd.studio.library import owned
 from faceskd.studio.queue import forget_photo, result_files
 from faceskd.studio.storage import Storage
@@ -43,9 +44,14 @@ def delete_old(database: Database, storage: Storage, days: float, *, direct: boo
     with database.read() as session:
         query = select(Photo.id, User).join(User, User.id == Photo.user_id)
         old = session.execute(query.where(*where, Photo.created < before)).tuples().all()
+    deleted = 0
     for photo, user in old:
-        delete_photos(database, storage, user, [photo])
-    return len(old)
+        try:
+            delete_photos(database, storage, user, [photo])
+        except Refusal:  # its user or another worker deleted it meanwhile
+            continue
+        deleted += 1
+    return deleted
 
 
 def delete_job(database: Database, storage: Storage, user: User, key: str) -> None:

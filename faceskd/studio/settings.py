@@ -1,14 +1,23 @@
 """What an operator can set: by options of `faceskd studio`, or by variables `FACESKD_STUDIO_*`."""
 
 import ipaddress
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from faceskd.common.errors import ConfigError
+
+PREFIX = "FACESKD_STUDIO_"
 
 MEGABYTE = 1_000_000
 GIGABYTE = 1000 * MEGABYTE
+
+MOST_DAYS = 36_500
+"""A hundred years: times further back than this could not be computed."""
 
 
 class Settings(BaseSettings):
@@ -44,14 +53,16 @@ class Settings(BaseSettings):
         batch: photos that a worker takes at once; 0: 4, or 16 on a GPU.
         model: name of a model in the package, or the path of a weights file.
         old_model: weights file that repairs old photos; without it, they are not offered.
-        scratch_model: weights file that finds scratches in old photos.
+        scratch_model: weights file that finds scratches in old photos; only with `old_model`.
         translations: weights files of translations, such as day to night, by the name that users
-            see; as JSON in the environment and on the command line.
+            see; as JSON in the environment.
+        drawings: weights files for drawings by the level of noise that each removes, "0" to "3"; as
+            JSON in the environment.
         device: "auto", "cpu", "cuda", "cuda:1", ...
         keep_days: photos older than this are deleted; 0 keeps all.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FACESKD_STUDIO_")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, allow_inf_nan=False)
 
     database: str = ""
     storage: Path = Path("faceskd-studio")
@@ -75,7 +86,7 @@ class Settings(BaseSettings):
     bytes_per_user: int = Field(5 * GIGABYTE, gt=0)
     login_failures: int = Field(10, gt=0)
     login_minutes: float = Field(15, gt=0)
-    session_days: float = Field(30, gt=0)
+    session_days: float = Field(30, gt=0, le=MOST_DAYS)
     lease_seconds: float = Field(30, gt=0)
     job_seconds: float = Field(600, gt=0)
     attempts: int = Field(3, ge=1)
@@ -84,8 +95,16 @@ class Settings(BaseSettings):
     old_model: str = ""
     scratch_model: str = ""
     translations: dict[str, Path] = {}
+    drawings: dict[Literal["0", "1", "2", "3"], Path] = {}
     device: str = "auto"
-    keep_days: float = Field(0, ge=0)
+    keep_days: float = Field(0, ge=0, le=MOST_DAYS)
+
+    @field_validator("scratch_model")
+    @classmethod
+    def _with_old_model(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("old_model"):
+            raise ValueError("expected old_model, too, got none; without it, it has no effect")
+        return value
 
     @cached_property
     def database_url(self) -> str:
@@ -103,6 +122,25 @@ class Settings(BaseSettings):
         if self.allowed_hosts or self.with_accounts:
             return self.allowed_hosts
         return ("127.0.0.1", "localhost", "[::1]", self.host)
+
+
+def check_variables(names: Iterable[str]) -> None:
+    """Raise a ConfigError for a variable that looks like a setting and is none.
+
+    Examples:
+        >>> check_variables(["HOME", "FACESKD_STUDIO_KEEP_DAY"])
+        Traceback (most recent call last):
+        ...
+        faceskd.common.errors.ConfigError: expected FACESKD_STUDIO_ and the name of a setting, got \
+'FACESKD_STUDIO_KEEP_DAY'; docs/studio.md lists the settings
+    """
+    for name in names:
+        setting = name.upper().removeprefix(PREFIX)
+        if name.upper() != setting and setting.lower() not in Settings.model_fields:
+            raise ConfigError(
+                f"expected {PREFIX} and the name of a setting, got {name!r}; docs/studio.md lists "
+                "the settings"
+            )
 
 
 def is_loopback(host: str) -> bool:

@@ -1,6 +1,6 @@
 """Tests of the studio run on SQLite, and on PostgreSQL where it is installed.
 
-With FACESKD_STUDIO_POSTGRES set, a machine without PostgreSQL is an error, not a reason to skip.
+With FACESKD_POSTGRES set, a machine without PostgreSQL is an error, not a reason to skip.
 """
 
 import os
@@ -21,7 +21,7 @@ from faceskd.studio.tables import Base
 @pytest.fixture(scope="session")
 def postgres_server():
     if not postgres.is_there():
-        if os.environ.get("FACESKD_STUDIO_POSTGRES"):
+        if os.environ.get("FACESKD_POSTGRES"):
             pytest.fail("expected PostgreSQL, found no postgres and initdb")
         pytest.skip("PostgreSQL is not installed")
     server = postgres.Postgres()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import tarfile
 import time
@@ -9,9 +10,12 @@ from datetime import timedelta
 
 import pytest
 from helpers.studio import PASSWORD, Place, picture, restore, upload
+from pydantic import ValidationError
 from sqlalchemy import select, update
 
 from faceskd.commands.studio import main
+from faceskd.studio import removal
+from faceskd.studio.settings import Settings
 from faceskd.studio.tables import Base, Photo, utcnow
 
 TABLES = [table for table in Base.metadata.sorted_tables if table.name != "logins"]
@@ -88,6 +92,62 @@ def test_retention(place, filled):
     assert len(filled.get("/api/v1/photos").json()["items"]) == 1
 
 
+@pytest.mark.parametrize("days", ["0", "-30", "nan", "1e9"])
+def test_retention_needs_a_number_of_days(lite, capsys, days):
+    client = lite.browser("Mina")
+    upload(client)
+    with pytest.raises(SystemExit):
+        admin(lite, "retention", f"--days={days}")
+    assert "expected --days above 0 and at most 36500, got " in capsys.readouterr().err
+    assert len(client.get("/api/v1/photos").json()["items"]) == 1
+
+
+def test_what_is_deleted_meanwhile_is_no_error(lite, monkeypatch):
+    client = lite.browser("Mina")
+    for seed in range(2):
+        upload(client, picture(seed=seed))
+    inner = removal.delete_photos
+
+    def twice(*given):
+        inner(*given)
+        inner(*given)
+
+    monkeypatch.setattr(removal, "delete_photos", twice)
+    assert removal.delete_old(lite.database, lite.storage, 1e-9) == 0
+    assert client.get("/api/v1/photos").json()["items"] == []
+
+
+@pytest.mark.parametrize("given", [{"keep_days": 1e6}, {"keep_days": math.inf},
+                                   {"lease_seconds": math.inf}, {"drawings": {"4": "a"}},
+                                   {"scratch_model": "a"}])  # fmt: skip
+def test_settings_that_cannot_be(given):
+    with pytest.raises(ValidationError):
+        Settings(**given)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("ALLOWED_HOSTS", "photos.example.org", "expected JSON"),
+        ("KEEP_DAY", "30", "got 'FACESKD_STUDIO_KEEP_DAY'"),
+        ("SCRATCH_MODEL", "a", "the setting scratch_model: expected old_model, too"),
+    ],
+)
+def test_variables_that_cannot_be_are_said(lite, monkeypatch, capsys, name, value, message):
+    monkeypatch.setenv(f"FACESKD_STUDIO_{name}", value)
+    with pytest.raises(SystemExit):
+        admin(lite, "users", "list")
+    assert message in capsys.readouterr().err
+
+
+def test_a_database_that_cannot_be_opened_is_said(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(
+            ["--storage", str(tmp_path), "--database", f"sqlite:///{tmp_path}", "admin", "orphans"]
+        )
+    assert "unable to open database file" in capsys.readouterr().err
+
+
 def test_a_backup_of_either_database_is_restored_whole(place, filled, tmp_path):
     path = tmp_path / "backup.tar"
     admin(place, "backup", str(path))
@@ -120,6 +180,8 @@ def test_a_photo_whose_file_is_missing_in_the_backup_is_left_out(place, filled, 
 
 def test_what_is_no_backup_is_refused(lite, tmp_path):
     path = tmp_path / "x.tar"
+    with pytest.raises(SystemExit):
+        admin(lite, "restore", str(path))
     path.write_bytes(b"no archive")
     with pytest.raises(SystemExit):
         admin(lite, "restore", str(path))

@@ -1,6 +1,6 @@
 """Server, workers and database are killed at random moments: every job has one result.
 
-CI kills twice. `FACESKD_STUDIO_CHAOS="500 20 11"` gives other numbers of jobs and kills, and
+CI kills twice. `FACESKD_CHAOS="500 20 11"` gives other numbers of jobs and kills, and
 the mean seconds between kills.
 """
 
@@ -25,7 +25,7 @@ from faceskd.studio.settings import Settings
 from faceskd.studio.storage import Storage
 from faceskd.studio.tables import DONE, IMPORT, OPEN, File, Job, Photo, Result
 
-JOBS, KILLS, PAUSE = map(int, os.environ.get("FACESKD_STUDIO_CHAOS", "6 2 2").split())
+JOBS, KILLS, PAUSE = map(int, os.environ.get("FACESKD_CHAOS", "6 2 2").split())
 SEED = 20261129
 pytestmark = [
     pytest.mark.slow,
@@ -139,7 +139,7 @@ def test_every_job_has_one_result_whatever_is_killed(parts):
     report = {"jobs": JOBS, "kills": killed, "seconds": round(time.monotonic() - began)}
     report["sent again"] = client.again
     check(database, Settings(storage=folder / "storage"), report)
-    Path(os.environ.get("FACESKD_STUDIO_CHAOS_REPORT", folder / "report.json")).write_text(
+    Path(os.environ.get("FACESKD_CHAOS_REPORT", folder / "report.json")).write_text(
         json.dumps(report)
     )
     database.dispose()
