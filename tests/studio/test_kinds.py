@@ -5,15 +5,19 @@ import json
 
 import numpy as np
 import pytest
-from helpers.studio import Place, code, picture, restore, upload
+from helpers.studio import FakeRestorer, Place, code, picture, restore, upload
 from PIL import Image
 
 from faceskd.models.cyclegan import TRANSLATION, CycleGenerator
 from faceskd.models.old_photo import OldPhotoNet
 from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
+from faceskd.restore.photo_files import Photo as PhotoFile
 from faceskd.studio.kinds import all_kinds, available_kinds
+from faceskd.studio.kinds.base import Tools
+from faceskd.studio.problems import Problem
 from faceskd.studio.settings import Settings
+from faceskd.studio.work import Work
 
 SCENE = {"width": 8, "blocks": 1, "narrow": 8}
 
@@ -104,6 +108,45 @@ def test_a_drawing_is_enlarged(tmp_path, sqlite_url, monkeypatch, scale):
     assert done(client, key).shape == (50 * scale, 70 * scale, 3)
     assert asked == [("drawing-3", "scene")]
     place.close()
+
+
+def test_drawings_of_the_operator_are_the_levels_that_are_offered(tmp_path, sqlite_url):
+    path = weights(tmp_path / "net.safetensors", (SceneNet, SCENE))
+    place, client = studio(tmp_path, sqlite_url, drawings={"3": str(path)})
+    noise = offered(client)["drawing"]["noise"]
+    assert ([choice["value"] for choice in noise["choices"]], noise["default"]) == (["3"], "3")
+    key = restore(client, upload(client, picture(70, 50)), "drawing", options={"scale": 1})
+    place.work()
+    assert done(client, key).shape == (50, 70, 3)
+    place.close()
+
+
+@pytest.mark.parametrize(("kind", "spread"), [("translation", True), ("drawing", True),
+                                              ("none", False)])  # fmt: skip
+def test_colours_below_transparency_are_replaced_where_they_would_shine_through(kind, spread):
+    image = np.full((4, 4, 3), 200, np.uint8)
+    image[0] = 0
+    alpha = np.where(image[..., 0] == 0, 0, 255).astype(np.uint8)
+    work = Work(None, None, PhotoFile(image, alpha))
+    assert (work.image(all_kinds()[kind](Settings())) == 200).all() == spread
+
+
+def test_a_repair_runs_where_the_worker_does_and_not_for_nothing(monkeypatch):
+    asked = []
+
+    def repair(*given):
+        asked.append(given)
+        return lambda picture, name: (picture, None, "")
+
+    monkeypatch.setattr("faceskd.studio.kinds.old._repair", repair)
+    restorer = FakeRestorer()
+    tools = Tools(lambda: restorer, lambda: restorer, max_pixels=4000, device="cuda:7")
+    kind = available_kinds(Settings(old_model="old.safetensors"))["old"]
+    kind.restore(tools, [np.zeros((40, 50, 3), np.uint8)], {"scale": 1})
+    assert asked == [("old.safetensors", None, "cuda:7")]
+    with pytest.raises(Problem, match="more than 4,000 pixels"):
+        kind.restore(tools, [np.zeros((40, 50, 3), np.uint8)], {"scale": 2})
+    assert len(asked) == 1
 
 
 def test_an_old_photograph_is_repaired_then_enlarged(tmp_path, sqlite_url):

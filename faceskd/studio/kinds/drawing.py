@@ -10,6 +10,7 @@ import numpy as np
 
 from faceskd.pretrained import available_models, model_path
 from faceskd.studio.kinds.base import SCALE, Kind, Option, Outcome, Tools
+from faceskd.studio.settings import Settings
 
 if TYPE_CHECKING:
     from faceskd.restore.whole_pictures import PictureRestorer
@@ -25,6 +26,7 @@ class Drawing(Kind):
     title = "Drawing"
     description = "For line art and flat colours. Removes the noise of compression, and enlarges."
     order = 3
+    spreads_colours = True
     options = (
         replace(SCALE, maximum=4),
         Option(
@@ -36,17 +38,26 @@ class Drawing(Kind):
         ),
     )
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        if settings.drawings:
+            scale, noise = self.options
+            levels = tuple(level for level in LEVELS if level[0] in settings.drawings)
+            default = noise.default if noise.default in settings.drawings else levels[0][0]
+            self.options = (scale, replace(noise, default=default, choices=levels))
+
     @property
     def available(self) -> bool:
         there = {model.name for model in available_models()}
-        return there >= {_model(level) for level, _ in LEVELS}
+        return bool(self.settings.drawings) or there >= {_model(level) for level, _ in LEVELS}
 
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
     ) -> list[Outcome]:
         for picture in pictures:
             tools.check_size(picture, options["scale"])
-        weights = model_path(_model(options["noise"]), role="scene")
+        noise = options["noise"]
+        weights = self.settings.drawings.get(noise) or model_path(_model(noise), role="scene")
         restorer = _restorer(weights, options["scale"], tools.device)
         return [Outcome(restorer(picture)) for picture in pictures]
 

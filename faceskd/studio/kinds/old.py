@@ -46,16 +46,18 @@ class OldPhotograph(Kind):
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
     ) -> list[Outcome]:
+        for picture in pictures:
+            tools.check_size(picture, options["scale"])
         marked = options.get(SCRATCHES, False)
         scratches = self.settings.scratch_model if marked else None
-        repair = _repair(self.settings.old_model, scratches)
+        repair = _repair(self.settings.old_model, scratches, tools.device)
         photo = WholePhoto(self.settings)
         rest = photo.check({"scale": options["scale"]})
         return photo.restore(tools, [repair(picture, "")[0] for picture in pictures], rest)
 
 
 @lru_cache(maxsize=2)  # with and without the detector: a worker loads each once
-def _repair(weights: str, scratches: str | None) -> "Repair":
+def _repair(weights: str, scratches: str | None, device: str) -> "Repair":
     from faceskd.restore.old_photos import Repair
 
-    return Repair(weights, scratches=scratches)
+    return Repair(weights, scratches=scratches, device=device)
