@@ -21,7 +21,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 """Others are counted together: who sends requests may invent as many as they like."""
 
 TOTALS = {
-    "jobs": ("faceskd_jobs_ended", "Jobs that ended", ("kind", "state")),
+    "jobs": ("faceskd_jobs_ended", "Jobs that workers ended, done or failed", ("kind", "state")),
     "queue_seconds": ("faceskd_queue_seconds", "Seconds that done jobs waited", ("kind",)),
     "work_seconds": ("faceskd_work_seconds", "Seconds that done jobs took", ("kind",)),
     "faces": ("faceskd_faces", "Faces found and restored", ("what",)),

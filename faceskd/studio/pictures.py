@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pi_heif
 from PIL import Image
 
 from faceskd.common.errors import ImageError, causes
 from faceskd.restore.photo_files import LONGEST_SIDE, read_photo, write_photo
 from faceskd.restore.photo_files import Photo as PhotoFile
 from faceskd.studio.problems import Problem
+
+pi_heif.register_heif_opener()  # so that `read` knows the size of HEIC before it is decoded
 
 THUMBNAIL = 320
 PREVIEW = 2048

@@ -7,7 +7,7 @@ the reader. `Problem.text` is the key of the catalogues (`faceskd.studio.transla
 from collections.abc import Mapping
 from typing import Any
 
-from faceskd.common.errors import FaceskdError, WeightsError, causes
+from faceskd.common.errors import DiskFullError, FaceskdError, WeightsError, causes
 from faceskd.studio.errors import DISK_FULL, QUOTA, Refusal
 from faceskd.studio.translation import mark
 
@@ -37,6 +37,9 @@ TEXTS = {
 }
 """English texts by code. A code is never taken out or given another meaning: rows name it."""
 
+PASSING = frozenset({"disk_full", "no_memory", "unexpected"})
+"""Codes of what may be over when the same is tried again."""
+
 LONGEST_REASON = 500
 
 
@@ -58,6 +61,11 @@ class Problem(FaceskdError):
         super().__init__(self.text.format(**self.values))
 
     @property
+    def passing(self) -> bool:
+        """Whether it may be over when the same is tried again."""
+        return self.code in PASSING
+
+    @property
     def stored(self) -> dict[str, Any]:
         """As it is kept in the database."""
         return {"code": self.code, "values": self.values}
@@ -74,7 +82,8 @@ class Problem(FaceskdError):
         """What to say of any error."""
         if isinstance(error, Problem):
             return error
-        if isinstance(error, Refusal) and error.text == DISK_FULL:
+        refused = isinstance(error, Refusal) and error.text == DISK_FULL
+        if refused or isinstance(error, DiskFullError):
             return cls("disk_full")
         names = {type(one).__name__ for one in causes(error)}
         if names & {"MemoryError", "OutOfMemoryError"}:  # PyTorch has one of its own

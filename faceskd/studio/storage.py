@@ -10,6 +10,7 @@ between the two leaves a file without a row, which `orphans` finds.
 
 import hashlib
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -123,7 +124,11 @@ class Storage:
         """Files that nothing names, older than an hour."""
         before = time.time() - ORPHAN_SECONDS
         for path in sorted(self.folder.glob("*/*")):
-            if not path.is_file() or path.stat().st_mtime > before:
+            try:
+                found = path.stat()
+            except FileNotFoundError:  # another process put it in its place or deleted it
+                continue
+            if not stat.S_ISREG(found.st_mode) or found.st_mtime > before:
                 continue
             if path.parent.name == INCOMING:
                 yield path

@@ -17,13 +17,12 @@ from pathlib import Path
 import torch
 from sqlalchemy.orm import Session
 
-from faceskd.common.errors import FaceskdError
+from faceskd.common.errors import FaceskdError, disk_full_as_error
 from faceskd.common.machine import machine_summary
 from faceskd.pretrained import DEFAULT_STUDENT, SMALL_STUDENT, model_path
 from faceskd.restore.restorer import Restorer
 from faceskd.studio import pictures, removal
 from faceskd.studio.database import Database, is_away
-from faceskd.studio.errors import Refusal
 from faceskd.studio.kinds import available_kinds
 from faceskd.studio.kinds.base import Kind, Outcome, Tools
 from faceskd.studio.leases import renewing
@@ -139,10 +138,15 @@ class Worker:
         if time.monotonic() < self._tidy_at:
             return
         self._tidy_at = time.monotonic() + TIDY_SECONDS
-        if self.settings.keep_days:
-            removal.delete_old(self.database, self.storage, self.settings.keep_days)
-        removal.delete_old(self.database, self.storage, 1, direct=True)
-        self.storage.delete_orphans()
+        try:
+            if self.settings.keep_days:
+                removal.delete_old(self.database, self.storage, self.settings.keep_days)
+            removal.delete_old(self.database, self.storage, 1, direct=True)
+            self.storage.delete_orphans()
+        except Exception as error:
+            if is_away(error):
+                raise
+            logger.exception("tidying failed", extra={"worker": self.name})  # jobs go on
 
     def _do(self, jobs: Sequence[Job]) -> None:
         groups: dict[str, list[Job]] = {}
@@ -165,6 +169,8 @@ class Worker:
         try:
             image = pictures.read(self.storage.path(photo.file), self.settings.max_pixels).image
         except Problem as error:
+            if error.passing:
+                raise
             problem = error.stored
 
             def mark(session: Session, job: Job) -> None:
@@ -181,7 +187,8 @@ class Worker:
                 if photo := job.photo:
                     photo.thumbnail = self.storage.keep(session, files["thumbnail"])
                     photo.preview = self.storage.keep(session, files["preview"])
-                    photo.width, photo.height, photo.state = width, height, READY
+                    photo.width, photo.height = width, height
+                    photo.state, photo.error = READY, None
 
             self.queue.finish(self.name, job.id, keep)
 
@@ -205,13 +212,15 @@ class Worker:
             if kind is None:
                 raise Problem("unknown_kind", kind=jobs[0].kind)
             self.queue.report(self.name, [job.id for job in jobs], "restoring", 0.3)
+            outcomes: list[Outcome] | None = None
             try:
-                images = [work.picture.image for work in works]
+                images = [work.image(kind) for work in works]
                 outcomes = kind.restore(self.tools, images, jobs[0].options)
             except Exception:
                 if len(works) == 1:
                     raise
-                for work in works:  # one of them spoils the batch
+            if outcomes is None:  # one of them spoils the batch, whose memory is free by now
+                for work in works:
                     self._restore([work])
                 return
             seconds = (time.perf_counter() - began) / len(works)
@@ -238,13 +247,13 @@ class Worker:
     def _failing(self, jobs: Sequence[Job]) -> Iterator[None]:
         """Jobs fail by what the block raises; the database's absence is raised on."""
         try:
-            yield
+            with disk_full_as_error():
+                yield
         except Exception as error:
             if is_away(error):
                 raise
             problem = Problem.of(error)
             known = isinstance(error, FaceskdError)
-            again = not known or isinstance(error, Refusal)  # a full disk
             logger.log(
                 logging.INFO if known else logging.ERROR,
                 "job failed",
@@ -252,7 +261,7 @@ class Worker:
                 exc_info=not known,
             )
             for job in jobs:
-                self.queue.fail(self.name, job.id, problem, again=again)
+                self.queue.fail(self.name, job.id, problem, again=problem.passing)
 
 
 def run_worker(settings: Settings, parent: int = 0) -> None:

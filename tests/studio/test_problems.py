@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.studio import picture, restore, upload
 
-from faceskd.common.errors import ImageError, WeightsError
+from faceskd.common.errors import DiskFullError, ImageError, WeightsError
 from faceskd.studio import pictures
 from faceskd.studio.errors import Refusal
 from faceskd.studio.problems import TEXTS, Problem
@@ -45,6 +45,7 @@ def test_a_failed_job_is_told_in_the_language_of_who_asks(lite):
         (WeightsError("lite.safetensors: no such file"), "no_model"),
         (ImageError("a face without pixels"), "failed"),
         (disk_full(), "disk_full"),
+        (DiskFullError("cannot write 'a.png'"), "disk_full"),
         (Refusal(422, "invalid", "The square is not inside the photo."), "failed"),
         (MemoryError(), "no_memory"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "no_memory"),

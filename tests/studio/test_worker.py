@@ -2,6 +2,8 @@
 
 import errno
 import io
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -9,12 +11,21 @@ import pytest
 from helpers.studio import picture, restore, upload
 from PIL import Image
 
-from faceskd.common.errors import WeightsError
-from faceskd.studio.tables import Job
+from faceskd.common.errors import ImageError, WeightsError
+from faceskd.studio import pictures
+from faceskd.studio.problems import Problem
+from faceskd.studio.tables import Job, Photo
 
 
 def job(client, key):
     return client.get(f"/api/v1/jobs/{key}").json()
+
+
+def make_due(place):
+    """Let jobs that wait for another attempt wait no longer."""
+    with place.database.write() as session:
+        for row in session.query(Job):
+            row.due = row.created
 
 
 def opened(answer):
@@ -112,8 +123,10 @@ def test_one_photo_that_spoils_a_batch_fails_alone(lite, monkeypatch):
     lite.work()
     keys = [restore(client, photo, "photo") for photo in [*photos, bad]]
     inner = lite.restorer.photos
+    handled = []
 
     def photos_(images, settings):
+        handled.append(sys.exception())
         if any(image.shape[0] == 50 for image in images):
             raise WeightsError("expected finite numbers")
         return inner(images, settings)
@@ -122,6 +135,7 @@ def test_one_photo_that_spoils_a_batch_fails_alone(lite, monkeypatch):
     lite.work()
     assert [job(client, key)["state"] for key in keys] == ["done"] * 3 + ["failed"]
     assert "finite" in job(client, keys[3])["error"]["message"]
+    assert handled == [None] * 5  # an error that is still handled would hold the batch in memory
 
 
 def test_a_photo_without_faces_is_done_and_has_none(lite):
@@ -151,25 +165,72 @@ def test_a_worker_without_weights_says_so_and_does_what_needs_none(tmp_path, lit
     assert job(client, needs)["state"] == "done"
 
 
-def test_a_full_disk_delays_a_job_and_loses_nothing(lite, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "writer"),
+    [
+        ("none", "faceskd.studio.storage.os.fsync"),
+        ("photo", "PIL.Image.Image.save"),
+        ("photo", "faceskd.studio.work.tempfile.TemporaryDirectory"),
+    ],
+)
+def test_a_full_disk_delays_a_job_and_loses_nothing(lite, monkeypatch, kind, writer):
     client = lite.browser("Mina")
     photo = upload(client)
     lite.work()
-    key = restore(client, photo, "none")
+    key = restore(client, photo, kind)
 
-    def full(_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("faceskd.studio.storage.os.fsync", full)
+    monkeypatch.setattr(writer, full)
     lite.worker().step()
     waiting = job(client, key)
     assert (waiting["state"], waiting["attempts"]) == ("queued", 1)
     assert waiting["error"]["code"] == "disk_full"
     monkeypatch.undo()
-    with lite.database.write() as session:
-        row = session.get(Job, key)
-        row.due = row.created
+    make_due(lite)
     lite.work()
+    assert job(client, key)["state"] == "done"
+
+
+def test_a_photo_for_which_memory_was_short_is_read_again(lite, monkeypatch):
+    client = lite.browser("Mina")
+    photo = upload(client)
+
+    def short(_):
+        raise ImageError("photo.jpg: not enough memory to read it") from MemoryError()
+
+    monkeypatch.setattr(pictures, "read_photo", short)
+    lite.worker().step()
+    assert client.get(f"/api/v1/photos/{photo}").json()["state"] == "new"
+    monkeypatch.undo()
+    with lite.database.write() as session:
+        session.get(Photo, photo).error = Problem("no_memory").stored  # as after the last attempt
+    make_due(lite)
+    lite.work()
+    shown = client.get(f"/api/v1/photos/{photo}").json()
+    assert (shown["state"], shown["error"]) == ("ready", None)
+
+
+def test_a_worker_goes_on_when_tidying_fails(lite, monkeypatch):
+    client = lite.browser("Mina")
+    key = restore(client, upload(client))
+
+    def broken(*_, **__):
+        raise PermissionError("not my file")
+
+    monkeypatch.setattr("faceskd.studio.worker.removal.delete_old", broken)
+    worker = lite.worker()
+    inner = worker.step
+
+    def step():
+        done = inner()
+        if not done:
+            worker.stopping.set()
+        return done
+
+    monkeypatch.setattr(worker, "step", step)
+    worker.run()
     assert job(client, key)["state"] == "done"
 
 
@@ -237,9 +298,11 @@ def test_a_worker_that_is_to_stop_finishes_its_batch(lite, monkeypatch):
     assert "done" in states
 
 
-def test_the_server_does_not_import_pytorch():
-    import subprocess
-    import sys
+def test_the_size_of_heic_is_known_before_it_is_decoded():
+    line = "import sys, faceskd.studio.pictures, PIL.Image as i; sys.exit('HEIF' not in i.OPEN)"
+    subprocess.run([sys.executable, "-c", line], check=True)
 
+
+def test_the_server_does_not_import_pytorch():
     line = "import sys, faceskd.studio.app; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", line], check=True)
