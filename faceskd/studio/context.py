@@ -78,10 +78,15 @@ def limited_user(request: Request) -> User | None:
     """As `find_user`; counts the request.
 
     Raises:
-        Refusal: too many requests.
+        Refusal: too many requests, or the access token is not valid.
     """
-    user = find_user(request)
-    get_studio(request).rate.count(user.id if user else network(request))
+    rate = get_studio(request).rate
+    try:
+        user = find_user(request)
+    except Refusal:  # a wrong token; guesses are counted, too
+        rate.count(network(request))
+        raise
+    rate.count(user.id if user else network(request))
     request.state.user = user
     return user
 

@@ -112,6 +112,28 @@ def waiting_jobs(session: Session, user: User) -> int:
     return session.scalar(query) or 0
 
 
+def check_room(session: Session, settings: Settings, user: User, new: int) -> None:
+    """Raise a Refusal unless a user's storage has room, and `new` more jobs can wait.
+
+    Nobody else may add photos or jobs of the user before the end of the transaction.
+    """
+    lock(session, user)
+    if used_bytes(session, user.id) >= settings.bytes_per_user:
+        raise quota(settings.bytes_per_user)
+    limit = settings.jobs_per_user
+    if new > limit:
+        text = "At most {limit} photos can be restored at once. Choose fewer."
+        raise Refusal(422, "invalid", text, limit=limit)
+    if waiting_jobs(session, user) + new > limit:
+        raise Refusal(
+            429,
+            "queue_full",
+            "At most {limit} of your jobs can wait at the same time. Try again when some are done.",
+            limit=limit,
+            headers={"Retry-After": "60"},
+        )
+
+
 def check_name(name: str) -> str:
     """A name of an album.
 
@@ -215,19 +237,8 @@ def add_jobs(
     with database.write() as session:
         ids = [keyed_id(user, f"{key} {photo}") if key else new_id() for photo in photos]
         known = {job.id: job for one in ids if key and (job := session.get(Job, one))}
-        new = len(ids) - len(known)
-        lock(session, user)
-        if new and used_bytes(session, user.id) >= settings.bytes_per_user:
-            raise quota(settings.bytes_per_user)
-        if new and waiting_jobs(session, user) + new > settings.jobs_per_user:
-            raise Refusal(
-                429,
-                "queue_full",
-                "At most {limit} of your jobs can wait at the same time. Try again when some are "
-                "done.",
-                limit=settings.jobs_per_user,
-                headers={"Retry-After": "60"},
-            )
+        if new := len(ids) - len(known):
+            check_room(session, settings, user, new)
         jobs = []
         for job_id, photo_id in zip(ids, photos, strict=True):
             if job_id in known:

@@ -81,6 +81,32 @@ def test_many_jobs_at_once_do_not_pass_the_limit_on_jobs(place):
     assert statuses == [201] * 2 + [429] * 4
 
 
+def test_a_job_that_is_tried_again_counts_for_the_limit_on_jobs(places):
+    client = places(jobs_per_user=1).browser("Mina")
+    photo = upload(client)
+    key = restore(client, photo)
+    client.post(f"/api/v1/jobs/{key}/cancel")
+    restore(client, photo)
+    answer = client.post(f"/api/v1/jobs/{key}/retry")
+    assert (answer.status_code, code(answer)) == (429, "queue_full")
+    assert client.get(f"/api/v1/jobs/{key}").json()["state"] == "cancelled"
+
+
+def test_more_photos_than_jobs_can_wait_are_refused_for_good(places):
+    client = places(jobs_per_user=1).browser("Mina")
+    body = {"photos": [upload(client), upload(client)], "kind": "none"}
+    answer = client.post("/api/v1/jobs", json=body)
+    assert answer.status_code == 422
+    assert "At most 1 photos" in answer.json()["error"]["message"]
+
+
+def test_guesses_of_access_tokens_are_counted(places):
+    client = places(requests_per_minute=2).browser()
+    wrong = {"authorization": "Bearer fks_wrong"}
+    statuses = [client.get("/api/v1/photos", headers=wrong).status_code for _ in range(3)]
+    assert statuses == [401, 401, 429]
+
+
 def test_results_count_for_the_limit_on_storage(places):
     data = picture(format="PNG")
     place = places(bytes_per_user=2 * len(data) + 100)

@@ -160,12 +160,14 @@ def retry(studio: Studio, user: User, job_id: str) -> schemas.Job:
     """Queue a job of a user's again.
 
     Raises:
-        Refusal: it has not failed, or its photo was deleted.
+        Refusal: it has not failed, its photo was deleted, too many jobs wait, or no room for
+            results.
     """
     with studio.database.write() as session:
         job = library.owned(session, Job, job_id, user)
         if job.photo_id is None:
             raise Refusal(409, "conflict", "The photo of this job was deleted.")
+        library.check_room(session, studio.settings, user, 1)
         if not queue.retry(session, job, utcnow()):
             raise Refusal(
                 409, "conflict", "Only jobs that failed or were cancelled can be retried."
