@@ -1,6 +1,7 @@
 """Albums, lists, archives, pages, the direct request, and what operators ask."""
 
 import io
+import re
 import threading
 import time
 import zipfile
@@ -206,7 +207,7 @@ def test_forms_do_what_they_say(lite):
     assert client.post("/upload", files=files, data={"album_id": album}).status_code == 303
     photos = client.get(f"/api/v1/photos?album={album}").json()["items"]
     photo = photos[0]["id"]
-    form = {"kind": "photo", "option.scale": "3", "option.only_center_face": "on"}
+    form = {"kind": "photo", "option.photo.scale": "3", "option.photo.only_center_face": ["", "on"]}
     assert client.post(f"/photos/{photo}/jobs", data=form).status_code == 303
     (job,) = client.get("/api/v1/jobs").json()["items"]
     assert (job["options"]["scale"], job["options"]["only_center_face"]) == (3, True)
@@ -231,6 +232,32 @@ def test_forms_do_what_they_say(lite):
     assert changed.status_code == 200
     gone = client.post("/account/delete", data={"password": "another password"})
     assert (gone.status_code, client.get("/api/v1/me").status_code) == (303, 401)
+
+
+def test_without_scripts_every_kind_can_be_chosen_where_there_is_one_photo(lite):
+    client = lite.browser("Mina")
+    photo = upload(client)
+    page = client.get(f"/photos/{photo}").text
+    form = page[page.index('<dialog id="restore"') :].partition("</dialog>")[0]
+    assert "disabled" not in form
+    assert f'action="/photos/{photo}/jobs"' in form
+    fields = dict(re.findall(r'name="(option\.[a-z_.]+)"[^>]* value="([^"]*)"', form))
+    assert fields["option.photo.scale"] == "2"
+    assert client.post(f"/photos/{photo}/jobs", data=fields | {"kind": "none"}).status_code == 303
+    assert client.get("/api/v1/jobs").json()["items"][0]["kind"] == "none"
+    page = client.get("/").text
+    assert "action" not in page[page.index('<dialog id="restore"') :].partition(">")[2][:200]
+
+
+def test_the_page_activity_goes_on_with_older_jobs(lite):
+    client = lite.browser("Mina")
+    photo = upload(client)
+    keys = {restore(client, photo) for _ in range(61)}
+    pages = [client.get("/jobs").text]
+    pages.append(client.get(re.search(r'href="(/jobs\?cursor=[^"]+)"', pages[0])[1]).text)
+    newer, older = (set(re.findall(r'<li data-job="(\w+)"', page)) for page in pages)
+    assert (len(newer), len(older), newer | older) == (60, 1, keys)
+    assert "cursor" not in pages[1]
 
 
 def test_preferences_are_kept_and_only_those_there_are(lite):

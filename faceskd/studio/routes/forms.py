@@ -194,14 +194,12 @@ async def restore(
     photo_id: schemas.Id, request: Request, studio: WithStudio, user: WithUser
 ) -> RedirectResponse:
     form = await request.form(max_files=0, max_fields=50)
+    kind = str(form.get("kind", ""))[:32]
+    own = f"option.{kind}."  # without scripts, the options of all kinds are sent
     options = {
-        name.removeprefix("option."): str(value)
-        for name, value in form.items()
-        if name.startswith("option.")
+        name.removeprefix(own): str(value) for name, value in form.items() if name.startswith(own)
     }
-    body = schemas.NewJobs.model_validate(
-        {"photos": [photo_id], "kind": str(form.get("kind", ""))[:32], "options": options}
-    )
+    body = schemas.NewJobs.model_validate({"photos": [photo_id], "kind": kind, "options": options})
     await run_in_threadpool(jobs.create, studio, user, body)
     return back(f"/photos/{photo_id}")
 

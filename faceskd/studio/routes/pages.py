@@ -1,7 +1,6 @@
 """The pages. Their forms work without scripts; scripts use the API."""
 
 from typing import Annotated, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -26,12 +25,6 @@ def back(path: str) -> RedirectResponse:
     """Go on to a page of this server; to the start for any other address."""
     own = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return RedirectResponse(path if own else "/", 303)
-
-
-def login_first(request: Request) -> RedirectResponse:
-    """Go to the login page, and then come back."""
-    wanted = request.url.path if request.method == "GET" else "/"
-    return RedirectResponse(f"/login?next={quote(wanted)}", 303)
 
 
 @router.get("/")
@@ -95,8 +88,13 @@ def photo(photo_id: schemas.Id, request: Request, studio: WithStudio, user: With
 
 
 @router.get("/jobs")
-def all_jobs(request: Request, studio: WithStudio, user: WithUser) -> Response:
-    return page(request, "jobs", user, jobs=jobs.list_jobs(studio, user))
+def all_jobs(
+    request: Request,
+    studio: WithStudio,
+    user: WithUser,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    return page(request, "jobs", user, jobs=jobs.list_jobs(studio, user, cursor=cursor))
 
 
 @router.get("/uncover")

@@ -115,6 +115,24 @@ def test_result_and_original_are_compared_with_a_slider(page):
     )
 
 
+def test_the_face_of_a_square_is_marked_where_the_pictures_show_it(page):
+    open_restored(page, kind="face")
+    after = page.locator("[data-pane=after]")
+    expect(after.locator(".boxes i")).to_have_count(1)
+    mark, image = after.locator(".boxes i").bounding_box(), after.locator("img").bounding_box()
+    for side, length in image.items():  # the square fills the whole result
+        assert abs(mark[side] - length) < 3
+
+
+def test_jobs_that_ended_unheard_are_told_and_counted_no_more(page):
+    photo = add_photo(page)
+    job = restored(page, photo)["id"]
+    page.add_init_script(f"""sessionStorage.setItem("active-jobs", '["{job}", "gone"]')""")
+    page.goto("/")
+    expect(page.locator("#toasts")).to_contain_text("head.png is restored.")
+    expect(page.locator("#active-jobs")).to_be_hidden()
+
+
 def test_both_pictures_are_zoomed_and_moved_together(page):
     open_restored(page)
     page.get_by_role("button", name="Side by side").click()

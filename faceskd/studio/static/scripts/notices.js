@@ -20,10 +20,18 @@ export async function start() {
   await load();
 }
 
+/* Asks which jobs are open, and tells those that ended unheard: of the newest jobs, by name. */
 async function load() {
+  const before = [...active];
   try {
-    const lists = await Promise.all(["queued", "running"].map((state) => api("GET", `/jobs?state=${state}&limit=200`)));
-    follow(lists.flatMap((list) => list.items));
+    const [newest, ...lists] = await Promise.all(["", "state=queued&", "state=running&"].map((state) => api("GET", `/jobs?${state}limit=200`)));
+    newest.items.forEach(note);
+    const open = lists.flatMap((list) => list.items);
+    if (lists.every((list) => !list.next)) {
+      const ids = new Set(open.map((job) => job.id));
+      for (const id of before) if (!ids.has(id)) active.delete(id);
+    }
+    follow(open);
   } catch { /* the next event counts again */ }
 }
 

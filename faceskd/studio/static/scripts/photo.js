@@ -13,7 +13,7 @@ const stage = document.getElementById("stage");
 const name = document.getElementById("photo-name").textContent;
 const viewer = stage.querySelector("#view") ? new Viewer(stage) : null;
 const [before, after] = stage.querySelectorAll(".pane img");
-const original = Number(stage.dataset.width);
+const [original, height] = [Number(stage.dataset.width), Number(stage.dataset.height)];
 let shown = null;
 let faces = true;
 
@@ -41,7 +41,7 @@ async function show(job) {
     document.querySelector("[data-results]").hidden = false;
     if (!keep) viewer.mode = "slider";
     viewer.size(picture.naturalWidth, picture.naturalHeight, job.result.width, keep);
-    viewer.mark(job.result.faces, original);
+    viewer.mark(job.result.faces, original, height);
     select();
   } catch (error) {
     toast(error.message, { tone: "bad" });
@@ -127,10 +127,10 @@ events.on("job", (job) => {
   if (job.photo_id === photo && !job.crop && card?.dataset.state !== job.state) soon();
 });
 events.on("job-deleted", ({ id }) => { if (document.querySelector(`.result[data-job="${id}"]`)) soon(); });
-events.on("photo", (changed) => { if (changed.id === photo && changed.state !== "new" && stage.querySelector(".blank")) location.reload(); });
+events.on("photo", (changed) => { if (changed.id === photo && changed.state !== stage.dataset.state) location.reload(); });
 events.on("again", async () => {
   if (!stage.querySelector(":scope > .blank")) soon();
-  else if ((await api("GET", `/photos/${photo}`)).state === "ready") location.reload();
+  else if ((await api("GET", `/photos/${photo}`)).state !== stage.dataset.state) location.reload();
 });
 
 /* With nothing in focus, arrow keys go to the photos beside this one. */

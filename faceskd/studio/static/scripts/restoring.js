@@ -17,8 +17,9 @@ export function askAndRestore(body, subject, done) {
 }
 
 function options(kind) {
-  const fields = [...form.querySelectorAll(`[data-kind="${kind}"] [name^="option."]`)];
-  return Object.fromEntries(fields.map((field) => [field.name.slice(7), value(field)]));
+  const own = `option.${kind}.`;
+  const fields = [...form.querySelectorAll(`[name^="${own}"]:not([type=hidden])`)];
+  return Object.fromEntries(fields.map((field) => [field.name.slice(own.length), value(field)]));
 }
 
 function value(field) {
@@ -26,10 +27,13 @@ function value(field) {
   return field.type === "number" ? Number(field.value) : field.value;
 }
 
-form?.addEventListener("change", () => {
+/* Without scripts, the options of all kinds are shown. */
+function showOptions() {
   const kind = new FormData(form).get("kind");
   for (const set of form.querySelectorAll("[data-kind]")) set.hidden = set.disabled = set.dataset.kind !== kind;
-});
+}
+form?.addEventListener("change", showOptions);
+if (form) showOptions();
 for (const pair of form?.querySelectorAll("[data-number]") ?? []) {
   const [slider, number] = [pair.querySelector("[type=range]"), pair.querySelector("[type=number]")];
   slider.addEventListener("input", () => { number.value = slider.value; });

@@ -10,12 +10,10 @@ import { Uncovering, drawSeen } from "./uncovering.js";
 const cut = document.getElementById("cut");
 if (cut) begin();
 else {
-  const ready = () => location.reload();
-  events.on("photo", (photo) => { if (location.pathname.endsWith(photo.id) && photo.state !== "new") ready(); });
-  events.on("again", async () => {
-    const photo = await api("GET", `/photos/${location.pathname.split("/").pop()}`);
-    if (photo.state === "ready") ready();
-  });
+  const shown = document.querySelector("[data-unready]").dataset.unready;
+  const check = (photo) => { if (location.pathname.endsWith(photo.id) && photo.state !== shown) location.reload(); };
+  events.on("photo", check);
+  events.on("again", async () => check(await api("GET", `/photos/${location.pathname.split("/").pop()}`)));
 }
 
 function begin() {

@@ -24,10 +24,12 @@ export class Viewer {
     else this.draw();
   }
 
-  /** Faces as {box, restored}, and the width of the picture whose pixels boxes count. */
-  mark(faces, width) {
-    this.faces = faces;
-    this.unit = this.width / width;
+  /** Faces as {box, restored}, and the size of the original, whose pixels boxes count. If it has
+      another shape than the pictures, they show its largest central part. */
+  mark(faces, width, height) {
+    const unit = Math.max(this.width / width, this.height / height);
+    const start = [(this.width - width * unit) / 2, (this.height - height * unit) / 2];
+    this.faces = faces.map((face) => ({ ...face, box: face.box.map((side, index) => start[index % 2] + side * unit) }));
     for (const pane of this.panes) {
       pane.querySelector(".boxes").replaceChildren(...faces.map((face, index) => {
         const box = document.createElement("i");
@@ -43,7 +45,7 @@ export class Viewer {
   /** Zooms to a face. */
   face(index) {
     this.chosen = index;
-    const [x1, y1, x2, y2] = this.faces[index].box.map((side) => side * this.unit);
+    const [x1, y1, x2, y2] = this.faces[index].box;
     const pane = this.pane();
     const scale = (0.45 * Math.min(pane.width, pane.height)) / Math.max(x2 - x1, y2 - y1);
     this.x = (x1 + x2) / 2 / this.width;
@@ -126,7 +128,7 @@ export class Viewer {
     image.style.height = `${this.height}px`;
     image.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
     [...pane.querySelector(".boxes").children].forEach((box, index) => {
-      const [x1, y1, x2, y2] = this.faces[index].box.map((side) => side * this.unit * scale);
+      const [x1, y1, x2, y2] = this.faces[index].box.map((side) => side * scale);
       Object.assign(box.style, { left: `${left + x1}px`, top: `${top + y1}px`, width: `${x2 - x1}px`, height: `${y2 - y1}px` });
       box.classList.toggle("chosen", index === this.chosen);
       box.classList.toggle("tiny", x2 - x1 < TINY);
