@@ -25,6 +25,20 @@ def check_whole(lowest: int, **settings: Any) -> None:
             )
 
 
+def check_not_negative(**settings: Any) -> None:
+    """Raise a ConfigError unless each setting is a finite number of at least 0.
+
+    Examples:
+        >>> check_not_negative(weight=-1)
+        Traceback (most recent call last):
+        ...
+        faceskd.common.errors.ConfigError: expected weight as a number of at least 0, got -1
+    """
+    for name, value in settings.items():
+        if not (_is_number(value) and value >= 0):
+            raise ConfigError(f"expected {name} as a number of at least 0, got {value!r}")
+
+
 def check_positive(**settings: Any) -> None:
     """Raise a ConfigError unless each setting is a finite number above 0.
 
@@ -35,9 +49,13 @@ def check_positive(**settings: Any) -> None:
         faceskd.common.errors.ConfigError: expected learning_rate as a number above 0, got -1
     """
     for name, value in settings.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (number and math.isfinite(value) and value > 0):
+        if not (_is_number(value) and value > 0):
             raise ConfigError(f"expected {name} as a number above 0, got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def check_choice(choices: Collection[Any], **settings: Any) -> None:

@@ -8,6 +8,7 @@ clustering at the first file without centres.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from faceskd.common.checks import check_whole
-from faceskd.common.errors import ConfigError, FacesError
+from faceskd.common.errors import ConfigError, FacesError, disk_full_as_error
 from faceskd.common.files import atomic_path, make_folder, write_text
 from faceskd.common.images import read_image, to_tensor
 from faceskd.common.version import __version__
@@ -202,11 +203,21 @@ def _features_path(work: Path, key: str) -> Path:
 
 
 def _open_features(work: Path, key: str, shape: tuple[int, int] | None) -> np.memmap:
-    """Open a feature file. With `shape`, a new file replaces any incomplete one."""
+    """Open a feature file. With `shape`, a new file replaces any incomplete one.
+
+    Raises:
+        DiskFullError: there is no space for the whole file. Without it, writing to the mapped file
+            would end the process by a signal.
+    """
     path = _features_path(work, key)
     if shape is None:
         return np.lib.format.open_memmap(path, "r+")
-    return np.lib.format.open_memmap(path, "w+", np.float16, shape)
+    with disk_full_as_error(path):
+        features = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return features
 
 
 def _cluster(work: Path, key: str, settings: BuildSettings) -> Clusters:

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from faceskd.common.checks import check_not_negative
 from faceskd.engine.base import Batch, Engine, inputs
 from faceskd.losses.adversarial import AdversarialLoss, Scores
 
@@ -17,6 +18,9 @@ class Adversarial(Engine):
         adversarial_weight: weight of the adversarial term; 0 removes it and the discriminator.
         adversarial_start: number of steps before the adversarial term starts, because the network's
             first images are noise.
+
+    Raises:
+        ConfigError: the weight is below 0.
     """
 
     def __init__(
@@ -29,6 +33,7 @@ class Adversarial(Engine):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        check_not_negative(**{"engine.adversarial_weight": adversarial_weight})
         self.discriminator = discriminator if adversarial_weight > 0 else None
         self.adversarial = adversarial
         self.adversarial_weight = adversarial_weight

@@ -37,6 +37,8 @@ class Autoencoder(EncoderTraining):
         encoder, options: see `EncoderTraining`.
     """
 
+    needs = ("hr",)
+
     def __init__(self, *, encoder: VGG19, **options: Any) -> None:
         super().__init__(encoder=encoder, **options)
         self.decoders = nn.ModuleList(tap_decoder(info) for info in encoder.feature_info)
@@ -51,6 +53,7 @@ class Autoencoder(EncoderTraining):
         (hr,) = random_window(self.crop, hr)
         hr = hr.to(memory_format=torch.channels_last)
         loss = torch.stack([F.l1_loss(image.float(), hr) for image in self.reconstruct(hr)]).sum()
+        self.check_loss(loss)
         self.log("loss", loss, prog_bar=True, batch_size=len(hr))
         return loss
 

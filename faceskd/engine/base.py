@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from faceskd.common.checks import check_positive
-from faceskd.common.errors import FaceskdError, WeightsError
+from faceskd.common.errors import WeightsError
 from faceskd.engine.averaging import WeightAverage
 from faceskd.engine.resumable import OTHER_TRAINING, Resumable, build_by, trained_parameters
 from faceskd.losses import WeightedSum
@@ -36,10 +36,6 @@ def inputs(network: SuperResolver, batch: Batch) -> dict[str, Tensor]:
 
 OptimizerFactory = Callable[..., Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
-
-
-class TrainingDivergedError(FaceskdError):
-    """A loss became infinite or NaN."""
 
 
 class Engine(Resumable):
@@ -154,11 +150,7 @@ class Engine(Resumable):
         self.log("loss", logs["loss"], prog_bar=True, logger=False)
 
     def _descend(self, optimizer: Any, loss: Tensor, name: str) -> None:
-        if not torch.isfinite(loss):
-            raise TrainingDivergedError(
-                f"the {name} became {loss.item()} at step {int(self.steps)}: resume from the last "
-                "checkpoint with a lower learning rate, stronger clipping or precision 32"
-            )
+        self.check_loss(loss, name)
         optimizer.zero_grad()
         self.manual_backward(loss)
         if self.clip is not None:

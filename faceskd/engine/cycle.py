@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from faceskd.common.checks import check_whole
+from faceskd.common.checks import check_not_negative, check_whole
 from faceskd.common.errors import ConfigError
 from faceskd.engine.base import Batch, Engine
 from faceskd.engine.building import start_network
@@ -64,9 +64,11 @@ class Cycle(Engine):
         back_init: weights file that F starts from; `init` is that of G. None: random weights.
 
     Raises:
-        ConfigError: the network is not of scale 1, or `buffer` is no whole number of at least 0.
+        ConfigError: the network is not of scale 1, `buffer` is no whole number of at least 0, or a
+            weight is below 0.
     """
 
+    needs = ("a", "b")
     discriminator: nn.ModuleDict
 
     def __init__(
@@ -83,6 +85,12 @@ class Cycle(Engine):
     ) -> None:
         super().__init__(model_config=model_config, average_decay=None, **options)
         check_whole(0, **{"engine.buffer": buffer})
+        check_not_negative(
+            **{
+                "engine.adversarial_weight": adversarial_weight,
+                "engine.identity_weight": identity_weight,
+            }
+        )
         if self.network.scale != 1:
             raise ConfigError(
                 "expected a network of scale 1, such as model=cyclegan, got a "

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from faceskd.common.checks import check_not_negative
 from faceskd.engine.base import Batch, Engine, inputs
 from faceskd.losses.adversarial import AdversarialLoss
 from faceskd.losses.distillation import FeatureDistillation
 from faceskd.models import FeatureDiscriminators, SuperResolver
+from faceskd.models.base import check_same_faces
 from faceskd.models.frozen import frozen
 
 
@@ -36,6 +38,9 @@ class Distillation(Engine):
         output_weight: weight of a second image loss, between the student's and the teacher's SR
             faces. The LR face does not determine the HR face, so the teacher's face is easier to
             match. Not in the paper (0). `SoftTargets` has this loss without features.
+
+    Raises:
+        ConfigError: the teacher is of another scale or size, or a weight is below 0.
     """
 
     def __init__(
@@ -54,6 +59,14 @@ class Distillation(Engine):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        check_same_faces(self.network, teacher)
+        check_not_negative(
+            **{
+                "engine.feature_weight": feature_weight,
+                "engine.adversarial_weight": adversarial_weight,
+                "engine.output_weight": output_weight,
+            }
+        )
         self.teacher = frozen(teacher)
         self.distillation = FeatureDistillation(
             student=self.network.feature_info,

@@ -18,6 +18,9 @@ from faceskd.models.blocks import bicubic, random_window
 from faceskd.models.frozen import frozen
 from faceskd.models.vgg import VGG19
 
+LEAST_SQUARE = 1e-6
+"""Smallest mean square of features that errors are divided by: on flat images they may all be 0."""
+
 
 class EncoderDistillation(EncoderTraining):
     """Minimises the relative squared error |f - t|^2 / |t|^2, averaged over the feature maps.
@@ -45,7 +48,8 @@ class EncoderDistillation(EncoderTraining):
         with torch.no_grad():
             wanted = self.target(images)
         return [
-            (came.float() - feature.float()).square().mean() / feature.float().square().mean()
+            (came.float() - feature.float()).square().mean()
+            / feature.float().square().mean().clamp(min=LEAST_SQUARE)
             for came, feature in zip(self.encoder(images), wanted, strict=True)
         ]
 
@@ -53,6 +57,7 @@ class EncoderDistillation(EncoderTraining):
         (images,) = random_window(self.crop, self._images(batch))
         images = images.contiguous(memory_format=torch.channels_last)
         loss = torch.stack(self.relative_errors(images)).mean()
+        self.check_loss(loss)
         self.log("loss", loss, prog_bar=True, batch_size=len(images))
         return loss
 

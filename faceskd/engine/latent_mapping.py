@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from faceskd.common.checks import check_not_negative
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.engine.base import Batch, Engine
 from faceskd.losses.adversarial import AdversarialLoss, Scores
@@ -43,10 +44,12 @@ class MappingTraining(Engine):
         options: see `Engine`.
 
     Raises:
-        ConfigError: the network is no `OldPhotoNet`, or `unknown` is no probability.
+        ConfigError: the network is no `OldPhotoNet`, `unknown` is no probability, or a weight is
+            below 0.
         WeightsError: a file is missing, or is no VAE of the same widths.
     """
 
+    needs = ("lr", "hr", "mask")
     network: OldPhotoNet
     discriminator: MultiScaleDiscriminator
 
@@ -69,6 +72,13 @@ class MappingTraining(Engine):
             raise ConfigError(f"expected model=old_photo, got a {type(self.network).__name__}")
         if not 0 <= unknown <= 1:
             raise ConfigError(f"expected engine.unknown as a probability, got {unknown}")
+        check_not_negative(
+            **{
+                "engine.latent_weight": latent_weight,
+                "engine.matching_weight": matching_weight,
+                "engine.adversarial_weight": adversarial_weight,
+            }
+        )
         clean = _load_vae(clean_vae, "engine.clean_vae", "old_vae_clean")
         self.network.load_vaes(_load_vae(old_vae, "engine.old_vae", "old_vae_photos"), clean)
         self.clean = frozen(clean)

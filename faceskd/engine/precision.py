@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities import rank_zero_only
-from rich.console import Console
 
 from faceskd.common.machine import multiplies_bfloat16
+from faceskd.engine.messages import say
 from faceskd.engine.run_record import RunRecord
 
 AUTO = "auto"
@@ -31,7 +30,7 @@ def with_precision(cfg: DictConfig, resumed: Path | None = None) -> DictConfig:
     precision, why = _fastest(cfg.trainer.accelerator)
     if record is not None:
         precision, why = record.config["trainer"]["precision"], "that of the run so far"
-    _say(f"trainer.precision=auto: {precision}, {why}")
+    say(f"trainer.precision=auto: {precision}, {why}")
     cfg = cfg.copy()
     OmegaConf.update(cfg, "trainer.precision", precision)
     return cfg
@@ -43,8 +42,3 @@ def _fastest(accelerator: str) -> tuple[str, str]:
     if torch.cuda.is_bf16_supported(including_emulation=False) if gpu else multiplies_bfloat16():
         return BF16, f"since the {device} computes in bfloat16"
     return FP32, f"since the {device} has no instructions for bfloat16"
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
 
-from faceskd.common.errors import ConfigError, reason
+from faceskd.common.errors import ConfigError, FaceskdError, reason
 from faceskd.common.tensors import check_finite
 from faceskd.engine.random_state import random_state, set_random_state
 from faceskd.models.frozen import frozen_parts
@@ -15,6 +16,10 @@ from faceskd.models.weights import check_state
 
 Built = TypeVar("Built")
 OTHER_TRAINING = "the checkpoint belongs to another training (resume=false starts again)"
+
+
+class TrainingDivergedError(FaceskdError):
+    """A loss became infinite or NaN."""
 
 
 def trained_parameters(module: nn.Module) -> list[nn.Parameter]:
@@ -44,15 +49,25 @@ class Resumable(pl.LightningModule):
     Attributes:
         product: name of the submodule that the training is for: a network or an encoder.
             Checkpoints contain all of it.
+        needs: names of the tensors that every item of the training data must have.
     """
 
     product: str = "network"
+    needs: tuple[str, ...] = ("lr", "hr")
     _random_state: dict[str, Any] | None = None
 
     @property
     def trained_steps(self) -> int:
         """Number of steps so far, over all runs."""
         return int(self.trainer.global_step)
+
+    def check_loss(self, loss: Tensor, name: str = "loss") -> None:
+        """Raise a TrainingDivergedError if a loss is NaN or infinite, before it reaches weights."""
+        if not torch.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the {name} became {loss.item()} at step {self.trained_steps}: resume from the "
+                "last checkpoint with a lower learning rate, stronger clipping or precision 32"
+            )
 
     def write(self, path: Path, metadata: dict[str, Any]) -> None:
         """Write the trained network or encoder to a weights file.

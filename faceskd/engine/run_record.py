@@ -5,6 +5,7 @@ name. A run may resume only with the same settings. Otherwise the weights would 
 settings that they were not trained with.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from faceskd.common.config import to_plain
 from faceskd.common.errors import ConfigError
 from faceskd.common.files import sha256, write_text
+from faceskd.common.listing import list_files
 from faceskd.data.manifest import MANIFEST
 
 RECORD = "config.yaml"
@@ -28,7 +30,8 @@ NOT_SET = "not set"
 MOST_TOLD = 20
 HEADER = """\
 # What this run was started with; `faceskd train` resumes it with the same settings only.
-# `files` has the SHA-256 of each file that the settings name, or of a folder's manifest.
+# `files` has the SHA-256 of each file that the settings name, or of a folder's manifest; of a
+# folder of data without one, that of the list of its files and their sizes.
 """
 
 
@@ -39,7 +42,8 @@ class RunRecord:
     Attributes:
         config: the config without the settings in `FREE`; interpolations are resolved.
         files: SHA-256 by path, for each file that the config names; for a folder of prepared faces
-            it is the SHA-256 of its manifest.
+            it is the SHA-256 of its manifest, for another folder of data that of the list of its
+            files and their sizes.
     """
 
     config: dict[str, Any]
@@ -55,8 +59,8 @@ class RunRecord:
             for parent in parents:
                 section = section.get(parent) or {}
             section.pop(last, None)
-        named = {text for _, value in _leaves(config) for text in _texts(value)}
-        digests = {text: _digest(text) for text in sorted(named)}
+        named = {text: key for key, value in _leaves(config) for text in _texts(value)}
+        digests = {text: _digest(text, key) for text, key in sorted(named.items())}
         return cls(config, {path: digest for path, digest in digests.items() if digest})
 
     @classmethod
@@ -87,13 +91,17 @@ class RunRecord:
                 OmegaConf.update(merged, key, value, force_add=True)
         return merged
 
-    def check_same(self, cfg: DictConfig) -> None:
-        """Check that a config may resume the run of this record. It may have more steps.
+    def check_same(self, cfg: DictConfig, *, made: int = 0) -> None:
+        """Check that a config may resume the run of this record. It may have another length.
+
+        Args:
+            cfg: the config.
+            made: number of steps that the run has made; there cannot be fewer.
 
         Raises:
             ConfigError: settings differ; the message lists the differences and the choices.
         """
-        differences = list(self._differences(cfg))
+        differences = list(self._differences(cfg, made))
         if not differences:
             return
         shown = differences[:MOST_TOLD]
@@ -106,10 +114,10 @@ class RunRecord:
             "again with yours, or out=FOLDER to use another folder"
         )
 
-    def _differences(self, cfg: DictConfig) -> Iterator[str]:
+    def _differences(self, cfg: DictConfig, made: int) -> Iterator[str]:
         steps, now_steps = self.config["steps"], cfg.steps
-        if now_steps < steps:
-            yield f"steps: {steps}, now {now_steps} (a training can only be made longer)"
+        if now_steps < made:
+            yield f"steps: {steps}, now {now_steps} ({made} are made already)"
         same_length = cfg.copy()
         same_length.steps = (
             steps  # settings that are computed from it may differ, such as a schedule's length
@@ -144,14 +152,23 @@ def _texts(value: Any) -> list[str]:
     return [text for text in values if isinstance(text, str)]
 
 
-def _digest(text: str) -> str | None:
-    """The SHA-256 of a file or of a folder's manifest, if the text is the path of one."""
+def _digest(text: str, key: str) -> str | None:
+    """The SHA-256 of what a text names, if it is the path of a file or folder: see `RunRecord`."""
     path = Path(text)
     try:
+        if path.is_dir() and not (path / MANIFEST).is_file():
+            return _listing_digest(path) if text and key.startswith("data.") else None
         path = path / MANIFEST if path.is_dir() else path
         return sha256(path) if path.is_file() else None
     except (OSError, ValueError):  # too long for a path, or with characters that paths cannot have
         return None
+
+
+def _listing_digest(folder: Path) -> str:
+    """The SHA-256 of the names and sizes of a folder's files; reading them all takes too long."""
+    files = [file for file in list_files(folder) if not file.problem]
+    lines = "\n".join(f"{file.source} {file.path.stat().st_size}" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _same(was: Any, came: Any, before: dict[str, str], after: dict[str, str]) -> bool:

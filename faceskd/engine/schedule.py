@@ -13,8 +13,8 @@ class CosineSchedule(CosineAnnealingLR):
     """Cosine decay from the optimiser's learning rate to `eta_min` in `T_max` steps.
 
     lr(t) = eta_min + (lr(0) - eta_min) (1 + cos(pi t / T_max)) / 2; Loshchilov and Hutter, "SGDR",
-    ICLR 2017. It differs from PyTorch's class when a training is resumed with more steps: it
-    continues with the longer schedule, while PyTorch restores the length from the checkpoint.
+    ICLR 2017. It differs from PyTorch's class when a training is resumed with another number of
+    steps: it continues with the schedule of the new length, while PyTorch restores the old one.
 
     Raises:
         ConfigError: `T_max` is below 1 or `eta_min` is below 0.
@@ -27,9 +27,9 @@ class CosineSchedule(CosineAnnealingLR):
         super().__init__(optimizer, T_max=T_max, eta_min=eta_min)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        longer = state_dict["T_max"] != self.T_max
+        changed = state_dict["T_max"] != self.T_max
         super().load_state_dict(state_dict | {"T_max": self.T_max})
-        if longer:
+        if changed:
             self._last_lr = self._get_closed_form_lr()
             for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
                 group["lr"] = rate
@@ -38,8 +38,8 @@ class CosineSchedule(CosineAnnealingLR):
 class LinearSchedule(LambdaLR):
     """A constant learning rate, then a linear decay to 0, as in CycleGAN (Zhu et al., ICCV 2017).
 
-    lr(t) = lr(0) min(1, (steps - t) / (steps (1 - constant))). A training that is resumed with more
-    steps continues with the longer schedule.
+    lr(t) = lr(0) min(1, (steps - t) / (steps (1 - constant))). A training that is resumed with
+    another number of steps continues with the schedule of the new length.
 
     Args:
         optimizer: optimiser whose learning rate changes.

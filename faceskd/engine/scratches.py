@@ -27,6 +27,7 @@ class ScratchTraining(Resumable):
     """
 
     product = "detector"
+    needs = ("lr", "mask")
     hits: Tensor
     found: Tensor
     damaged: Tensor
@@ -64,6 +65,7 @@ class ScratchTraining(Resumable):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         loss, parts = self.losses(self.detector(batch["lr"]), batch["mask"])
+        self.check_loss(loss)
         self.log_dict({f"train/{name}": part.detach() for name, part in parts.items()})
         self.log("loss", loss, prog_bar=True, batch_size=len(batch["lr"]))
         return loss

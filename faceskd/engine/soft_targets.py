@@ -10,6 +10,7 @@ from faceskd.engine.adversarial import Adversarial
 from faceskd.engine.base import Batch, inputs
 from faceskd.losses import WeightedSum
 from faceskd.models import SuperResolver
+from faceskd.models.base import check_same_faces
 from faceskd.models.ensemble import from_mirror
 from faceskd.models.frozen import frozen
 
@@ -27,6 +28,9 @@ class SoftTargets(Adversarial):
         teacher_losses: loss terms on SR faces and the teacher's SR faces.
         mirrored: True: the target is the mean of two SR faces. The second one is computed from the
             mirrored LR face and mirrored back.
+
+    Raises:
+        ConfigError: the teacher is of another scale or size.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class SoftTargets(Adversarial):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        check_same_faces(self.network, teacher)
         self.teacher = frozen(teacher)
         if mirrored:  # the mean over both is the same, in half the time
             teacher.stop_mirroring()
@@ -57,7 +62,7 @@ class SoftTargets(Adversarial):
         target = self.teacher(**given)
         if not self.mirrored:
             return target
-        lr, boxes = given.pop("lr"), given.pop("boxes")
+        lr, boxes = given.pop("lr"), given.pop("boxes", None)
         rest = {name: faces.flip(-1) for name, faces in given.items()}
         restore = partial(self.teacher, **rest)
         return (target + from_mirror(restore, lr, boxes, scale=self.teacher.scale)) / 2

@@ -9,8 +9,10 @@ import pytorch_lightning as pl
 from rich.console import Console
 from torch.profiler import ProfilerActivity, profile
 
+from faceskd.common.checks import check_whole
 from faceskd.common.files import write_text
 from faceskd.common.machine import machine_summary
+from faceskd.engine.messages import WARNING, say
 from faceskd.reporting.tables import rich_table
 
 KINDS = {
@@ -30,6 +32,9 @@ SLOWEST = 20
 class StepProfile(pl.Callback):
     """Measures the time of steps, profiles more steps, writes `step_profile.json`, and stops.
 
+    `faceskd train` then neither resumes a training nor writes weights or checkpoints: what the
+    folder holds stays as it is.
+
     The speed is measured without the profiler, because the profiler slows everything down. The
     shares are of the operators' own CPU time (without the operators they call) in the training
     thread.
@@ -39,11 +44,16 @@ class StepProfile(pl.Callback):
         warmup: number of steps that are not measured.
         timed: number of steps for the speed.
         profiled: number of steps for the shares.
+
+    Raises:
+        ConfigError: a number of steps is not a whole number of at least 1.
     """
 
     def __init__(
         self, *, out: Path | str, warmup: int = 5, timed: int = 20, profiled: int = 10
     ) -> None:
+        steps = {"warmup": warmup, "timed": timed, "profiled": profiled}
+        check_whole(1, **{f"callbacks.step_profile.{name}": n for name, n in steps.items()})
         self.path = Path(out) / "step_profile.json"
         self.warmup, self.timed, self.profiled = warmup, timed, profiled
         self._profiler = profile(activities=[ProfilerActivity.CPU])
@@ -63,6 +73,19 @@ class StepProfile(pl.Callback):
             self._report(trainer.datamodule.batch_size)  # type: ignore[attr-defined]
             trainer.should_stop = True
             trainer.limit_val_batches = 0
+
+    def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Say so if the training was too short to measure."""
+        needed = self.warmup + self.timed + self.profiled
+        if self._steps >= needed:
+            return
+        if self._steps >= self.warmup + self.timed:
+            self._profiler.stop()
+        say(
+            f"callbacks=step_profile measured nothing: expected at least {needed} steps, got "
+            f"{self._steps}: set steps={needed} or more",
+            WARNING,
+        )
 
     def _report(self, batch_size: int) -> None:
         times = {event.key: event.self_cpu_time_total for event in self._profiler.key_averages()}

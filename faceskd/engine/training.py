@@ -18,20 +18,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
-from rich.console import Console
 
 from faceskd.common.checks import check_positive, check_whole
 from faceskd.common.config import instantiate
 from faceskd.common.errors import ConfigError, FaceskdError, MissingExtraError, reason
 from faceskd.common.files import held, make_folder
 from faceskd.common.machine import set_threads
+from faceskd.common.pickles import read_pickle
 from faceskd.data.stream import StreamData, steps_per_epoch
 from faceskd.engine.building import build_engine, with_released_weights
 from faceskd.engine.callbacks import TimeSlice
 from faceskd.engine.checkpoint_io import AtomicCheckpointIO
+from faceskd.engine.checks import check_training
+from faceskd.engine.cycle import back_path
+from faceskd.engine.messages import WARNING, say
 from faceskd.engine.precision import with_precision
 from faceskd.engine.resumable import Resumable
 from faceskd.engine.run_record import RECORD, RunRecord
+from faceskd.engine.step_profile import StepProfile
 from faceskd.reporting.curves import plot_curves
 
 LAST_CHECKPOINT = "last.ckpt"
@@ -45,11 +49,13 @@ class Trained:
     """The result of a training.
 
     Attributes:
-        weights: weights file; None if the time limit was reached before the last step.
+        weights: weights file; None if the time limit was reached before the last step, or if steps
+            were only profiled.
         metrics: figures of the last validation.
         checkpoint: checkpoint to resume from.
         steps: number of steps so far.
         planned_steps: number of steps in the config.
+        profiled: whether `StepProfile` measured steps, instead of a training.
     """
 
     weights: Path | None
@@ -57,14 +63,16 @@ class Trained:
     checkpoint: Path
     steps: int
     planned_steps: int
+    profiled: bool = False
 
 
 def train(cfg: DictConfig) -> Trained:
     """Train the network that `conf/train.yaml` and its overrides describe.
 
     With `resume=true` the run resumes from its last checkpoint; the result is the same as without
-    the interruption. It may have more steps than before: then it continues with the schedule of the
-    longer run. All other settings that affect the weights must be the same as before.
+    the interruption. It may have more steps than before, or fewer, but not less than it has made:
+    then it continues with the schedule of that length. All other settings that affect the weights
+    must be the same as before.
 
     Raises:
         FaceskdError: faces, weights or a dictionary are missing or do not fit; a setting is invalid
@@ -88,17 +96,25 @@ def train(cfg: DictConfig) -> Trained:
 
 def _train(cfg: DictConfig, out: Path) -> Trained:
     weights, checkpoint = out / "weights.safetensors", out / "checkpoints" / LAST_CHECKPOINT
-    cfg = with_precision(cfg, out if cfg.resume and checkpoint.is_file() else None)
-    cfg = prepare_folder(cfg, out, checkpoint, weights)
+    resumed = bool(cfg.resume) and checkpoint.is_file()
+    cfg = with_precision(cfg, out if resumed else None)
+    if resumed:
+        cfg = resumed_config(cfg, out, checkpoint)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     set_threads(cfg.threads)
     epoch = steps_per_epoch(cfg)
     data: StreamData = instantiate(cfg.data, steps_per_epoch=epoch)
     engine = build_engine(cfg)
     trainer = build_trainer(cfg, epochs=cfg.steps // epoch)
-    fit(trainer, engine, data, checkpoint)
-    slices = [c for c in trainer.callbacks if isinstance(c, TimeSlice)]  # type: ignore[attr-defined]
-    time_is_up = any(one.is_over for one in slices)
+    check_training(engine, data.train[0], trainer, steps=cfg.steps)
+    if _callbacks(trainer, StepProfile):
+        fit(trainer, engine, data, None)
+        return Trained(None, {}, checkpoint, engine.trained_steps, cfg.steps, profiled=True)
+    if not resumed:  # all settings are checked by now
+        delete_results(out, checkpoint, weights)
+    RunRecord.of(cfg).write(out)
+    fit(trainer, engine, data, checkpoint if resumed else None)
+    time_is_up = any(one.is_over for one in _callbacks(trainer, TimeSlice))
     whole = engine.trained_steps >= cfg.steps or not time_is_up
     if trainer.is_global_zero:
         if whole:
@@ -108,22 +124,17 @@ def _train(cfg: DictConfig, out: Path) -> Trained:
     return Trained(weights if whole else None, metrics, checkpoint, engine.trained_steps, cfg.steps)
 
 
-def prepare_folder(cfg: DictConfig, out: Path, checkpoint: Path, weights: Path) -> DictConfig:
-    """Delete old files from the folder of a run; return the config to use.
+def _callbacks(trainer: pl.Trainer, kind: type[pl.Callback]) -> list[Any]:
+    return [one for one in trainer.callbacks if isinstance(one, kind)]  # type: ignore[attr-defined]
 
-    Raises:
-        ConfigError: see `resumed_config`.
-    """
-    if not cfg.resume:
-        checkpoint.unlink(missing_ok=True)
-    if checkpoint.is_file():
-        cfg = resumed_config(cfg, out)
-    else:  # if this run is interrupted, no old files should look like its results
-        for file in out.glob(f"{weights.stem}*{weights.suffix}"):  # CycleGAN writes two
-            file.unlink()
-        shutil.rmtree(out / "csv", ignore_errors=True)
-    RunRecord.of(cfg).write(out)
-    return cfg
+
+def delete_results(out: Path, checkpoint: Path, weights: Path) -> None:
+    """Delete what an earlier training wrote, so that it does not look like results of this one."""
+    pictures = (out / "pictures").glob("epoch-*.png")
+    for file in (checkpoint, weights, back_path(weights), out / "curves.png", *pictures):
+        file.unlink(missing_ok=True)
+    for logs in ("csv", "tensorboard"):
+        shutil.rmtree(out / logs, ignore_errors=True)
 
 
 def without_traceback(error: FaceskdError) -> FaceskdError:
@@ -132,14 +143,14 @@ def without_traceback(error: FaceskdError) -> FaceskdError:
     return kind(str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip())
 
 
-def fit(trainer: pl.Trainer, engine: Resumable, data: StreamData, checkpoint: Path) -> None:
-    """Train, from the checkpoint if there is one.
+def fit(trainer: pl.Trainer, engine: Resumable, data: StreamData, checkpoint: Path | None) -> None:
+    """Train, from the checkpoint if one is given.
 
     Raises:
         SystemExit: the process received SIGTERM; the exit status is 128 + 15.
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
-    resume = str(checkpoint) if checkpoint.is_file() else None
+    resume = None if checkpoint is None else str(checkpoint)
     try:
         trainer.fit(engine, data, ckpt_path=resume, weights_only=True)
     except SIGTERMException:  # its own exit status would mean success
@@ -154,8 +165,8 @@ def fit(trainer: pl.Trainer, engine: Resumable, data: StreamData, checkpoint: Pa
         raise KeyboardInterrupt
 
 
-def resumed_config(cfg: DictConfig, out: Path) -> DictConfig:
-    """The config with which the run in `out` is resumed.
+def resumed_config(cfg: DictConfig, out: Path, checkpoint: Path) -> DictConfig:
+    """The config with which the run in `out` is resumed from its checkpoint.
 
     Raises:
         ConfigError: the settings in `cfg` differ from those of the run, without `resume=stored`.
@@ -164,16 +175,24 @@ def resumed_config(cfg: DictConfig, out: Path) -> DictConfig:
     if record is None:
         if cfg.resume == STORED:
             raise ConfigError(f"expected {RECORD} in {str(out)!r} for resume=stored, found none")
-        Console(stderr=True, soft_wrap=True).print(
+        say(
             f"{out} has a checkpoint but no {RECORD}, as runs of release 0.1: it is resumed as if "
             "it had been started with the current settings",
-            style="yellow", markup=False,
-        )  # fmt: skip
+            WARNING,
+        )
         return cfg
     if cfg.resume == STORED:
         return record.applied_to(cfg)
-    record.check_same(cfg)
+    fewer = cfg.steps < record.config["steps"]
+    record.check_same(cfg, made=_steps_made(checkpoint) if fewer else 0)
     return cfg
+
+
+def _steps_made(checkpoint: Path) -> int:
+    """The number of steps of a checkpoint, also of an engine with two optimisers."""
+    content = read_pickle(checkpoint)
+    metadata = content.get("hyper_parameters", {}).get("metadata", {})
+    return metadata.get("steps", content["global_step"])
 
 
 def weights_metadata(engine: Resumable, data: StreamData, cfg: DictConfig) -> dict[str, Any]:
@@ -206,7 +225,8 @@ def check_settings(cfg: DictConfig) -> None:
 def build_trainer(cfg: DictConfig, *, epochs: int) -> pl.Trainer:
     """The Lightning trainer of a config, with its callbacks and loggers."""
     callbacks = [instantiate(config) for config in (cfg.callbacks or {}).values() if config]
-    loggers = _build_loggers(cfg.logger)
+    profiled = any(isinstance(one, StepProfile) for one in callbacks)
+    loggers = [] if profiled else _build_loggers(cfg.logger)
     try:
         if cfg.trainer.max_time is not None:
             callbacks.append(TimeSlice(cfg.trainer.max_time))
@@ -217,6 +237,7 @@ def build_trainer(cfg: DictConfig, *, epochs: int) -> pl.Trainer:
             default_root_dir=str(cfg.out),
             callbacks=callbacks,
             logger=loggers or False,
+            **({"enable_checkpointing": False} if profiled else {}),
             plugins=[AtomicCheckpointIO()],
             use_distributed_sampler=False,  # the data module distributes the faces to the processes
         )

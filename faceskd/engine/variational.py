@@ -6,11 +6,12 @@ Wan et al., "Bringing Old Photos Back to Life" (CVPR 2020, arXiv 2004.09484), se
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
+from faceskd.common.checks import check_not_negative
 from faceskd.common.errors import ConfigError
 from faceskd.engine.base import Batch, Engine
+from faceskd.engine.messages import WARNING, say
 from faceskd.losses.adversarial import AdversarialLoss
 from faceskd.models.old_photo_vae import OldPhotoVAE, cropped, drawn
 
@@ -47,9 +48,10 @@ class Variational(Engine):
         options: see `Engine`.
 
     Raises:
-        ConfigError: the network is no `OldPhotoVAE`.
+        ConfigError: the network is no `OldPhotoVAE`, or a weight is below 0.
     """
 
+    needs = ("lr",)
     network: OldPhotoVAE
     discriminator: nn.ModuleDict
 
@@ -70,6 +72,13 @@ class Variational(Engine):
             raise ConfigError(
                 f"expected a VAE (model=old_photo_vae), got a {type(self.network).__name__}"
             )
+        check_not_negative(
+            **{
+                "engine.kl_weight": kl_weight,
+                "engine.adversarial_weight": adversarial_weight,
+                "engine.alignment_weight": alignment_weight,
+            }
+        )
         self.discriminator = nn.ModuleDict({"images": discriminator})
         if latent_discriminator is not None:
             self.discriminator["latents"] = latent_discriminator
@@ -83,7 +92,7 @@ class Variational(Engine):
         super().on_train_start()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if "latents" in self.discriminator and getattr(data, "real", None) is None:
-            Console(stderr=True, soft_wrap=True).print(NOT_ALIGNED, style="yellow", markup=False)
+            say(NOT_ALIGNED, WARNING)
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         real = batch.get("real") if "latents" in self.discriminator else None

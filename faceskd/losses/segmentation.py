@@ -34,7 +34,9 @@ class FocalLoss(nn.Module):
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         logits, mask = logits.float(), mask.float()
         entropy = F.binary_cross_entropy_with_logits(logits, mask, reduction="none")
-        wrong = 1 - torch.exp(-entropy)  # 1 - p
+        # 1 - p. It rounds to 0 for certain pixels, where powers below 1 have an infinite slope.
+        wrong = -torch.expm1(-entropy)
+        wrong = wrong.clamp(min=torch.finfo(wrong.dtype).tiny)
         loss = entropy if self.gamma == 0 else wrong**self.gamma * entropy
         if self.balance is not None:
             loss = loss * (mask * self.balance + (1 - mask) * (1 - self.balance))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from faceskd.common.errors import DictionaryError
+from faceskd.common.errors import ConfigError, DictionaryError
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.features import FeatureInfo
 
-__all__ = ["FeatureInfo", "SuperResolver"]
+__all__ = ["FeatureInfo", "SuperResolver", "check_same_faces"]
 
 
 class SuperResolver(nn.Module):
@@ -69,3 +69,13 @@ class SuperResolver(nn.Module):
 
     def stop_mirroring(self) -> None:
         """From now on, do not compute a second SR face from the mirrored LR face."""
+
+
+def check_same_faces(network: SuperResolver, other: SuperResolver) -> None:
+    """Raise a ConfigError unless two networks make faces of the same scale and size."""
+    if (network.scale, network.size) != (other.scale, other.size):
+        first, second = (
+            f"a {type(one).__name__} of scale {one.scale} and {one.size} px"
+            for one in (network, other)
+        )
+        raise ConfigError(f"expected networks of the same scale and size, got {first} and {second}")

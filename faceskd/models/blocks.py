@@ -250,7 +250,7 @@ def fuse(network: Network) -> Network:
 
 
 @torch.no_grad()
-def unfuse(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+def unfuse(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     """Copy the weights of a fused network into a network with parametrisations: undo `fuse`.
 
     Several parameters can give the same weight. The `right_inverse` of each parametrisation
@@ -259,7 +259,11 @@ def unfuse(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     Args:
         network: the network as it is trained, with parametrisations; changed in place.
         state: state dict of the fused network. Weights of other names or shapes are skipped.
+
+    Returns:
+        The names in `state` of the weights that were copied.
     """
+    copied = []
     for prefix, module in network.named_modules():
         if not parametrize.is_parametrized(module):
             continue
@@ -267,6 +271,16 @@ def unfuse(network: nn.Module, state: Mapping[str, Tensor]) -> None:
             weight = state.get(f"{prefix}.{name}")
             if weight is not None and weight.shape == getattr(module, name).shape:
                 setattr(module, name, weight.float())
+                _settle(module, name)
+                copied.append(f"{prefix}.{name}")
+    return copied
+
+
+def settle(network: nn.Module) -> None:
+    """Recompute the spectral norms of a network after its weights changed, in place."""
+    for module in network.modules():
+        if parametrize.is_parametrized(module):
+            for name in module.parametrizations:
                 _settle(module, name)
 
 

@@ -5,15 +5,17 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from faceskd.common.errors import ConfigError
 from faceskd.faces.components import mirror_boxes
-from faceskd.models.base import SuperResolver
+from faceskd.models.base import SuperResolver, check_same_faces
 
 
 def from_mirror(
-    forward: Callable[[Tensor, Tensor], Tensor], lr: Tensor, boxes: Tensor, *, scale: int
+    forward: Callable[..., Tensor], lr: Tensor, boxes: Tensor | None, *, scale: int
 ) -> Tensor:
     """Mirror the LR faces, apply `forward`, and mirror the SR faces (B, 3, H, W) back."""
-    return forward(lr.flip(-1), mirror_boxes(boxes, scale * lr.shape[-1])).flip(-1)
+    mirrored = None if boxes is None else mirror_boxes(boxes, scale * lr.shape[-1])
+    return forward(lr.flip(-1), mirrored).flip(-1)
 
 
 class Ensemble(SuperResolver):
@@ -24,11 +26,18 @@ class Ensemble(SuperResolver):
     Neural Network", 2015, section 3). The feature maps are those of the first network.
 
     Args:
-        networks: networks of the same scale.
+        networks: networks of the same scale and size, at least one.
+
+    Raises:
+        ConfigError: they differ in scale or size, or there is none.
     """
 
     def __init__(self, *, networks: Sequence[SuperResolver]) -> None:
         super().__init__()
+        if not networks:
+            raise ConfigError("expected at least one network in an ensemble, got none")
+        for network in networks[1:]:
+            check_same_faces(networks[0], network)
         self.networks = nn.ModuleList(networks)
         self.scale, self.size = networks[0].scale, networks[0].size
         self.feature_info = networks[0].feature_info

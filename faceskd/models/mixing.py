@@ -11,7 +11,7 @@ from torch import Tensor
 
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.models.base import SuperResolver
-from faceskd.models.blocks import fuse
+from faceskd.models.blocks import fuse, settle
 from faceskd.models.weights import (
     StoredNetwork,
     build_network,
@@ -61,6 +61,8 @@ def mixed(
     if end.metadata.get("fused", end.metadata.get("folded")):  # "folded" in files of 0.1
         network = fuse(network)
     load_state(network, between, f"{first} and {second}")
+    if 0 < share < 1:  # the norm of a mean of weights is not the mean of their norms
+        settle(network)
     return network.eval(), end
 
 

@@ -75,9 +75,13 @@ class ScratchNet(nn.Module):
         Args:
             path: file to write.
             metadata: values that JSON can hold.
+
+        Raises:
+            WeightsError: a weight is NaN or infinite.
         """
         state = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
         texts = {"widths": json.dumps(self.widths), "metadata": json.dumps(metadata or {})}
+        check_finite(state, path)
         with atomic_path(path) as temporary:
             write_safetensors(temporary, state, {"format": FORMAT, **texts})
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.files import atomic_path
-from faceskd.common.tensors import write_safetensors
+from faceskd.common.tensors import check_finite, write_safetensors
 from faceskd.models.features import FeatureInfo
 from faceskd.models.vgg_layers import (
     CONVS_PER_BLOCK,
@@ -120,10 +120,15 @@ class VGG19(nn.Module):
         self.load_state_dict({name: state[name] for name in wanted})
 
     def save(self, path: Path | str) -> None:
-        """Write the weights as safetensors, atomically. `load` reads them."""
+        """Write the weights as safetensors, atomically. `load` reads them.
+
+        Raises:
+            WeightsError: a weight is NaN or infinite.
+        """
         state = {
             name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()
         }
+        check_finite(state, path)
         with atomic_path(path) as temporary:
             write_safetensors(
                 temporary, state, {"format": FORMAT, "fingerprint": self.fingerprint()}

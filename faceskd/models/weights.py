@@ -107,11 +107,15 @@ def save_network(
         model_config: config from which `build_network` builds the network.
         metadata: values that JSON can hold. Path and checksum of a teacher's dictionary are added.
             "fused": True if the network is the result of `faceskd.models.blocks.fuse`.
+
+    Raises:
+        WeightsError: a weight is NaN or infinite.
     """
     details = (metadata or {}) | dictionary_record(network, model_config)
     config = to_stored({k: v for k, v in model_config.items() if k != "dictionary"})
     header = {"format": FORMAT, "model": json.dumps(config), "metadata": json.dumps(details)}
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    check_finite(state, path)
     with atomic_path(path) as temporary:
         write_safetensors(temporary, state, header)
 

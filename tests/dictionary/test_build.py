@@ -1,6 +1,8 @@
 """A dictionary's atoms are means over faces, with their provenance; what cannot be built."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from sklearn.cluster import KMeans
 from torchvision.ops import roi_align
 
 from faceskd import __version__
-from faceskd.common.errors import ConfigError, DictionaryError, FacesError
+from faceskd.common.errors import ConfigError, DictionaryError, DiskFullError, FacesError
 from faceskd.common.files import sha256
 from faceskd.common.images import read_image, to_tensor, write_image
 from faceskd.data.manifest import Record, draw_records, read_manifest, write_manifest
@@ -238,3 +240,16 @@ class TestExtend:
             build_dictionary.build_dictionary(
                 tmp_path / "nowhere", other, tmp_path / "d.safetensors", SETTINGS, extend=built[1]
             )
+
+
+def test_a_disk_without_space_for_the_features_is_said_at_once(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mapped file has holes; the process would be killed while it fills them."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskFullError, match=r"features_relu2_2_left_eye\.npy.*the disk is full"):
+        build()

@@ -8,6 +8,7 @@ from helpers.tiny_engines import ADAM, Recorder, fit, moved, weights
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import write_image
 from faceskd.engine import EncoderDistillation
+from faceskd.engine.resumable import TrainingDivergedError
 from faceskd.models import VGG19
 from faceskd.models.blocks import bicubic
 
@@ -63,6 +64,21 @@ def test_the_encoder_comes_nearer_and_the_target_stays(engine, batch):
 def test_a_target_of_other_feature_maps_is_refused(other):
     with pytest.raises(ConfigError, match="the feature maps of its target"):
         EncoderDistillation(encoder=vgg(), target=vgg(**other), optimizer=ADAM)
+
+
+def test_features_that_are_all_zero_give_finite_errors(engine, batch):
+    """As deep features of flat images may be, behind a ReLU."""
+    for parameter in engine.target.parameters():
+        parameter.zero_()
+    errors = torch.stack(engine.relative_errors(batch["hr"]))
+    assert torch.isfinite(errors).all() and (errors > 0).all()
+
+
+def test_a_loss_that_is_no_number_ends_the_training(engine, batch):
+    with torch.no_grad():
+        engine.encoder.convs["1_1"].bias[0] = float("nan")
+    with pytest.raises(TrainingDivergedError, match="the loss became nan at step 0"):
+        fit(engine, batch, 1)
 
 
 @pytest.fixture

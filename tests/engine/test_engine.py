@@ -2,6 +2,7 @@
 
 import copy
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,11 +22,13 @@ from helpers.tiny_engines import (
 )
 from torch import nn
 
-from faceskd.engine import Autoencoder
-from faceskd.engine.base import TrainingDivergedError
+from faceskd.common.errors import ConfigError, WeightsError
+from faceskd.engine import Autoencoder, ScratchTraining
+from faceskd.engine.resumable import TrainingDivergedError
 from faceskd.faces.components import mirror_boxes
-from faceskd.losses import LeastSquares
-from faceskd.models import VGG19, Teacher
+from faceskd.losses import FocalLoss, LeastSquares, WeightedSum
+from faceskd.models import VGG19, Student, Teacher
+from faceskd.models.scratches import ScratchNet
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:You defined a `validation_step`", "ignore:Found .* in eval mode"
@@ -326,3 +329,54 @@ def test_a_discriminators_loss_that_is_no_number_is_named(batch):
     engine = make_engine("adversarial", adversarial=Infinite())
     with pytest.raises(TrainingDivergedError, match="discriminator loss became inf at step 0"):
         fit(engine, batch, 1)
+
+
+def test_an_autoencoder_that_diverges_ends_the_training(batch):
+    engine = Autoencoder(encoder=VGG19(width=2, weights="random"), optimizer=ADAM, crop=32)
+    with torch.no_grad():
+        engine.decoders[0][-2].bias[0] = float("inf")
+    with pytest.raises(TrainingDivergedError, match="the loss became inf at step 0"):
+        fit(engine, batch, 1)
+
+
+def test_a_scratch_detector_that_diverges_ends_the_training(batch):
+    detector, terms = ScratchNet(widths=(2, 2)), {"focal": {"weight": 1.0, "loss": FocalLoss()}}
+    engine = ScratchTraining(detector=detector, losses=WeightedSum(terms=terms), optimizer=ADAM)
+    with torch.no_grad():
+        detector.head.bias[0] = float("nan")
+    with pytest.raises(TrainingDivergedError, match="the loss became nan at step 0"):
+        fit(engine, {"lr": batch["hr"], "mask": batch["hr"][:, :1].round()}, 1)
+    with pytest.raises(WeightsError, match=r"head\.bias are NaN"):
+        engine.write(Path("never.safetensors"), {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("adversarial", "adversarial_weight"),
+        *(("distillation", f"{of}_weight") for of in ("feature", "adversarial", "output")),
+    ],
+)
+def test_weights_below_zero_are_refused(kind, name):
+    with pytest.raises(ConfigError, match=rf"expected engine\.{name} as a number of at least 0"):
+        make_engine(kind, **{name: -1.0})
+
+
+# Teachers.
+
+
+@pytest.mark.parametrize("kind", WITH_TEACHER)
+@pytest.mark.parametrize("option", [{"scale": 1}, {"size": 128}])
+def test_a_teacher_of_other_faces_is_refused(kind, option):
+    encoder = VGG19(width=2, weights="random")
+    with pytest.raises(ConfigError, match=r"same scale and size, got a Student of scale 8 and 256"):
+        make_engine(kind, teacher=Teacher(encoder=encoder, **option))
+
+
+def test_soft_targets_need_no_boxes_where_the_teacher_needs_none(batch):
+    teacher = Student(encoder=VGG19(width=2, weights="random"))
+    engine = make_engine("soft_targets", teacher=teacher, mirrored=True)
+    photo = {name: batch[name] for name in ("lr", "hr")}
+    with torch.no_grad():
+        expected = (teacher(photo["lr"]) + teacher(photo["lr"].flip(-1)).flip(-1)) / 2
+    torch.testing.assert_close(engine.target(photo), expected)

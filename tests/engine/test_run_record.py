@@ -3,13 +3,15 @@
 import math
 import shutil
 
+import numpy as np
 import pytest
 import torch
-from helpers.tiny_training import assert_same_training, checkpoint, train_here
+from helpers.tiny_training import QUICK, assert_same_training, checkpoint, train_here
 from omegaconf import OmegaConf
 
 from faceskd.common.config import compose
 from faceskd.common.errors import ConfigError
+from faceskd.common.images import write_image
 from faceskd.engine.run_record import RunRecord
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.weights import read_metadata
@@ -27,6 +29,7 @@ def rate(folder):
     return checkpoint(folder / "run")["optimizer_states"][0]["param_groups"][0]["lr"]
 
 
+ENCODER = ("experiment=encoder", "engine.encoder.width=2", "engine.crop=64")
 START = ("experiment=student_no_kd", "scheduler@engine.scheduler=cosine")
 
 
@@ -56,7 +59,7 @@ def test_other_settings_end_with_a_list_and_the_choices(run, tmp_path):
     "changed",
     [
         "seed=1", "losses=paper", "model.encoder.width=3", "model=student_quarter",
-        "data.batch_size=1", "data.steps_per_epoch=1", "data.train_limit=7", "steps=2",
+        "data.batch_size=1", "data.steps_per_epoch=1", "data.train_limit=7",
         "data.augment.flip=0.25",
         "degradation@data.degradation=clean", "engine.average_decay=0.5", "init=FILE",
         "scheduler@engine.scheduler=constant", "trainer.precision=bf16-mixed",
@@ -109,10 +112,19 @@ def test_resume_stored_goes_on_as_it_was_started(run, tmp_path):
 
 
 def test_resume_false_starts_again_and_leaves_nothing_old(run, tmp_path):
-    run(*START)
+    pictures = (
+        "{_target_:faceskd.engine.callbacks.PictureGrid,folder:" + f"{tmp_path}/run/pictures}}"
+    )
+    run(*START, "logger=default", f"callbacks.pictures={pictures}")
+    written = {"csv", "tensorboard", "curves.png", "pictures/epoch-0001.png", "weights.safetensors"}
+    assert all((tmp_path / "run" / name).exists() for name in written)
+    shutil.copy(
+        tmp_path / "run" / "weights.safetensors", tmp_path / "run" / "weights_mine.safetensors"
+    )
     stopped = run(*START, "seed=1", "steps=6", "resume=false", "trainer.max_time=00:00:00:00")
     assert stopped.weights is None
-    assert not (tmp_path / "run" / "weights.safetensors").exists()
+    left = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert left == {".lock", "config.yaml", "last.ckpt", "weights_mine.safetensors"}
     assert OmegaConf.load(tmp_path / "run" / "config.yaml").config.seed == 1
     with pytest.raises(ConfigError, match="seed: 1, now 0"):
         run(*START, "steps=6")
@@ -145,10 +157,16 @@ class TestLonger:
         with pytest.raises(ConfigError, match=r"steps_per_epoch: 3, now 6 .*steps_per_epoch=3"):
             run(*START, "steps=6", "data.steps_per_epoch=500")
 
-    def test_steps_cannot_become_fewer(self, run):
+    def test_steps_that_are_made_cannot_be_taken_back(self, run):
         run(*START)
-        with pytest.raises(ConfigError, match=r"steps: 4, now 2 \(a training can only be made l"):
+        with pytest.raises(ConfigError, match=r"steps: 4, now 2 \(4 are made already\)"):
             run(*START, "steps=2")
+
+    @pytest.mark.parametrize("experiment", [START, ENCODER], ids=["network", "encoder"])
+    def test_a_length_that_was_mistyped_can_be_taken_back(self, run, experiment):
+        run(*experiment, "steps=40", "trainer.max_time=00:00:00:00")
+        trained = run(*experiment, "steps=4")
+        assert (trained.steps, trained.planned_steps) == (4, 4)
 
 
 class TestFiles:
@@ -169,6 +187,24 @@ class TestFiles:
         manifest.write_text(manifest.read_text() + "late.jpg,no_face,,,,,,\n")
         with pytest.raises(ConfigError, match=r"data\.faces: "):
             run(*START, f"data.faces={moved}")
+
+    def test_pictures_that_came_or_went_are_noticed(self, tmp_path):
+        def config(folder):
+            given = f"+data.folders.a={{path:{tmp_path / folder},share:1}}"
+            return compose("train", [*QUICK, "experiment=drawing", f"out={tmp_path}", given])
+
+        for name in ("a/1.png", "b/1.png"):
+            write_image(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
+        record = RunRecord.of(config("a"))
+        record.check_same(config("a"))
+        record.check_same(config("b"))
+        write_image(tmp_path / "a" / "sub" / "2.png", np.zeros((8, 8, 3), np.uint8))
+        with pytest.raises(
+            ConfigError, match=r"data\.folders\.a\.path: .* its content has changed"
+        ):
+            record.check_same(config("a"))
+        before = RunRecord(record.config, {})  # of a run that was started before they were listed
+        before.check_same(config("a"))
 
 
 class TestWithoutARecord:

@@ -62,8 +62,9 @@ def test_the_printed_sweep_runs_as_it_is_printed(materials, prepared_faces, tmp_
 def test_a_sweep_may_have_a_name_of_its_own(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = without_out(words("experiment=student_no_kd", "steps=1", "seed=0,1"))
-    status, output = train_here("-m", *line, "name=mine")
+    status, output = train_here("-m", *line, "name=mine", "optimized_metric=val/pnsr")
     assert status == 0, output
+    assert "expected optimized_metric as one of val/psnr, got val/pnsr" in output
     files = tmp_path.glob("runs/sweep-mine/*/weights.safetensors")
     assert sorted(read_metadata(path)["seed"] for path in files) == [0, 1]
 

@@ -177,6 +177,11 @@ EXPERIMENTS = {
 }
 
 
+def teacher_of(experiment, materials):
+    name = "photo_teacher" if experiment == "photo_distilled" else "teacher"
+    return f"engine.teacher={materials}/{name}.safetensors"
+
+
 def test_every_experiment_is_known_here():
     files = {path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
     assert files == set(EXPERIMENTS)
@@ -187,7 +192,7 @@ def test_every_experiment_is_known_here():
 def test_every_experiment_builds(experiment, engine, materials):
     overrides = [f"experiment={experiment}", "name=test", "out=out"]
     if engine is Distillation:
-        overrides.append(f"engine.teacher={materials}/teacher.safetensors")
+        overrides.append(teacher_of(experiment, materials))
     if engine is MappingTraining:
         vae = f"{materials}/old_photo_vae.safetensors"
         overrides += [f"engine.old_vae={vae}", f"engine.clean_vae={vae}"]
@@ -210,7 +215,7 @@ def test_without_pretrained_weights_an_experiment_says_what_it_lacks(
     monkeypatch.delenv("FACESKD_WEIGHTS", raising=False)
     overrides = [f"experiment={experiment}", "name=test", "out=out"]
     if EXPERIMENTS[experiment] is Distillation:
-        overrides.append(f"engine.teacher={materials}/teacher.safetensors")
+        overrides.append(teacher_of(experiment, materials))
     cfg = compose("train", overrides)
     if experiment in WITHOUT_WEIGHTS:
         assert build_engine(cfg)

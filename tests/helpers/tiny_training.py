@@ -38,7 +38,9 @@ MSKD = ("experiment=student_mskd", "engine.discriminator_width=2")
 
 @pytest.fixture(scope="session")
 def materials(tmp_path_factory):
-    """An encoder, a dictionary of its own and a teacher, all of width 2, and a VAE, on disk."""
+    """An encoder, dictionaries of its own and teachers (of scale 8, and of scale 1 at 512 px), all
+    of width 2, and a VAE, on disk.
+    """
     from faceskd.common.config import compose_model
     from faceskd.models import VGG19
     from faceskd.models.dictionary import Dictionary
@@ -57,6 +59,11 @@ def materials(tmp_path_factory):
     ]
     config = compose_model("teacher_tiny", overrides)
     save_network(folder / "teacher.safetensors", build_network(config), config)
+    atoms = Dictionary.random(encoder.taps, encoder.feature_info, atoms=3, face_size=512)
+    large = folder / "dictionary_512.safetensors"
+    Dictionary(atoms.atoms, encoder.fingerprint()).save(large)
+    config |= {"dictionary": str(large), "scale": 1, "size": 512}
+    save_network(folder / "photo_teacher.safetensors", build_network(config), config)
     config = compose_model("old_photo_vae")
     save_network(folder / "old_photo_vae.safetensors", build_network(config), config)
     return folder

@@ -36,7 +36,7 @@ IMAGE_LOSSES = {
     "charbonnier": Charbonnier,
     "perceptual": perceptual,
     "block_distribution": partial(BlockDistribution, block=4),
-    "in_box": partial(InBox, box=[1, 0, 8, 6], loss=L1Loss()),
+    "in_box": partial(InBox, box=[1, 0, 8, 6], loss=L1Loss(), side=16),
 }
 
 
@@ -64,7 +64,8 @@ def test_smoke(loss, images):
 
 @pytest.mark.parametrize(("batch", "size"), [(1, 16), (3, 24)])
 def test_cardinality(loss, batch, size):
-    assert loss(torch.zeros(batch, 3, size, size), torch.ones(batch, 3, size, size)).ndim == 0
+    side = getattr(loss, "side", size)  # a box is for faces of one size
+    assert loss(torch.zeros(batch, 3, side, side), torch.ones(batch, 3, side, side)).ndim == 0
 
 
 def test_perfect_prediction(loss, images):
@@ -81,11 +82,12 @@ def test_half_precision_is_summed_in_float32(loss, images):
 
 def test_gradcheck(loss):
     generator = torch.Generator().manual_seed(2)
-    hr = torch.rand(1, 3, 8, 8, generator=generator)
-    sr = hr + 0.3 + 0.2 * torch.rand(1, 3, 8, 8, generator=generator)
+    side = getattr(loss, "side", 8)
+    hr = torch.rand(1, 3, side, side, generator=generator)
+    sr = hr + 0.3 + 0.2 * torch.rand(1, 3, side, side, generator=generator)
     sr.requires_grad_()
     (gradient,) = torch.autograd.grad(loss(sr, hr), sr)
-    direction = torch.randn(1, 3, 8, 8, generator=generator)
+    direction = torch.randn(1, 3, side, side, generator=generator)
     step = 2e-3
     with torch.no_grad():
         slope = (loss(sr + step * direction, hr) - loss(sr - step * direction, hr)) / (2 * step)
@@ -263,21 +265,22 @@ def test_an_image_of_broken_blocks_is_refused():
 
 def test_a_loss_in_a_box_is_that_of_the_box(images):
     sr, hr = images
-    boxed = InBox(box=[8, 4, 16, 8], loss=L1Loss())
+    boxed = InBox(box=[8, 4, 16, 8], loss=L1Loss(), side=16)
     torch.testing.assert_close(boxed(sr, hr), (sr - hr)[..., 4:8, 8:16].abs().mean())
 
 
-@pytest.mark.parametrize("box", [[8, 4, 8, 8], [8, 8, 16, 4], [-1, 0, 4, 4]])
+@pytest.mark.parametrize("box", [[8, 4, 8, 8], [8, 8, 16, 4], [-1, 0, 4, 4], [0, 0, 4, 257]])
 def test_a_box_that_is_none_is_refused(box):
     with pytest.raises(ConfigError, match=r"a box \[left, top, right, bottom\], not empty"):
         InBox(box=box, loss=L1Loss())
 
 
-@pytest.mark.parametrize(("height", "width"), [(16, 11), (7, 32), (7, 11)])
-def test_an_image_that_does_not_hold_the_box_is_refused(height, width):
-    boxed, image = InBox(box=[4, 2, 12, 8], loss=L1Loss()), torch.rand(1, 3, 16, 32)
-    boxed(image[..., :8, :12], image[..., :8, :12])
-    with pytest.raises(ConfigError, match=rf"box \[4, 2, 12, 8\], got {width}x{height} pixels"):
+@pytest.mark.parametrize(("height", "width"), [(16, 11), (12, 12), (32, 32)])
+def test_faces_that_the_box_is_not_for_are_refused(height, width):
+    boxed, image = InBox(box=[4, 2, 12, 8], loss=L1Loss(), side=16), torch.rand(1, 3, 32, 32)
+    boxed(image[..., :16, :16], image[..., :16, :16])
+    refused = rf"16x16 pixels, .* box \[4, 2, 12, 8\] is for, got {width}x{height}"
+    with pytest.raises(ConfigError, match=refused):
         boxed(image[..., :height, :width], image[..., :height, :width])
 
 

@@ -36,6 +36,16 @@ def test_focal_loss_without_focus_is_the_cross_entropy(pair):
     torch.testing.assert_close(FocalLoss(gamma=0)(*pair), expected)
 
 
+@pytest.mark.parametrize("logit", [20.0, 100.0, -20.0, -100.0])
+def test_the_slope_of_the_focal_loss_is_finite_where_it_is_certain(logit):
+    """With gamma below 1 the power has an infinite slope at 0."""
+    x = torch.full((1, 1, 1, 1), logit, requires_grad=True)
+    FocalLoss(gamma=0.5)(x, torch.ones_like(x)).backward()
+    wrong = 1 / (1 + math.exp(logit))
+    exact = wrong**0.5 * ((1 - wrong) * 0.5 * math.log1p(-wrong) - wrong) if wrong < 1 else -1.0
+    assert x.grad.item() == pytest.approx(exact, rel=1e-4, abs=1e-9)
+
+
 def test_dice_loss_is_its_equation(pair):
     p, m = torch.sigmoid(pair[0]), pair[1]
     expected = 1 - (2 * (p * m).sum() + 1) / (p.sum() + m.sum() + 1)

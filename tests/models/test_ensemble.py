@@ -1,9 +1,11 @@
 """Several networks as one."""
 
+import pytest
 import torch
 from helpers.tiny_engines import make_teacher
 
-from faceskd.models import VGG19, Ensemble, Student
+from faceskd.common.errors import ConfigError
+from faceskd.models import VGG19, Ensemble, Student, Teacher
 
 
 def test_an_ensemble_makes_the_mean_of_its_faces_and_the_first_ones_features(batch):
@@ -25,3 +27,12 @@ def test_an_ensemble_needs_boxes_where_one_does():
     student = Student(encoder=VGG19(width=2, weights="random"))
     assert Ensemble(networks=[student, make_teacher()]).needs_boxes
     assert not Ensemble(networks=[student, student]).needs_boxes
+
+
+def test_networks_for_other_faces_or_none_are_refused():
+    student = Student(encoder=VGG19(width=2, weights="random"))
+    photo = Teacher(encoder=VGG19(width=2, weights="random"), scale=1, size=512)
+    with pytest.raises(ConfigError, match=r"scale 8 and 256 px and a Teacher of scale 1 and 512"):
+        Ensemble(networks=[student, photo])
+    with pytest.raises(ConfigError, match="at least one network in an ensemble"):
+        Ensemble(networks=[])

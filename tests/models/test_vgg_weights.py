@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from faceskd.common.errors import WeightsError
+from faceskd.common.tensors import read_safetensors, write_safetensors
 from faceskd.models.vgg import VGG19
 
 WIDTHS = {1: 2, 2: 4, 3: 8, 4: 16, 5: 16}
@@ -200,8 +201,15 @@ def test_numbers_that_are_none_are_refused(kind: str, tmp_path: Path) -> None:
     write, name, tap = FORMATS[kind]
     write(tmp_path / name)
     vgg = VGG19(width=2, taps=(tap,), weights=tmp_path / name)
+    vgg.save(tmp_path / "b.safetensors")
+    state, header = read_safetensors(tmp_path / "b.safetensors")
+    state["convs.2_1.bias"][1] = float("nan")
+    write_safetensors(tmp_path / "b.safetensors", state, header)
+    refused = r"1 of the 4 values of convs\.2_1\.bias are NaN"
+    with pytest.raises(WeightsError, match=refused):
+        VGG19(width=2, taps=(tap,), weights=tmp_path / "b.safetensors")
     with torch.no_grad():
         vgg.convs["2_1"].bias[1] = float("nan")
-    vgg.save(tmp_path / "b.safetensors")
-    with pytest.raises(WeightsError, match=r"1 of the 4 values of convs\.2_1\.bias are NaN"):
-        VGG19(width=2, taps=(tap,), weights=tmp_path / "b.safetensors")
+    with pytest.raises(WeightsError, match=refused):
+        vgg.save(tmp_path / "c.safetensors")
+    assert not (tmp_path / "c.safetensors").exists()

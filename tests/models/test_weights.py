@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from faceskd.common.errors import DictionaryError, WeightsError
+from faceskd.common.tensors import read_safetensors, write_safetensors
 from faceskd.models import Student, SuperResolver, Teacher
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.weights import (
@@ -126,11 +127,18 @@ class TestRoundTrip:
 class TestRefusals:
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
     def test_numbers_that_are_none(self, value: float, student: Student, tmp_path: Path) -> None:
+        path = tmp_path / "s.safetensors"
+        save_network(path, student, STUDENT)
+        state, header = read_safetensors(path)
+        state["decoder.head.0.bias"][0] = value
+        write_safetensors(path, state, header)
+        with pytest.raises(WeightsError, match=r"s\.safetensors.*decoder\.head\.0\.bias"):
+            load_network(path)
         with torch.no_grad():
             student.decoder.head[0].bias[0] = value
-        save_network(tmp_path / "s.safetensors", student, STUDENT)
-        with pytest.raises(WeightsError, match=r"s\.safetensors.*decoder\.head\.0\.bias"):
-            load_network(tmp_path / "s.safetensors")
+        with pytest.raises(WeightsError, match=r"t\.safetensors.*decoder\.head\.0\.bias"):
+            save_network(tmp_path / "t.safetensors", student, STUDENT)
+        assert not (tmp_path / "t.safetensors").exists()
 
     def test_no_file(self, tmp_path: Path) -> None:
         for read in (read_weights, read_metadata, load_network):

@@ -25,7 +25,7 @@ def test_faces_follow_squares_straight_to_hr_all_by_one_length():
 
 def test_a_loss_in_a_box_moves_nothing_else():
     sr, hr = torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.7)
-    moved = TOOL["follow"](InBox(box=[0, 0, 4, 8], loss=L1Loss()), sr, hr)
+    moved = TOOL["follow"](InBox(box=[0, 0, 4, 8], loss=L1Loss(), side=8), sr, hr)
     assert torch.equal(moved[..., 4:], sr[..., 4:])
     # Half of the face takes the whole length: each pixel moves by its square root of 2.
     torch.testing.assert_close(

@@ -1,0 +1,82 @@
+"""Checks of a training before its first step, so that what does not fit costs no time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+
+from faceskd.common.errors import ConfigError
+from faceskd.engine.base import Engine
+from faceskd.engine.messages import WARNING, say
+from faceskd.engine.resumable import Resumable
+from faceskd.models import SuperResolver
+
+
+def check_training(
+    engine: Resumable, item: Mapping[str, Any], trainer: pl.Trainer, *, steps: int
+) -> None:
+    """Check that the parts of a training fit together.
+
+    Args:
+        engine: what is trained.
+        item: any item of the training data.
+        trainer: its precision is checked.
+        steps: number of steps in total.
+
+    Raises:
+        ConfigError: the item lacks something, its images are of another scale than the network's,
+            or gradients would be clipped while they are scaled.
+    """
+    check_item(engine, item)
+    if isinstance(engine, Engine):
+        check_precision(engine, trainer)
+        if engine.discriminator is not None and engine.adversarial_start >= steps:
+            say(
+                f"engine.adversarial_start={engine.adversarial_start} is not below the {steps} "
+                "steps: the discriminator has no effect",
+                WARNING,
+            )
+
+
+def check_item(engine: Resumable, item: Mapping[str, Any]) -> None:
+    """Check that an item has what the engine and its networks need, at the network's scale."""
+    networks = {
+        name: part for name, part in engine.named_children() if isinstance(part, SuperResolver)
+    }
+    boxed = any(network.needs_boxes for network in networks.values())
+    needed = engine.needs + (("boxes",) if boxed else ())
+    if not set(needed) <= item.keys():
+        raise ConfigError(
+            f"expected data with {', '.join(needed)} for {_described(engine, networks)}, got "
+            f"{', '.join(item)}: choose other data (boxes: data=faces; masks: data=old_photos)"
+        )
+    network = networks.get("network")
+    if network is None or not {"lr", "hr"} <= set(needed):
+        return
+    sides, wanted = (
+        tuple(factor * side for side in item[name].shape[-2:])
+        for name, factor in (("hr", 1), ("lr", network.scale))
+    )
+    if sides != wanted:
+        lr, hr = (f"{item[name].shape[-1]}x{item[name].shape[-2]}" for name in ("lr", "hr"))
+        raise ConfigError(
+            f"expected HR images {network.scale} times as large as LR images, as "
+            f"{_described(engine, networks)} makes them, got {hr} and {lr} px: choose another "
+            "degradation (paper for faces of 32 px, photo for scale 1) or data.size"
+        )
+
+
+def _described(engine: Resumable, networks: Mapping[str, SuperResolver]) -> str:
+    parts = [type(part).__name__ for part in (engine, *networks.values())]
+    return " with ".join([parts[0], " and ".join(parts[1:])] if parts[1:] else parts)
+
+
+def check_precision(engine: Engine, trainer: pl.Trainer) -> None:
+    """Raise a ConfigError if the engine would clip gradients that the precision has scaled."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    if scaler is not None and engine.clip is not None:
+        raise ConfigError(
+            "expected trainer.precision=bf16-mixed or 32-true, got 16-mixed: it scales gradients, "
+            f"so that engine.clip={engine.clip} would clip almost all of them (engine.clip=null "
+            "does not clip)"
+        )
