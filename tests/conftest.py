@@ -1,6 +1,7 @@
 """What several test modules share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from helpers.tiny_dictionary import build, built
 from helpers.tiny_engines import batch
 from helpers.tiny_faces import student
 from helpers.tiny_training import materials, quarter_folder, quarter_weights, run, words
+from hydra.core.hydra_config import HydraConfig
 from hypothesis import settings
+from omegaconf import OmegaConf
 
 from faceskd.common.images import write_image
 from faceskd.data.manifest import OK, Record, write_manifest
@@ -48,6 +51,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def golden(request: pytest.FixtureRequest) -> Golden:
     return Golden(update=request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def given_words(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function: the name of a config, and the words of the command line that follow."""
+
+    def give(config_name: str, *words: str) -> None:
+        given = {"job": {"config_name": config_name}, "overrides": {"task": list(words)}}
+        monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+        monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create(given))
+
+    return give
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,15 +13,15 @@ pictures; all methods get the same files and are timed in turn. OUT also gets pi
 """
 
 import argparse
-import time
 from collections.abc import Callable, Mapping
-from itertools import product
+from functools import partial
+from itertools import islice, product
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from measure_pictures import FIGURES, SHOWN, SIDE, formatted, quality
+from measure_pictures import FIGURES, SHOWN, SIDE, formatted, quality, timed
 from rich.progress import track
 
 from faceskd.common.files import write_text
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=60)
     given = parser.parse_args()
     squares = (square(read_image(path)) for path in list_images(given.pictures))
-    pictures = [cut for cut in squares if cut is not None][: given.limit]
+    pictures = list(islice((cut for cut in squares if cut is not None), given.limit))
     detector = load_scratches(given.detector)
 
     def find(photo: np.ndarray) -> np.ndarray:
@@ -143,9 +143,7 @@ def repair(
     for number, hr in enumerate(track(pictures, "repair")):
         case, shown = damage.damaged(hr, np.random.default_rng(number)), []
         for name, method in methods.items():
-            started = time.perf_counter()
-            sr = method(case)
-            seconds = (time.perf_counter() - started) * 1e6 / (sr.shape[0] * sr.shape[1])
+            sr, seconds = timed(partial(method, case))
             figures[name].append((*quality(sr, case.clean), seconds))
             shown.append(sr)
         if number < SHOWN:

@@ -77,9 +77,11 @@ class Studio:
         """The jobs that have ended."""
         found: dict[str, dict] = {}
         for state in ("done", "failed"):
-            query = f"/api/v1/jobs?state={state}&limit=200"
-            items = self.http.get(query).raise_for_status().json()["items"]
-            found |= {job["id"]: job for job in items if job["id"] in jobs}
+            query: dict[str, str | int] | None = {"state": state, "limit": 200}
+            while query is not None:
+                page = self.http.get("/api/v1/jobs", params=query).raise_for_status().json()
+                found |= {job["id"]: job for job in page["items"] if job["id"] in jobs}
+                query = query | {"cursor": page["next"]} if page["next"] else None
         return found
 
 

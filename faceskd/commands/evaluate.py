@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from faceskd.common.checks import check_choice, check_choices
-from faceskd.common.config import hydra_main, instantiate, to_plain
+from faceskd.common.config import given_options, hydra_main, instantiate, listed, to_plain
 from faceskd.common.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.common.files import make_folder, sha256
 from faceskd.common.machine import set_threads
@@ -117,7 +116,10 @@ def main(cfg: DictConfig) -> None:
 
     from faceskd.evaluation.report import evaluation_table
 
+    _refuse_without_effect("faces", {str(key) for key in cfg} - {"sizes", "limit"})
     options = {key: value for key, value in to_plain(cfg).items() if key not in ONLY_OF_PHOTOS}
+    options["metrics"] = listed(options["metrics"])
+    options["pictured"] = options["pictured"] and listed(options["pictured"])
     evaluation = evaluate_files(**options | {"degradation": instantiate(options["degradation"])})
     console = Console()
     console.print(evaluation_table(evaluation))
@@ -134,25 +136,24 @@ def _main_of_photos(cfg: DictConfig) -> None:
     from faceskd.reporting.tables import rich_table
     from faceskd.restore.evaluation import OPTIONS, evaluate_photo_files
 
-    _refuse_without_effect(OPTIONS)
+    _refuse_without_effect("photos", OPTIONS)
     evaluation = evaluate_photo_files(**to_plain(OmegaConf.masked_copy(cfg, list(OPTIONS))))
     console = Console()
     console.print(rich_table(summary_rows(evaluation)))
     for name, why in evaluation.unavailable.items():
         console.print(f"{name} was not measured: {why}", style="yellow", markup=False)
+    for name, why in evaluation.left_out.items():
+        console.print(f"{name} was left out: {why}", style="yellow", markup=False)
     report = Path(cfg.out, "report.md")
     console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _refuse_without_effect(known: Collection[str]) -> None:
-    """Refuse options of the command line that whole photos do not take."""
-    if not HydraConfig.initialized() or HydraConfig.get().job.config_name != "evaluate":
-        return  # a job of a plan
-    for word in HydraConfig.get().overrides.task:
-        name = word.lstrip("+~").split("=")[0]
-        if name.split(".")[0].split("@")[0] not in known:
+def _refuse_without_effect(source: str, known: Collection[str]) -> None:
+    """Refuse options of the command line that an evaluation on faces or photos does not take."""
+    for name, word in given_options("evaluate").items():
+        if name not in known:
             raise ConfigError(
-                f"expected with photos= only options of whole photos ({', '.join(known)}), got "
+                f"expected with {source}= only the options {', '.join(sorted(known))}, got "
                 f"{word!r}, which has no effect"
             )
 

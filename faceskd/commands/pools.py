@@ -1,14 +1,17 @@
 """`faceskd pools src=PHOTOS out=FILE`: blur kernels and noise of real low-quality photos."""
 
 import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
 from faceskd.common.config import hydra_main
 from faceskd.common.errors import FaceskdError, ImageError
 from faceskd.common.images import read_image
-from faceskd.common.listing import list_images
+from faceskd.common.listing import images_and_problems
 
 EXIT_SOME_FAILED = 1
 
@@ -19,21 +22,27 @@ def main(cfg: DictConfig) -> None:
     from faceskd.data.pools import estimate_pools
 
     console = Console(soft_wrap=True, highlight=False)
-    photos, failures = [], 0
-    for path in list_images(cfg.src):
-        try:
-            photos.append(read_image(path))
-        except ImageError as error:
-            failures += 1
-            console.print(str(error), style="red", markup=False)
-    if not photos:
+    paths, problems = images_and_problems(cfg.src)
+    failures = [f"{file.source}: {file.problem}" for file in problems]
+    pools = estimate_pools(_photos(paths, failures), most_noise=cfg.most_noise, seed=cfg.seed)
+    for failure in failures:
+        console.print(failure, style="red", markup=False)
+    if not pools.provenance["photos"]:
         raise FaceskdError(f"expected photos in {cfg.src!r}, got none that can be read")
-    pools = estimate_pools(photos, most_noise=cfg.most_noise, seed=cfg.seed)
     pools.save(cfg.out)
     found = f"{len(pools.kernels)} blur kernels and {len(pools.noise)} patches of noise"
-    console.print(f"{cfg.out}: {found} from {len(photos)} photos", markup=False)
+    console.print(f"{cfg.out}: {found} from {pools.provenance['photos']} photos", markup=False)
     if failures:
         sys.exit(EXIT_SOME_FAILED)
+
+
+def _photos(paths: Sequence[Path], failures: list[str]) -> Iterator[np.ndarray]:
+    """The photos, one at a time; `failures` gets the messages of those that cannot be read."""
+    for path in paths:
+        try:
+            yield read_image(path)
+        except ImageError as error:
+            failures.append(str(error))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.common.config import hydra_main, to_plain
+from faceskd.common.config import hydra_main, listed, to_plain
 from faceskd.common.files import make_folder
 from faceskd.profiling.named import Exports, named_subjects
 from faceskd.profiling.presentation import left_out_lines, profile_table, write_profile
@@ -20,15 +19,16 @@ def main(cfg: DictConfig) -> None:
     """Profile networks side by side; write the report and print the table."""
     options = to_plain(cfg)
     out = make_folder(options.pop("out"))
-    quality = read_quality(_listed(options.pop("quality")))
-    threads = _listed(options.pop("threads"))
+    quality = read_quality(listed(options.pop("quality")))
+    threads = listed(options.pop("threads"))
+    options["batch_sizes"] = listed(options["batch_sizes"])
     console = Console(stderr=True, soft_wrap=True)
     with TemporaryDirectory() as folder:
         with console.status("making the networks"):
             named = named_subjects(
-                options.pop("models"),
-                forms=options.pop("forms"),
-                landmarks=options.pop("boxes"),
+                listed(options.pop("models")),
+                forms=listed(options.pop("forms")),
+                landmarks=listed(options.pop("boxes")),
                 atoms=options.pop("atoms"),
                 exports=Exports(Path(folder), options.pop("calibration")),
                 device=options["device"],
@@ -42,11 +42,6 @@ def main(cfg: DictConfig) -> None:
     for line in left_out_lines(profile):
         console.print(f"left out: {line}", style="yellow", markup=False)
     console.print(f"report: {out / 'profile.md'}", markup=False, highlight=False)
-
-
-def _listed(value: Any) -> list[Any]:
-    """One value, several, or none, as a list."""
-    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from faceskd.common.errors import ConfigError
 
 
 def check_whole(lowest: int, **settings: Any) -> None:
-    """Raise a ConfigError unless each setting is a whole number of at least `lowest`, or None.
+    """Raise a ConfigError unless each setting is a whole number of at least `lowest`.
 
     Examples:
-        >>> check_whole(1, **{"data.batch_size": 8, "data.train_limit": None})
+        >>> check_whole(1, **{"data.batch_size": 8})
         >>> check_whole(1, steps="abc")
         Traceback (most recent call last):
         ...
@@ -19,10 +19,37 @@ def check_whole(lowest: int, **settings: Any) -> None:
     """
     for name, value in settings.items():
         whole = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and not (whole and value >= lowest):
+        if not (whole and value >= lowest):
             raise ConfigError(
                 f"expected {name} as a whole number of at least {lowest}, got {value!r}"
             )
+
+
+def check_whole_or_none(lowest: int, **settings: Any) -> None:
+    """As `check_whole`, but None is accepted, too.
+
+    Examples:
+        >>> check_whole_or_none(1, limit=None)
+    """
+    check_whole(lowest, **{name: value for name, value in settings.items() if value is not None})
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; True and False are none."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+def are_shares(values: Collection[Any]) -> bool:
+    """Whether values are numbers of at least 0 that add up to 1.
+
+    Examples:
+        >>> are_shares([0.8, 0.2]), are_shares(["80%", 0.2]), are_shares([])
+        (True, False, False)
+    """
+    if not all(is_number(value) and value >= 0 for value in values):
+        return False
+    return abs(sum(values) - 1) <= 1e-6
 
 
 def check_not_negative(**settings: Any) -> None:
@@ -35,7 +62,7 @@ def check_not_negative(**settings: Any) -> None:
         faceskd.common.errors.ConfigError: expected weight as a number of at least 0, got -1
     """
     for name, value in settings.items():
-        if not (_is_number(value) and value >= 0):
+        if not (is_number(value) and value >= 0):
             raise ConfigError(f"expected {name} as a number of at least 0, got {value!r}")
 
 
@@ -49,13 +76,8 @@ def check_positive(**settings: Any) -> None:
         faceskd.common.errors.ConfigError: expected learning_rate as a number above 0, got -1
     """
     for name, value in settings.items():
-        if not (_is_number(value) and value > 0):
+        if not (is_number(value) and value > 0):
             raise ConfigError(f"expected {name} as a number above 0, got {value!r}")
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
 
 
 def check_choice(choices: Collection[Any], **settings: Any) -> None:

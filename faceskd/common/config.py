@@ -148,6 +148,18 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
     return decorate
 
 
+def given_options(config_name: str) -> dict[str, str]:
+    """The options on the command line of `config_name`: name -> the word that sets it.
+
+    Of `methods.student=FILE`, the name is `methods`. Empty where the command is a job of a plan:
+    the command line is then that of the plan.
+    """
+    if not HydraConfig.initialized() or HydraConfig.get().job.config_name != config_name:
+        return {}
+    words = HydraConfig.get().overrides.task
+    return {re.split("[.@=]", word.lstrip("+~"))[0]: word for word in words}
+
+
 def compose(config_name: str, overrides: list[str] | tuple[str, ...] = ()) -> DictConfig:
     """Compose a config by its name, inside or outside a running Hydra application.
 
@@ -203,6 +215,16 @@ def _key_of(error: InstantiationException) -> str:
     text = str(error)
     found = re.search(r"^full_key: (.+)$", text, re.M) or re.search(r"target '(.+?)'", text)
     return found[1] if found else "the config"
+
+
+def listed(value: Any) -> list[Any]:
+    """One value, several, or none, as a list: on the command line, `models=a` means `models=[a]`.
+
+    Examples:
+        >>> listed("psnr"), listed(["psnr", "ssim"]), listed(None)
+        (['psnr'], ['psnr', 'ssim'], [])
+    """
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def to_plain(config: DictConfig | dict[str, Any]) -> dict[str, Any]:

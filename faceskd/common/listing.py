@@ -113,11 +113,25 @@ def list_images(folder: Path | str) -> list[Path]:
     Raises:
         FaceskdError: the folder does not exist or contains no image.
     """
+    return images_and_problems(folder)[0]
+
+
+def images_and_problems(folder: Path | str) -> tuple[list[Path], list[ListedFile]]:
+    """Paths as in `list_images`, and the images that have a problem, such as raw files of cameras.
+
+    Raises:
+        FaceskdError: the folder does not exist or contains no image without a problem.
+    """
     files = list_files(folder)
-    images = [file.path for file in files if file.kind == "image" and not file.problem]
-    if not images:
-        raise FaceskdError(f"no image in the folder {str(folder)!r}, among {len(files)} files")
-    return images
+    images = [file for file in files if file.kind == "image"]
+    paths = [file.path for file in images if not file.problem]
+    problems = [file for file in images if file.problem]
+    if not paths:
+        example = f" (for example {problems[0].source}: {problems[0].problem})" if problems else ""
+        raise FaceskdError(
+            f"no image in the folder {str(folder)!r}, among {len(files)} files{example}"
+        )
+    return paths, problems
 
 
 def list_file(path: Path, root: Path) -> ListedFile:

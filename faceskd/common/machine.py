@@ -3,7 +3,6 @@
 Measured times can be compared only if the machine is known, so every report has this description.
 """
 
-import os
 import platform
 import resource
 import subprocess
@@ -15,8 +14,9 @@ from typing import Any
 
 import torch
 
-from faceskd.common.checks import check_whole
+from faceskd.common.checks import check_whole_or_none
 from faceskd.common.errors import ConfigError
+from faceskd.common.processes import usable_cpus
 
 
 def machine_summary() -> dict[str, str | int]:
@@ -31,7 +31,7 @@ def machine_summary() -> dict[str, str | int]:
     """
     summary: dict[str, str | int] = {
         "cpu": _cpu_model(),
-        "cores": _usable_cores(),
+        "cores": usable_cpus(),
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -114,12 +114,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _cpu_model() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -143,6 +137,6 @@ def set_threads(threads: int | None) -> None:
     Raises:
         ConfigError: it is not a whole number of at least 1.
     """
-    check_whole(1, threads=threads)
+    check_whole_or_none(1, threads=threads)
     if threads is not None:
         torch.set_num_threads(threads)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from faceskd.common.checks import check_whole
+from faceskd.common.checks import check_whole, check_whole_or_none
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.images import read_image, to_tensor
 from faceskd.data.augment.geometry import Augmentation, BoxedFace
@@ -48,6 +48,7 @@ class FaceDataset(Dataset[Item]):
         mix_kinds: whether an augmentation may mix a face with one of another kind.
 
     Raises:
+        ConfigError: the seed is not a whole number of at least 0.
         FacesError: there is no manifest or no face in the split, the file of a face is missing or
             has another size, or the kind of a face is needed but not known.
     """
@@ -67,6 +68,7 @@ class FaceDataset(Dataset[Item]):
         kind: str | None = None,
         mix_kinds: bool = True,
     ) -> None:
+        check_whole(0, seed=seed)
         self.size = size
         self.folder = Path(faces)
         records = read_manifest(faces, split)
@@ -185,7 +187,7 @@ class FaceData(StreamData):
             raise ConfigError(
                 "no faces given: set data.faces to a folder that `faceskd prepare` wrote"
             )
-        check_whole(1, **{"data.train_limit": train_limit, "data.val_limit": val_limit})
+        check_whole_or_none(1, **{"data.train_limit": train_limit, "data.val_limit": val_limit})
         check_whole(0, **{"data.cache": cache})
         check_whole(1, **{"data.size": size})
         dataset = partial(

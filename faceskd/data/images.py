@@ -17,7 +17,7 @@ from faceskd.common.checks import check_whole
 from faceskd.common.decoding import MAX_PIXELS, identified
 from faceskd.common.errors import ConfigError, FacesError, ImageError
 from faceskd.common.images import read_image, to_tensor
-from faceskd.common.listing import list_images
+from faceskd.common.listing import images_and_problems
 from faceskd.data.degradation import Degradation
 from faceskd.data.stream import StreamData
 
@@ -36,17 +36,19 @@ def usable_images(folder: Path | str, smallest: int) -> list[Path]:
         FacesError: no image is usable.
         FaceskdError: the folder does not exist or contains no image.
     """
-    found = sorted({path.resolve() for path in list_images(folder)})
-    sides = {path: _shorter_side(path) for path in found}
+    paths, problems = images_and_problems(folder)
+    sides = {path: _shorter_side(path) for path in sorted({path.resolve() for path in paths})}
     usable = [path for path, side in sides.items() if side is not None and side >= smallest]
-    unreadable = [path for path, side in sides.items() if side is None]
-    small = len(found) - len(usable) - len(unreadable)
-    told = f"{len(found)} images: {small} are smaller than {smallest} px, {len(unreadable)} cannot "
+    unreadable = [file.path for file in problems]
+    unreadable += [path for path, side in sides.items() if side is None]
+    found = len(sides) + len(problems)
+    left_out = found - len(usable)
+    small = left_out - len(unreadable)
+    told = f"{found} images: {small} are smaller than {smallest} px, {len(unreadable)} cannot "
     told += f"be read{f' (for example {unreadable[0].name})' if unreadable else ''}"
     if not usable:
         raise FacesError(f"no usable image in {str(folder)!r}, of {told}")
-    if len(usable) < len(found):
-        left_out = len(found) - len(usable)
+    if left_out:
         Console(stderr=True, soft_wrap=True).print(
             f"{folder}: left out {left_out} of {told}", markup=False, highlight=False
         )
@@ -81,7 +83,8 @@ class ImageCrops(Dataset[dict[str, torch.Tensor]]):
             kept reduced, with a longer side of 1280 px, or a shorter side of `size`.
 
     Raises:
-        ConfigError: a folder has no path, or a share is not a number, or below 0, or all are 0.
+        ConfigError: a folder has no path, or more than path and share, or a share is not a number,
+            or below 0, or all are 0.
         FacesError: a folder has no image that is large enough.
     """
 
@@ -133,17 +136,18 @@ class ImageCrops(Dataset[dict[str, torch.Tensor]]):
             if path in self.damaged:
                 continue
             try:
-                image = self._read(path)
+                image = self.read(path)
             except ImageError as error:
                 self.damaged.add(path)
                 Console(stderr=True, soft_wrap=True).print(
                     f"left out: {error}", markup=False, highlight=False
                 )
                 continue
-            return self._square(image, rng)
+            return self.square(image, rng)
         raise ImageError(f"all {len(images)} images are damaged, such as {images[first].name}")
 
-    def _square(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def square(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A random square of an image, uint8 RGB (size, size, 3)."""
         short = min(image.shape[:2])
         side = round(short * (self.size / short) ** rng.uniform()) if short > self.size else short
         top = rng.integers(image.shape[0] - side + 1)
@@ -154,7 +158,12 @@ class ImageCrops(Dataset[dict[str, torch.Tensor]]):
         sides = (self.size, self.size)
         return cv2.resize(np.ascontiguousarray(square), sides, interpolation=cv2.INTER_AREA)
 
-    def _read(self, path: Path) -> np.ndarray:
+    def read(self, path: Path) -> np.ndarray:
+        """An image, uint8 RGB (H, W, 3), reduced if it is large. Subclasses may add channels.
+
+        Raises:
+            ImageError: the image is damaged.
+        """
         if path in self.cache:
             return self.cache[path]
         image = read_image(path)
@@ -173,6 +182,10 @@ def _shares(folders: Folders) -> np.ndarray:
     if not folders or not all(entry.get("path") for entry in folders.values()):
         raise ConfigError(
             f"expected folders as name: {{path: FOLDER, share: 1.0}}, got {dict(folders or {})}"
+        )
+    if odd := sorted({key for entry in folders.values() for key in entry} - {"path", "share"}):
+        raise ConfigError(
+            f"expected path and share of each folder, got {odd[0]!r}: {dict(folders)}"
         )
     given = [entry.get("share", 1.0) for entry in folders.values()]
     numbers = all(isinstance(share, (int, float)) and share >= 0 for share in given)

@@ -7,7 +7,7 @@ spectrum: the power spectra of sharp photos are similar, and the difference to t
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from faceskd.common.checks import check_whole
 from faceskd.common.errors import FaceskdError
 from faceskd.common.files import atomic_path
 
@@ -90,29 +91,59 @@ class Pools:
         return Pools(**tensors, provenance=json.loads(metadata["provenance"]))
 
 
-def estimate_pools(photos: Sequence[np.ndarray], *, most_noise: int = 512, seed: int = 0) -> Pools:
+def estimate_pools(photos: Iterable[np.ndarray], *, most_noise: int = 512, seed: int = 0) -> Pools:
     """Estimate kernels and noise of real photos, each RGB uint8 (H, W, 3).
 
     Each photo gives one kernel, unless it is sharp, and a noise patch for each flat region.
 
     Args:
-        photos: photos.
+        photos: photos; only one at a time is kept in memory.
         most_noise: largest number of noise patches; more are drawn at random.
         seed: seed for drawing them.
+
+    Raises:
+        ConfigError: `most_noise` or `seed` is not a whole number of at least 0.
     """
+    check_whole(0, most_noise=most_noise, seed=seed)
     rng = np.random.default_rng(seed)
-    kernels = [kernel for photo in photos if (kernel := estimate_kernel(photo)) is not None]
-    noise = [patch for photo in photos for patch in noise_patches(photo)]
-    if len(noise) > most_noise:
-        chosen = rng.choice(len(noise), most_noise, replace=False)
-        noise = [noise[index] for index in sorted(chosen)]
+    kernels: list[np.ndarray] = []
+    noise: list[np.ndarray] = []
+    count = patches = 0
+    for photo in photos:
+        count += 1
+        if (kernel := estimate_kernel(photo)) is not None:
+            kernels.append(kernel)
+        found = noise_patches(photo)
+        noise = _joined_samples(noise, patches, found, most_noise, rng)
+        patches += len(found)
     side = KERNEL_SIDE
-    provenance = {"photos": len(photos), "kernels": len(kernels), "noise": len(noise)}
+    provenance = {"photos": count, "kernels": len(kernels), "noise": len(noise)}
     return Pools(
         np.array(kernels, np.float32).reshape(-1, side, side),
         np.array(noise, np.float16).reshape(-1, PATCH_SIDE, PATCH_SIDE, 3),
         provenance,
     )
+
+
+def _joined_samples(
+    kept: list[np.ndarray],
+    seen: int,
+    found: list[np.ndarray],
+    most: int,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """At most `most` patches, of all with the same probability.
+
+    `kept` is such a sample of the `seen` patches before; `found` are the others.
+    """
+    if seen + len(found) <= most:
+        return kept + found
+    of_found = int(rng.hypergeometric(len(found), seen, most)) if seen else most
+    return _drawn(kept, most - of_found, rng) + _drawn(found, of_found, rng)
+
+
+def _drawn(items: list[np.ndarray], count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    return [items[index] for index in sorted(rng.choice(len(items), count, replace=False))]
 
 
 def noise_patches(photo: np.ndarray) -> list[np.ndarray]:

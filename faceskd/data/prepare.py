@@ -12,6 +12,7 @@ from typing import Literal
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from faceskd.common.checks import check_whole_or_none
 from faceskd.common.errors import ConfigError
 from faceskd.common.files import make_folder
 from faceskd.data.journal import Journal
@@ -96,11 +97,13 @@ def prepare(
     )
     settings.check()
     check_fractions(splits)
-    if processes is not None and processes < 1:
-        raise ConfigError(f"expected at least 1 process, got processes={processes}")
+    check_whole_or_none(1, processes=processes)
     src, dst = Path(src), Path(dst)
-    if src.resolve() == dst.resolve():
-        raise ConfigError(f"expected dst as another folder than src, got {str(dst)!r} for both")
+    if src.resolve().is_relative_to(dst.resolve()):
+        raise ConfigError(
+            f"expected dst as another folder than src, and src not inside it, got src={str(src)!r} "
+            f"and dst={str(dst)!r}"
+        )
     photos, others = list_photos(src, split_file, splits, identity_by, dst)
     make_folder(dst)
     settings.detector.fetch()

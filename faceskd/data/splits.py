@@ -1,7 +1,8 @@
 """Assign pictures to the splits train, val and test, so that no person is in two splits.
 
 Splits are given by folders (train/, val/ and test/ in the source folder), by a CSV file, or by a
-hash of the identity. With the hash, adding pictures does not move others to another split.
+hash of the identity. What the file says goes first. With the hash, adding pictures does not move
+others to another split.
 """
 
 import csv
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from faceskd.common.checks import check_choice
+from faceskd.common.checks import are_shares, check_choice
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.data.sources import KINDS
 
@@ -45,6 +46,7 @@ def assign(
     Args:
         sources: paths relative to the source folder, with forward slashes.
         split_file: CSV with a column `source` and `split`, `identity`, `kind` or several of them.
+            A picture without a split in it gets that of its folder.
         fractions: share of the identities in each split, if splits are not given; the sum is 1.
         identity_by: "folder": all pictures in a folder show the same person; "file": each picture
             shows another person; "auto": by folder if there is more than one, else by file.
@@ -56,7 +58,8 @@ def assign(
     """
     check_choice(get_args(IdentityBy), identity_by=identity_by)
     rows = _read_split_file(split_file, sources) if split_file else {}
-    given = _splits_by_folder(sources) if not rows else {}
+    all_in_file = all(rows.get(source, {}).get("split") for source in sources)
+    given = {} if all_in_file else _splits_by_folder(sources)
     identities = _identities(sources, identity_by, inside_split=bool(given))
     check_fractions(fractions)
     places = {}
@@ -87,8 +90,7 @@ def draw(identity: str, fractions: Mapping[str, float] = FRACTIONS) -> str:
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
     """Raise ConfigError unless `fractions` are shares of train, val and test that add up to 1."""
-    total = sum(fractions.values())
-    if set(fractions) - set(SPLITS) or min(fractions.values()) < 0 or abs(total - 1) > 1e-6:
+    if set(fractions) - set(SPLITS) or not are_shares(fractions.values()):
         raise ConfigError(
             f"expected fractions of {', '.join(SPLITS)} that add up to 1, got {dict(fractions)}"
         )

@@ -3,6 +3,8 @@
 As in `faceskd.data.images`, an item depends only on (seed, epoch, index).
 """
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import torch
 from torch.utils.data import Dataset
 
 from faceskd.common.checks import check_whole
-from faceskd.common.errors import ConfigError
+from faceskd.common.errors import ConfigError, ImageError
+from faceskd.common.images import to_tensor
 from faceskd.data.images import CACHED_IMAGES, ImageCrops
 from faceskd.data.stream import StreamData
 
@@ -29,6 +32,7 @@ class UnpairedCrops(Dataset[dict[str, torch.Tensor]]):
         cache: largest number of decoded images kept in memory, for each domain.
         paired: files of the same name show the same scene, at the same size. Then `a` and `b` are
             cut from such files at the same place, and items also have `paired`, a tensor with 1.
+            Pairs with a damaged file, or of different sizes, are left out, which is printed.
 
     Raises:
         ConfigError: both folders have the same images; or `paired`, and the names differ.
@@ -49,15 +53,16 @@ class UnpairedCrops(Dataset[dict[str, torch.Tensor]]):
     ) -> None:
         # With one seed for both, squares with the same index would come from the same place.
         seeds = (seed, seed) if paired else (2 * seed, 2 * seed + 1)
+        kinds = (PairedCrops if paired else ImageCrops, ImageCrops)
         self.a, self.b = (
-            ImageCrops({"": {"path": folder}}, _unchanged, size=size, seed=own, cache=cache)
-            for folder, own in zip((a, b), seeds, strict=True)
+            kind({"": {"path": folder}}, _unchanged, size=size, seed=own, cache=cache)
+            for kind, folder, own in zip(kinds, (a, b), seeds, strict=True)
         )
         (images_a,), (images_b,) = self.a.images, self.b.images
         _check_different(images_a, images_b, a, b)
-        if paired:
+        if isinstance(self.a, PairedCrops):
             check_names(images_a, images_b, a, b)
-        self.paired = paired
+            self.a.partners = dict(zip(images_a, images_b, strict=True))
         self.length = max(len(images_a), len(images_b)) if length is None else length
 
     def __len__(self) -> int:
@@ -65,8 +70,42 @@ class UnpairedCrops(Dataset[dict[str, torch.Tensor]]):
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, torch.Tensor]:
         """`key` is an index, or (epoch, index); a bare index means epoch 0."""
-        item = {"a": self.a[key]["hr"], "b": self.b[key]["hr"]}
-        return item | {"paired": torch.ones(())} if self.paired else item
+        if isinstance(self.a, PairedCrops):
+            return self.a[key]
+        return {"a": self.a[key]["hr"], "b": self.b[key]["hr"]}
+
+
+class PairedCrops(ImageCrops):
+    """Squares from the same place of two images: `a`, `b`, and `paired`, see `UnpairedCrops`.
+
+    Attributes:
+        partners: image -> the other image of its pair.
+    """
+
+    partners: Mapping[Path, Path]
+
+    def read(self, path: Path) -> np.ndarray:
+        """Both images, uint8 (H, W, 6): one square, and one damaged file, is that of both."""
+        image, other = super().read(path), super().read(self.partners[path])
+        if image.shape != other.shape:
+            raise ImageError(
+                f"expected {path.name} of one size in both folders, got {image.shape[:2]} and "
+                f"{other.shape[:2]}"
+            )
+        return np.dstack([image, other])
+
+    def square(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The same square of both images, uint8 (size, size, 6)."""
+        same = copy.deepcopy(rng)  # OpenCV resizes up to four channels at once
+        squares = super().square(image[..., :3], rng), super().square(image[..., 3:], same)
+        return np.dstack(squares)
+
+    def item(self, hr: np.ndarray, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        return {
+            "a": to_tensor(hr[..., :3]),
+            "b": to_tensor(hr[..., 3:]),
+            "paired": torch.ones(()),
+        }
 
 
 def _unchanged(hr: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Prepare many photos, in this process or in several."""
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -12,6 +11,7 @@ import cv2
 import torch
 
 from faceskd.common.errors import FaceskdError
+from faceskd.common.processes import usable_cpus
 from faceskd.data.manifest import Record
 from faceskd.data.picture import CropSettings, PhotoFile, prepare_image
 
@@ -34,8 +34,7 @@ def prepare_photos(
         DiskFullError: the disk is full.
         FaceskdError: a process was killed.
     """
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = processes or max(min(cpus, len(photos) // PHOTOS_PER_PROCESS), 1)
+    workers = processes or max(min(usable_cpus(), len(photos) // PHOTOS_PER_PROCESS), 1)
     if workers == 1:
         return ((photo, prepare_image(photo, settings, dst)) for photo in photos)
     return _in_processes(photos, settings, dst, workers)

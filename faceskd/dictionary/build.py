@@ -20,7 +20,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
-from faceskd.common.checks import check_whole
+from faceskd.common.checks import check_whole, check_whole_or_none
 from faceskd.common.errors import ConfigError, FacesError, disk_full_as_error
 from faceskd.common.files import atomic_path, make_folder, write_text
 from faceskd.common.images import read_image, to_tensor
@@ -61,8 +61,8 @@ class BuildSettings:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             least = 0 if name == "seed" else 1
-            if value is not None or name != "limit":
-                check_whole(least, **{name: value})
+            check = check_whole_or_none if name == "limit" else check_whole
+            check(least, **{name: value})
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
-from faceskd.common.checks import check_positive, check_whole
+from faceskd.common.checks import check_positive, check_whole, check_whole_or_none
 from faceskd.common.config import instantiate
 from faceskd.common.errors import ConfigError, FaceskdError, MissingExtraError, reason
 from faceskd.common.files import held, make_folder
@@ -211,11 +211,9 @@ def weights_metadata(engine: Resumable, data: StreamData, cfg: DictConfig) -> di
 
 def check_settings(cfg: DictConfig) -> None:
     """Raise a ConfigError for invalid settings. Other settings are checked where they are used."""
-    check_whole(1, steps=cfg.steps, threads=cfg.threads)
+    check_whole(1, steps=cfg.steps)
+    check_whole_or_none(1, threads=cfg.threads)
     check_whole(0, seed=cfg.seed)
-    for name in ("steps", "seed"):
-        if cfg[name] is None:
-            raise ConfigError(f"expected {name} as a whole number, got null")
     check_positive(learning_rate=cfg.learning_rate)
     if cfg.resume not in (True, False, STORED):
         raise ConfigError(f"expected resume=true, false or {STORED}, got {cfg.resume!r}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from scipy.stats import bootstrap
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from faceskd.common.checks import check_choice, check_whole
 from faceskd.common.direction import Direction
 from faceskd.common.errors import ConfigError
 from faceskd.common.machine import checked_device
@@ -133,6 +134,7 @@ def evaluate(
             or a method returns images of the wrong size or values that are not finite.
     """
     _check(methods, dataset, batch_size, precision, device)
+    check_whole(0, show=show)
     rows: dict[str, Method] = {BICUBIC: Interpolation(mode="bicubic"), **methods}
     suites = {name: metrics.fresh() for name in rows} | {HR: metrics.fresh(_HR_METRICS)}
     metrics.load()
@@ -188,10 +190,8 @@ def _check(
         )
     if len(dataset) == 0:
         raise ConfigError("expected at least one face to evaluate, got none")
-    if batch_size < 1:
-        raise ConfigError(f"expected batch_size of at least 1, got {batch_size}")
-    if precision not in ("fp32", "bf16"):
-        raise ConfigError(f"expected precision fp32 or bf16, got {precision!r}")
+    check_whole(1, batch_size=batch_size)
+    check_choice(get_args(Precision), precision=precision)
     checked_device(device)
 
 

@@ -87,6 +87,7 @@ def write_photo_report(
         "metrics": _by_method(evaluation, rows),
         "skin_tones_by_size": tones,
         "unavailable": evaluation.unavailable,
+        "left_out": evaluation.left_out,
         "settings": dict(settings),
         **measured,
     }
@@ -178,15 +179,19 @@ def _markdown(
         "# Evaluation on whole photos",
         "Portraits were blurred, reduced so that the face has the height in the first column (px), "
         "given noise, saved as JPEG, and restored as whole photos. What is compared is a square of "
-        "1.5 face boxes. LPIPS ratio: divided by that of Lanczos. PSNR gain (dB), identity gain: "
-        "minus that of Lanczos. In brackets: 95 % intervals, by bootstrap over faces. Identity "
-        "below: share of faces less like themselves than by Lanczos. Skin, iris: length of the "
-        "mean colour shift, CIELAB.",
+        "1.5 face boxes. Portraits with faces of less than 256 px were enlarged first, so they are "
+        "less sharp. LPIPS ratio: divided by that of Lanczos. PSNR gain (dB), identity gain: minus "
+        "that of Lanczos. In brackets: 95 % intervals, by bootstrap over faces. Identity below: "
+        "share of faces less like themselves than by Lanczos. Skin, iris: length of the mean "
+        "colour shift, CIELAB.",
         markdown_table(summary_rows(evaluation)),
     ]
     if evaluation.unavailable:
         lines = [f"- `{name}`: {why}" for name, why in evaluation.unavailable.items()]
         parts.append("Not measured:\n\n" + "\n".join(lines))
+    if evaluation.left_out:
+        lines = [f"- `{name}`: {why}" for name, why in evaluation.left_out.items()]
+        parts.append("Portraits left out:\n\n" + "\n".join(lines))
     if tones:
         keys = ("face", "skin tone", "method", "psnr", "lpips_squeeze")
         short = [

@@ -1,14 +1,15 @@
 """Evaluate methods on whole photos.
 
-A portrait is scaled so that its face has a known height; this is the HR photo. It is blurred,
-reduced and compressed, and noise is added, as in photos of a phone. The photo is restored and
-compared with the HR photo, in a square around the face with 1.5 times the height of the face box.
-Plain Lanczos enlargement is also measured, and results are relative to it.
+A portrait is scaled so that its face has a known height; this is the HR photo. Smaller faces are
+enlarged, so their HR photos are less sharp. The HR photo is blurred, reduced and compressed, and
+noise is added, as in photos of a phone. The photo is restored and compared with the HR photo, in a
+square around the face with 1.5 times the height of the face box. Plain Lanczos enlargement is also
+measured, and results are relative to it.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -33,7 +34,7 @@ SIZES = (16, 24, 40, 64, 100, 160, 250, 400)
 """Heights of the faces in the photos, in px."""
 
 HR_FACE = 256
-"""Height of the face in the HR photo, in px; larger faces keep their size."""
+"""Height of the face in the HR photo, in px; `size` where this is larger."""
 
 LARGEST_SCALE = 8.0
 SQUARE = 1.5
@@ -94,7 +95,8 @@ def photo_case(
 ) -> PhotoCase:
     """Make a bad photo from a portrait.
 
-    The portrait is scaled so that its face has 256 px, or `size`, and made a `bad_photo`.
+    The portrait is scaled so that its face has 256 px, or `size`, and made a `bad_photo`. A smaller
+    face is enlarged to 256 px; details that the portrait lacks are then missing in `hr`, too.
 
     Args:
         name: name of the portrait.
@@ -148,10 +150,12 @@ class PhotoEvaluation:
         scores: results by size, then by method: Lanczos, the given methods, and "hr", for which
             only metrics of the HR photo alone are measured.
         unavailable: for each metric that could not be measured, the reason.
+        left_out: for each portrait that could not be used, the reason.
     """
 
     scores: dict[int, dict[str, Scores]]
     unavailable: dict[str, str]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each size and method: means, and LPIPS and PSNR against Lanczos.

@@ -117,9 +117,10 @@ def _columns(pictures: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _skin_tone_section(evaluation: Evaluation, tones: SkinTones, out: Path) -> list[str]:
     labels = tones.labels(evaluation.faces)
     write_image(out / "skin_tones.png", image_grid(_columns(tones.pictures), labels))
-    said = [f"- {sentence}." for sentence in tones.said] or [
-        "- No visible shift of colour, and no significant difference between the thirds."
-    ]
+    nothing = "No visible shift of colour, and no significant difference between the thirds"
+    if not tones.compared:
+        nothing = "No visible shift of colour; too few faces to tell whether the thirds differ"
+    said = [f"- {sentence}." for sentence in tones.said or [nothing]]
     return [
         "## By skin tone",
         "The faces are sorted by the individual typology angle (ITA) of the HR face's skin and "

@@ -76,6 +76,11 @@ class SkinTones:
     pictures: dict[str, Tensor]
     said: list[str]
 
+    @property
+    def compared(self) -> bool:
+        """Whether every group has enough faces for intervals, by which groups are compared."""
+        return min(len(group.faces) for group in self.groups) > 1
+
     def labels(self, faces: list[str]) -> list[str]:
         """Labels of the rows of pictures; `faces` are the names of all faces."""
         return [f"{g.name}: {faces[index]}" for g in self.groups for index in g.examples]
@@ -112,15 +117,18 @@ class SkinTones:
 def compare_skin_tones(
     evaluation: Evaluation, methods: Mapping[str, Method], dataset: FacePairs
 ) -> SkinTones | None:
-    """Split the results of an evaluation by skin tone; None for fewer than three faces.
+    """Split the results of an evaluation by skin tone.
+
+    None for fewer than three faces, or if `ita` could not be measured.
 
     Args:
         evaluation: results that include `ita`.
         methods, dataset: what was evaluated; used for the pictures.
     """
-    if len(evaluation.faces) < len(THIRDS):
+    angles = evaluation.scores[HR].per_image.get(TYPOLOGY_ANGLE, [])
+    if len(angles) < len(THIRDS):
         return None
-    groups = group_by_skin_tone(evaluation.scores[HR].per_image[TYPOLOGY_ANGLE])
+    groups = group_by_skin_tone(angles)
     figures = {group.name: _group_figures(evaluation, group) for group in groups}
     options = {name: evaluation.settings[name] for name in ("precision", "device")}
     chosen = [index for group in groups for index in group.examples]

@@ -12,6 +12,7 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from faceskd.common.checks import check_positive, check_whole, is_number
 from faceskd.common.errors import ConfigError, ImageError
 from faceskd.common.files import make_folder, write_text
 from faceskd.common.images import read_image, to_tensor, write_image
@@ -71,7 +72,8 @@ def evaluate_translation(
 ) -> list[dict[str, Any]]:
     """Measure the translation of A's pictures against B's files of the same names.
 
-    Writes `translation.md`, a table, and `translation.png`, the first pictures, to `out`.
+    Writes `translation.md`, a table, and `translation.png`, the first pictures, to `out`. Pictures
+    of another size than the first one are not in `translation.png`.
 
     Args:
         weights: weights file of the network from A to B.
@@ -86,9 +88,14 @@ def evaluate_translation(
         picture itself.
 
     Raises:
-        ConfigError: names differ between the folders, or a network is not of scale 1.
+        ConfigError: names differ between the folders, a network is not of scale 1, or `amount`,
+            `radius` or `show` is no such number.
         FaceskdError: a folder or file is missing or cannot be used.
     """
+    check_positive(radius=radius)
+    check_whole(0, show=show)
+    if not is_number(amount):
+        raise ConfigError(f"expected amount as a number, got {amount!r}")
     files_a, files_b = usable_images(a, SMALLEST), usable_images(b, SMALLEST)
     check_names(files_a, files_b, a, b)
     translate = load_translator(weights)
@@ -101,7 +108,7 @@ def evaluate_translation(
         after["translated, refined"] = lambda images: network(images).clamp(0, 1)
     out = make_folder(out)
     suites = {name: MetricSuite(METRICS) for name in ("untouched", *after)}
-    shown: dict[str, list[Tensor]] = {}
+    shown: dict[str, list[Tensor]] = {name: [] for name in (*suites, "truth")}
     for file_a, file_b in track(list(zip(files_a, files_b, strict=True)), "pictures"):
         picture, truth = (to_tensor(read_image(file))[None] for file in (file_a, file_b))
         if picture.shape != truth.shape:
@@ -114,13 +121,14 @@ def evaluate_translation(
         results |= {name: step(translated) for name, step in after.items()}
         for name, image in results.items():
             suites[name].update(image, truth)
-        for name, image in (results | {"truth": truth}).items():
-            shown.setdefault(name, []).append(image)
-            del shown[name][show:]
+        if len(shown["truth"]) < show and all(truth.shape == t.shape for t in shown["truth"]):
+            for name, image in (results | {"truth": truth}).items():
+                shown[name].append(image)
     rows = [{"method": name} | suite.compute().summary() for name, suite in suites.items()]
     table = markdown_table(rows, better=suites["untouched"].better)
     write_text(out / "translation.md", f"{len(files_a)} pictures\n\n{table}\n")
-    if len({image.shape for image in shown["truth"]}) == 1:
+    (out / "translation.png").unlink(missing_ok=True)  # of an earlier run
+    if shown["truth"]:
         grid = image_grid({name: torch.cat(images) for name, images in shown.items()})
         write_image(out / "translation.png", grid)
     return rows

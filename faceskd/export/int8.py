@@ -39,6 +39,7 @@ class Int8(Onnx):
         calibration: folder of prepared faces; faces are taken evenly from its train split.
         degradation: makes LR faces from them.
         count: number of calibration faces.
+        seed: seed of the degradations.
         opset: opset version of the ONNX file.
         tolerance: largest accepted difference from fp32 images, which are in [0, 1].
         least_psnr: smallest accepted PSNR against fp32 images, in dB.
@@ -62,6 +63,7 @@ class Int8(Onnx):
         calibration: Path | str | None,
         degradation: Degradation,
         count: int = 96,
+        seed: int = 0,
         opset: int = 20,
         tolerance: float = 0.2,
         least_psnr: float = 35.0,
@@ -77,6 +79,7 @@ class Int8(Onnx):
         self.calibration = calibration
         self.degradation = degradation
         self.count = count
+        self.seed = seed
         self.least_psnr = least_psnr
 
     def write(self, network: SuperResolver, path: Path, metadata: dict[str, str]) -> None:
@@ -85,13 +88,14 @@ class Int8(Onnx):
         Raises:
             MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
             FacesError: the calibration faces are missing.
+            ConfigError: the degradation makes LR faces of another size than the network takes.
         """
         try:
             from onnxruntime import quantization
             from onnxruntime.quantization.shape_inference import quant_pre_process
         except ImportError as error:
             raise MissingExtraError(error.name or "onnxruntime", "export") from error
-        faces = self._faces(network.size)
+        faces = self._faces(network)
         with tempfile.TemporaryDirectory() as folder, quiet():
             whole, prepared = Path(folder, "whole.onnx"), Path(folder, "prepared.onnx")
             super().write(network, whole, metadata)
@@ -108,11 +112,25 @@ class Int8(Onnx):
             )
         seal(path, metadata | {"calibration": f"{len(faces)} faces, {self.degradation}"})
 
-    def _faces(self, size: int) -> list[np.ndarray]:
+    def _faces(self, network: SuperResolver) -> list[np.ndarray]:
         """LR faces for calibration, each (1, 3, S, S), float32 in [0, 1]."""
-        train = FaceDataset(self.calibration, "train", self.degradation, size=size)
+        train = FaceDataset(
+            self.calibration, "train", self.degradation, size=network.size, seed=self.seed
+        )
         places = np.linspace(0, len(train) - 1, min(self.count, len(train))).round().astype(int)
-        return [train[int(place)]["lr"][None].numpy() for place in places]  # type: ignore
+        faces = [train[int(place)]["lr"][None].numpy() for place in places]  # type: ignore
+        expected, got = network.size // network.scale, faces[0].shape[-1]
+        if got != expected:
+            raise ConfigError(
+                f"expected LR faces of {expected} px to calibrate on, got {got} px: give "
+                f"degradation={degradation_of(network)}"
+            )
+        return faces
+
+
+def degradation_of(network: SuperResolver) -> str:
+    """The config of `conf/degradation/` that makes the LR faces of a network."""
+    return "photo" if network.scale == 1 else "paper"
 
 
 def _reader(faces: list[np.ndarray]) -> Any:

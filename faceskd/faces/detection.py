@@ -184,6 +184,9 @@ class FANLandmarks:
         weights: file of 2DFAN-4. None: the file in torch hub's folder ($TORCH_HOME), which
             face-alignment also uses; it is downloaded if it is missing.
         min_face, max_side, threshold: see `MTCNNDetector`.
+
+    Raises:
+        ConfigError: a value is outside its range.
     """
 
     weights: str | None = None
@@ -191,13 +194,20 @@ class FANLandmarks:
     max_side: int = 2048
     threshold: float = 0.9
 
+    def __post_init__(self) -> None:
+        self._detector = MTCNNDetector(self.min_face, self.max_side, self.threshold)
+
     def fetch(self) -> None:
-        """Download the weights if they are missing.
+        """Load the weights; download them if they are missing.
 
         Raises:
-            WeightsError: they are missing and cannot be downloaded.
+            WeightsError: they are missing and cannot be downloaded, or are those of something else.
         """
-        self._file()
+        _ = self._network
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As of `MTCNNDetector`."""
+        return {name: value for name, value in self.__dict__.items() if name != "_network"}
 
     def _file(self) -> Path:
         if not self.weights:
@@ -208,10 +218,6 @@ class FANLandmarks:
                 f"such file; get them from {FAN_URL}, or use landmarks=mtcnn"
             )
         return Path(self.weights)
-
-    @cached_property
-    def _detector(self) -> MTCNNDetector:
-        return MTCNNDetector(self.min_face, self.max_side, self.threshold)
 
     @cached_property
     def _network(self):

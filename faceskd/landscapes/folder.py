@@ -1,7 +1,6 @@
 """Write folders of drawn landscapes, one for each domain."""
 
 import csv
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,10 +8,10 @@ from pathlib import Path
 from PIL import Image
 from rich.progress import track
 
-from faceskd.common.checks import check_whole
+from faceskd.common.checks import check_whole, check_whole_or_none
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import atomic_path, make_folder
-from faceskd.common.processes import map_in_processes
+from faceskd.common.processes import map_in_processes, usable_cpus
 from faceskd.landscapes.render import SMALLEST, render_landscape
 from faceskd.landscapes.scene import SEASONS, Season, sample_scene
 
@@ -61,7 +60,8 @@ def write_landscapes(
         ConfigError: a number is outside its range.
         FaceskdError: the folder cannot be written to, or has landscapes of another seed or size.
     """
-    check_whole(1, count=count, processes=processes)
+    check_whole(1, count=count)
+    check_whole_or_none(1, processes=processes)
     check_whole(0, val_count=val_count, seed=seed)
     check_whole(SMALLEST, size=size)
     if len(DOMAINS) * count > FIRST_VAL_SCENE or val_count > SCENES_PER_SEED - FIRST_VAL_SCENE:
@@ -72,7 +72,7 @@ def write_landscapes(
     rows = _rows(count, val_count, seed, size)
     _write_table(dst / TABLE, rows)
     todo = [row for row in rows if not (dst / row[0]).is_file()]
-    workers = min(processes or os.cpu_count() or 1, len(todo))
+    workers = min(processes or usable_cpus(), len(todo))
     drawn = map_in_processes(partial(_draw_file, dst=dst), todo, workers)
     return list(track(drawn, "landscapes", total=len(todo), disable=not todo))
 

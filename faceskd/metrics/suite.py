@@ -211,7 +211,7 @@ class MetricSuite:
             self._sets.setdefault(metric.name, metric.start()).add(sr, hr)
 
     def compute(self) -> Scores:
-        """The results since the last `reset`.
+        """The results since the last `reset`, without metrics that became unavailable since.
 
         Raises:
             ConfigError: no image was measured.
@@ -220,8 +220,11 @@ class MetricSuite:
             raise ConfigError("expected at least one image to measure, got none")
         per_set = {}
         for name, images in self._sets.items():
+            if name in self.unavailable:
+                continue
             try:
                 per_set[name] = images.compute()
             except MetricUnavailable as error:
                 self.unavailable[name] = str(error)
-        return Scores(list(self._faces), dict(self._per_image), per_set)
+        per_image = {k: v for k, v in self._per_image.items() if k not in self.unavailable}
+        return Scores(list(self._faces), per_image, per_set)

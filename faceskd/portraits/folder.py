@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 from PIL import Image
 from rich.progress import track
 
-from faceskd.common.checks import check_whole
+from faceskd.common.checks import are_shares, check_whole, check_whole_or_none
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import atomic_path, make_folder
-from faceskd.common.processes import map_in_processes
+from faceskd.common.processes import map_in_processes, usable_cpus
 from faceskd.portraits.render import identity_name, portrait_landmarks, render_portrait
 
 LANDMARKS = "landmarks.csv"
@@ -57,7 +56,7 @@ def write_portraits(
             split.
     """
     dst = Path(dst)
-    _check(count, seed, splits, processes)
+    _check(count, seed, size, splits, processes)
     rows = _rows(count, seed, size, splits)
     make_folder(dst)
     _write_landmarks(dst / LANDMARKS, rows)
@@ -68,7 +67,7 @@ def write_portraits(
         for row, person in zip(rows, people, strict=True)
         if not (dst / row[0]).is_file()
     ]
-    workers = min(processes or os.cpu_count() or 1, len(jobs))
+    workers = min(processes or usable_cpus(), len(jobs))
     drawn = map_in_processes(partial(_draw_file, size=size), jobs, workers)
     for _ in track(drawn, "portraits", total=len(jobs), disable=not jobs):
         pass
@@ -94,13 +93,15 @@ def assign_splits(identities: int, splits: Mapping[str, float]) -> list[str]:
     return chosen
 
 
-def _check(count: int, seed: int, splits: Mapping[str, float], processes: int | None) -> None:
-    check_whole(0, count=count, seed=seed, processes=processes)
+def _check(
+    count: int, seed: int, size: int, splits: Mapping[str, float], processes: int | None
+) -> None:
+    check_whole(1, count=count, size=size)
+    check_whole(0, seed=seed)
+    check_whole_or_none(1, processes=processes)
     if not 1 <= count <= PHOTOS_PER_IDENTITY * IDENTITIES_PER_SEED:
         raise ConfigError(f"expected 1 to 2,000,000 portraits, got {count}")
-    if processes is not None and processes < 1:
-        raise ConfigError(f"expected at least one process, got {processes}")
-    if not splits or min(splits.values()) < 0 or abs(sum(splits.values()) - 1) > 1e-6:
+    if not are_shares(splits.values()):
         raise ConfigError(f"expected splits whose shares add up to 1, got {dict(splits)}")
 
 

@@ -15,6 +15,7 @@ from faceskd.common.config import compose, compose_model, conf_dir, instantiate
 from faceskd.common.errors import ConfigError, ExportError, WeightsError, reason
 from faceskd.export import card_path, export_network, load_exported
 from faceskd.export.eager import DTYPES
+from faceskd.export.int8 import degradation_of
 from faceskd.models.base import SuperResolver
 from faceskd.models.registry import from_stored
 from faceskd.models.weights import build_network, load_network, network_class, read_weights
@@ -57,11 +58,11 @@ class Exports:
         Raises:
             FaceskdError: the network cannot be exported to this format, or not on this machine.
         """
-        overrides = [f"format={form}", "weights=none", "out=none"]
-        if self.calibration is not None:
-            overrides.append(f"calibration={quoted(self.calibration)}")
-        backend = instantiate(compose("export", overrides).format)
         network = model.build()
+        overrides = [f"format={form}", "weights=none", "out=none"]
+        overrides.append(f"degradation={degradation_of(network)}")
+        overrides.append(f"calibration={quoted(self.calibration)}")
+        backend = instantiate(compose("export", overrides).format)
         if not any(True for _ in network.parameters()):
             raise ExportError(f"expected a network with weights, but {model.name} has none")
         path = self.folder / f"{model.name}.{form}{backend.suffix}"

@@ -1,14 +1,16 @@
 """Evaluate restorers on whole photos: `faceskd evaluate photos=PORTRAITS +methods.NAME=FILE`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from faceskd.common.checks import check_whole
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.files import make_folder, sha256
 from faceskd.common.machine import set_threads
-from faceskd.evaluation.portraits import check_sizes, portrait_paths
+from faceskd.evaluation.portraits import Portraits, check_sizes
 from faceskd.pretrained import weights_path
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ def evaluate_photo_files(
     if not files:
         raise ConfigError("expected at least one method, got none: +methods.NAME=FILE")
     sizes = check_sizes(sizes)
-    paths = portrait_paths(photos, limit, seed=seed, kind=kind)
+    portraits = Portraits(photos, limit, seed=seed, kind=kind)
+    check_whole(0, show=show)
     if face_model is not None and not Path(face_model).is_file():
         raise ConfigError(f"face_model is expected to be an ONNX file, none at {face_model!r}")
     make_folder(out)
@@ -59,7 +62,6 @@ def evaluate_photo_files(
 
     from faceskd.evaluation.photo_report import METRICS, Examples, write_photo_report
     from faceskd.evaluation.photos import evaluate_photos
-    from faceskd.evaluation.portraits import portrait_cases
     from faceskd.metrics import MetricSuite
     from faceskd.restore.restorer import Restorer
 
@@ -73,11 +75,13 @@ def evaluate_photo_files(
     examples = Examples(show)
     evaluation = evaluate_photos(
         {name: partial(_restored, restorer) for name, restorer in restorers.items()},
-        portrait_cases(paths, sizes, seed=seed),
+        portraits.cases(sizes),
         suite,
         on_case=examples,
     )
-    settings: dict[str, Any] = {"photos": photos, "kind": kind, "portraits": len(paths)}
+    evaluation = replace(evaluation, left_out=portraits.left_out)
+    settings: dict[str, Any] = {"photos": photos, "kind": kind, "portraits": len(portraits.paths)}
+    settings["enlarged portraits"] = len(portraits.enlarged)
     settings |= {"sizes": sizes, "seed": seed, "precision": precision, "device": device}
     settings |= {"threads": torch.get_num_threads()}
     settings["weights_sha256"] = {name: sha256(path) for name, path in files.items()}

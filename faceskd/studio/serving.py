@@ -12,6 +12,7 @@ from types import FrameType
 
 import uvicorn
 
+from faceskd.common.processes import usable_cpus
 from faceskd.studio.app import create_app
 from faceskd.studio.database import Database
 from faceskd.studio.settings import Settings
@@ -81,9 +82,8 @@ def running_workers(settings: Settings) -> Iterator[None]:
 def _keep_running(settings: Settings, stopping: threading.Event) -> None:
     given = settings.model_dump(include={"database", "storage", "model", "device"})
     values = {f"FACESKD_STUDIO_{name.upper()}": str(value) for name, value in given.items()}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     values["OMP_NUM_THREADS"] = os.environ.get(
-        "OMP_NUM_THREADS", str(max(cores // settings.workers, 1))
+        "OMP_NUM_THREADS", str(max(usable_cpus() // settings.workers, 1))
     )
     line = [sys.executable, "-m", "faceskd", "studio", "worker", "--with-parent", str(os.getpid())]
     while not stopping.is_set():

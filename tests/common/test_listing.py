@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from faceskd.common.errors import FaceskdError
-from faceskd.common.listing import list_files, list_images
+from faceskd.common.listing import images_and_problems, list_files, list_images
 
 
 def picture(path, **options):
@@ -43,6 +43,16 @@ def test_images_of_other_formats_say_what_to_do(tmp_path, suffix):
     picture(tmp_path / f"a{suffix}", format="TIFF")  # what Pillow would find in many raw files
     kind, problem = kinds(tmp_path)[f"a{suffix}"]
     assert kind == "image" and "convert the file" in problem
+
+
+def test_images_that_cannot_be_read_are_told(tmp_path):
+    (tmp_path / "a.CR2").write_bytes(b"raw")
+    with pytest.raises(FaceskdError, match=r"among 1 files \(for example a\.CR2: raw files"):
+        list_images(tmp_path)
+    picture(tmp_path / "b.png")
+    paths, problems = images_and_problems(tmp_path)
+    assert [path.name for path in paths] == ["b.png"]
+    assert [file.source for file in problems] == ["a.CR2"]
 
 
 def test_hidden_and_system_files_are_left_out(tmp_path):

@@ -92,7 +92,12 @@ def test_small_and_unreadable_images_are_left_out_and_it_is_said(folders, capsys
     assert "for example broken.png" in said
     assert len(usable_images(folders / "light", 64)) == 4
     assert capsys.readouterr().err == ""
-    with pytest.raises(FacesError, match=r"no usable image in .*4 are smaller than 81 px"):
+    (folders / "light" / "raw.CR2").write_bytes(b"raw")
+    assert len(usable_images(folders / "light", 64)) == 4
+    assert "left out 1 of 5 images" in (said := capsys.readouterr().err) and "raw.CR2" in said
+    with pytest.raises(
+        FacesError, match=r"no usable image in .*4 are smaller than 81 px, 1 cannot"
+    ):
         usable_images(folders / "light", 81)
 
 
@@ -126,6 +131,7 @@ def test_the_cache_has_an_end(folders):
         ({"a": {"path": "x", "share": -1}}, "expected shares of at least 0"),
         ({"a": {"path": "x", "share": 0}}, "expected shares of at least 0"),
         ({"a": {"path": "x", "share": "much"}}, "expected shares of at least 0"),
+        ({"a": {"path": "x", "shares": 2}}, "expected path and share of each folder, got 'shares'"),
     ],
 )
 def test_impossible_folders(given, sentence):

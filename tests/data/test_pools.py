@@ -7,6 +7,7 @@ from skimage import data
 
 from faceskd.commands.pools import main
 from faceskd.common.config import compose
+from faceskd.common.errors import ConfigError
 from faceskd.common.images import write_image
 from faceskd.data.pools import Pools, PoolsError, estimate_kernel, estimate_pools, noise_patches
 
@@ -58,6 +59,38 @@ def test_pools_come_back_from_their_file(photo, tmp_path):
     assert again.provenance["photos"] == 1
 
 
+def noisy_flat(seed, side=128):
+    levels = np.random.default_rng(seed).normal(120, 6, (side, side, 3))
+    return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def test_more_patches_than_wanted_are_drawn_from_all_photos():
+    one = noisy_flat(0)
+    chosen = np.random.default_rng(3).choice(16, 5, replace=False)
+    drawn = [noise_patches(one)[index] for index in sorted(chosen)]
+    kept = estimate_pools(iter([one]), most_noise=5, seed=3).noise
+    np.testing.assert_array_equal(kept, np.array(drawn, np.float16))
+
+    photos = [noisy_flat(0), noisy_flat(1, side=256), noisy_flat(2)]  # 16, 64 and 16 patches
+    patches = [patch.astype(np.float16) for photo in photos for patch in noise_patches(photo)]
+    places = {patch.tobytes(): place for place, patch in enumerate(patches)}
+    assert len(places) == 96
+    counts = np.zeros(96)
+    for seed in range(30):
+        found = [
+            places[p.tobytes()] for p in estimate_pools(photos, most_noise=24, seed=seed).noise
+        ]
+        assert len(set(found)) == 24
+        counts[found] += 1
+    shares = [counts[:16].mean(), counts[16:80].mean(), counts[80:].mean()]
+    np.testing.assert_allclose(shares, 30 / 4, atol=1.5)
+
+
+def test_settings_that_cannot_be():
+    with pytest.raises(ConfigError, match="most_noise as a whole number"):
+        estimate_pools([], most_noise="all")
+
+
 def test_what_is_no_file_of_pools_is_refused(tmp_path):
     with pytest.raises(PoolsError, match=r"expected pools at .*, found none"):
         Pools.load(tmp_path / "none")
@@ -75,3 +108,8 @@ def test_the_command_names_broken_files_and_still_writes(photo, tmp_path, capsys
     assert end.value.code == 1
     assert "b.png" in capsys.readouterr().out
     assert len(Pools.load(out).kernels) == 1
+    (tmp_path / "photos" / "b.png").rename(tmp_path / "photos" / "b.CR2")
+    with pytest.raises(SystemExit) as end:
+        main.task(compose("pools", [f"src={tmp_path}/photos", f"out={out}"]))
+    assert end.value.code == 1
+    assert "b.CR2: raw files of cameras" in capsys.readouterr().out

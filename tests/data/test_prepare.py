@@ -175,3 +175,15 @@ def test_results_below_the_photos_are_no_photos(tmp_path, portrait):
     assert again.records == first.records
     with pytest.raises(ConfigError, match="expected dst as another folder than src"):
         run(tmp_path / "photos", tmp_path / "photos")
+    with pytest.raises(ConfigError, match="src not inside it"):
+        run(tmp_path / "photos", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"processes": "auto"}, {"processes": 0}, {"min_face": None}, {"size": None}]
+)
+def test_settings_that_are_no_numbers(tmp_path, portrait, wrong):
+    save(tmp_path / "photos/a.png", portrait)
+    with pytest.raises(ConfigError, match=f"expected {next(iter(wrong))} as a whole number"):
+        run(tmp_path / "photos", tmp_path / "faces", **wrong)
+    assert not (tmp_path / "faces").exists()

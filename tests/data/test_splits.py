@@ -57,6 +57,26 @@ def test_splits_given_by_a_file(tmp_path):
         assign(["a.png"], split_file=tmp_path / "none.csv")
 
 
+def test_a_file_without_splits_leaves_those_of_the_folders(tmp_path):
+    path = tmp_path / "kinds.csv"
+    sources = ["train/a.png", "val/b.png", "test/c.png"]
+    path.write_text("source,kind\n" + "".join(f"{source},drawn\n" for source in sources))
+    places = assign(sources, split_file=path, fractions={"train": 1.0})
+    assert [place.split for place in places.values()] == ["train", "val", "test"]
+    assert [place.identity for place in places.values()] == ["a", "b", "c"]
+    path.write_text("source,split\ntrain/a.png,test\nval/b.png,\ntest/c.png,\n")
+    places = assign(sources, split_file=path)
+    assert [place.split for place in places.values()] == ["test", "val", "test"]
+
+
+@pytest.mark.parametrize(
+    "fractions", [{"train": "80%"}, {"train": 0.5}, {"train": 2, "val": -1}, {"all": 1}, {}]
+)
+def test_fractions_that_are_no_shares(fractions):
+    with pytest.raises(ConfigError, match="add up to 1"):
+        assign(["a.png"], fractions=fractions)
+
+
 names = st.text("abé 顔_-", min_size=1, max_size=4)
 paths = st.lists(st.tuples(names, names, st.sampled_from(["png", "JPG"])), min_size=1, unique=True)
 

@@ -80,6 +80,35 @@ def test_an_empty_domain_is_refused(folders):
         crops(folders, size=90)
 
 
+def write_pairs(folder):
+    """Four pairs, in "b" 100 levels brighter."""
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        picture = rng.integers(0, 100, (80, 100, 3), np.uint8)
+        write_image(folder / "a" / f"{number}.png", picture)
+        write_image(folder / "b" / f"{number}.png", picture + 100)
+
+
+def test_a_damaged_image_takes_its_pair_along(tmp_path, capsys):
+    write_pairs(tmp_path)
+    path = tmp_path / "a" / "2.png"
+    path.write_bytes(path.read_bytes()[:60])  # the header is whole
+    data = crops(tmp_path, length=20, paired=True)
+    for index in range(20):
+        item = data[index]
+        torch.testing.assert_close(item["b"], item["a"] + 100 / 255, atol=1.5 / 255, rtol=0)
+    assert capsys.readouterr().err.count("left out: 2.png") == 1
+
+
+def test_pairs_of_two_sizes_are_left_out(tmp_path, capsys):
+    write_pairs(tmp_path)
+    write_image(tmp_path / "b" / "1.png", np.zeros((90, 100, 3), np.uint8))
+    data = crops(tmp_path, length=20, paired=True)
+    assert all(data[index]["b"].min() > 0.35 for index in range(20))
+    said = capsys.readouterr().err
+    assert "expected 1.png of one size in both folders, got (80, 100) and (90, 100)" in said
+
+
 def test_pairs_need_the_same_names(folders):
     with pytest.raises(ConfigError, match=r"same names .* 2 names .*4\.png.*val_paired=false"):
         crops(folders, paired=True)

@@ -145,8 +145,11 @@ def test_pictures_are_the_first_faces(show):
     [
         ({"bicubic": Repeat()}, {}, "other than 'bicubic' for a method"),
         ({}, {"faces": []}, "at least one face"),
-        ({}, {"batch_size": 0}, "expected batch_size of at least 1, got 0"),
-        ({}, {"precision": "fp8"}, "fp32 or bf16, got 'fp8'"),
+        ({}, {"batch_size": 0}, "expected batch_size as a whole number of at least 1, got 0"),
+        ({}, {"batch_size": "auto"}, "expected batch_size as a whole number"),
+        ({}, {"show": "all"}, "expected show as a whole number of at least 0, got 'all'"),
+        ({}, {"show": None}, "expected show as a whole number of at least 0, got None"),
+        ({}, {"precision": "fp8"}, "precision as one of fp32, bf16, got 'fp8'"),
         ({}, {"device": "abacus"}, "expected a device such as cpu or cuda, got 'abacus'"),
         ({"small": lambda lr, boxes: lr}, {}, r"from 'small', got \(5, 3, 32, 32\)"),
         (
@@ -222,6 +225,17 @@ class TestFiles:
         record = json.loads((out / "metrics.json").read_text())
         assert record["settings"]["methods"] == {"lanczos": str(file)}
         assert (out / "report.md").is_file()
+
+    def test_one_word_is_a_list_of_one(self, prepared, tmp_path):
+        from faceskd.commands.evaluate import main
+        from faceskd.common.config import compose
+
+        words = [f"faces={prepared}", f"out={tmp_path}/out", "metrics=psnr", "groups=null"]
+        main.task(compose("evaluate", words))
+        record = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        assert list(record["metrics"]["bicubic"]["values"]) == ["psnr"]
+        with pytest.raises(ConfigError, match=r"expected pictured of .*; got 'student'"):
+            main.task(compose("evaluate", [*words, "pictured=student"]))
 
     @pytest.mark.parametrize(
         ("change", "error", "message"),

@@ -2,19 +2,21 @@
 
 import csv
 import json
+import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers.fakes import Known, face_at, noise
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
 from PIL import Image
 
 from faceskd.commands.evaluate import _refuse_without_effect
 from faceskd.common.errors import ConfigError, FacesError, WeightsError
+from faceskd.common.images import write_image
 from faceskd.evaluation.photo_report import Examples, summary_rows, write_photo_report
 from faceskd.evaluation.photos import HR, LANCZOS, evaluate_photos, photo_case, resized
-from faceskd.evaluation.portraits import check_sizes, portrait_cases, portrait_paths
+from faceskd.evaluation.portraits import Portraits, check_sizes
 from faceskd.metrics import MetricSuite
 from faceskd.models.photo import PhotoNet
 from faceskd.models.weights import save_network
@@ -36,7 +38,9 @@ def portraits(tmp_path_factory):
 
 def cases(portraits, *sizes, count=2):
     detector = Known((256, 250, SIDE))
-    return list(portrait_cases(portrait_paths(portraits)[:count], sizes, detector=detector))
+    found = Portraits(portraits)
+    found.paths = found.paths[:count]
+    return list(found.cases(sizes, detector=detector))
 
 
 def test_a_case_shows_the_face_at_its_size(portraits):
@@ -65,6 +69,30 @@ def test_faces_that_are_too_small_are_left_out(portraits):
         cases(portraits, 400)
     with pytest.raises(ConfigError, match="at least 400 px"):
         photo_case("p", noise(512, 512, 3), face_at(256, 250, SIDE), 400, np.random.default_rng(0))
+
+
+class Sometimes(Known):
+    """Finds nothing in black pictures."""
+
+    def detect(self, image):
+        return super().detect(image) if image.any() else []
+
+
+def test_what_is_left_out_or_enlarged_is_noted(portraits, tmp_path):
+    for name in ("a/p.png", "b/p.png"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(portraits / "p0.png", tmp_path / name)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "raw.CR2").write_bytes(b"raw")
+    write_image(tmp_path / "dark.png", np.zeros((512, 512, 3), np.uint8))
+    found = Portraits(tmp_path)
+    given = list(found.cases([40, 64], detector=Sometimes((256, 250, SIDE))))
+    assert [case.name for case in given] == ["a/p", "a/p", "b/p", "b/p"]
+    assert set(found.left_out) == {"raw.CR2", "broken", "dark"}
+    assert found.left_out["dark"] == "no face of at least 40 px"
+    assert found.enlarged == []
+    assert list(found.cases([40], detector=Known((256, 250, 200))))
+    assert found.enlarged == ["a/p", "b/p", "dark"]
 
 
 def test_methods_are_measured_against_lanczos(portraits):
@@ -100,8 +128,10 @@ def test_the_report(portraits, tmp_path):
     shown = Examples(2)
     methods = {"same": lambda photo, scale: photo}
     evaluation = evaluate_photos(methods, given, MetricSuite(METRICS), on_case=shown)
+    evaluation = replace(evaluation, left_out={"broken": "no image"})
     path = write_photo_report(evaluation, tmp_path, settings={"seed": 0}, examples=shown)
     text = path.read_text()
+    assert "Portraits left out:\n\n- `broken`: no image\n" in text
     assert "| 64 | same | 3 |" in text and "darkest third" in text and "faces_64.png" in text
     with (tmp_path / "per_image.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 9  # three faces, by Lanczos, by "same", and HR
@@ -136,6 +166,8 @@ def test_the_command_on_files(portraits, tmp_path, capsys):
         ({"methods": {"a": "nowhere"}}, WeightsError, "nowhere"),
         ({"kind": "photograph"}, FacesError, "found none that the package's table"),
         ({"face_model": "nowhere.onnx"}, ConfigError, "nowhere"),
+        ({"show": "all"}, ConfigError, "expected show as a whole number"),
+        ({"seed": -1}, ConfigError, "expected seed as a whole number"),
     ],
 )
 def test_what_is_refused(portraits, tmp_path, change, error, message):
@@ -155,10 +187,19 @@ def test_one_height_is_a_list_of_one():
     assert check_sizes(64) == [64]
 
 
-def test_options_of_prepared_faces_have_no_effect_on_photos(monkeypatch):
-    words = ["photos=a", "+methods.b=c", "split=val"]
-    given = {"job": {"config_name": "evaluate"}, "overrides": {"task": words}}
-    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
-    monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create(given))
+def test_options_of_prepared_faces_have_no_effect_on_photos(given_words):
+    given_words("evaluate", "photos=a", "+methods.b=c", "split=val")
     with pytest.raises(ConfigError, match="got 'split=val', which has no effect"):
-        _refuse_without_effect(OPTIONS)
+        _refuse_without_effect("photos", OPTIONS)
+
+
+@pytest.mark.parametrize("word", ["limit=50", "sizes=[64]"])
+def test_options_of_photos_have_no_effect_on_prepared_faces(given_words, word):
+    from faceskd.commands.evaluate import main
+    from faceskd.common.config import compose
+
+    words = ["faces=a", "out=b", "+methods.b=c", "degradation=wide", word]
+    cfg = compose("evaluate", words)
+    given_words("evaluate", *words)
+    with pytest.raises(ConfigError, match=f"got '{re.escape(word)}', which has no effect"):
+        main.task(cfg)

@@ -138,6 +138,19 @@ def test_groups_of_one_face_have_no_interval(faces):
     assert all("(" not in row["psnr"] for row in tones.rows())
 
 
+def test_the_report_says_what_too_few_faces_cannot_tell(faces, tmp_path):
+    for count, sentence in ((3, "too few faces to tell"), (6, "no significant difference")):
+        evaluation = evaluate({}, faces[:count], MetricSuite(["ita"]), progress=False)
+        tones = compare_skin_tones(evaluation, {}, faces[:count])
+        text = write_report(evaluation, tmp_path, tones=tones).read_text()
+        assert f"No visible shift of colour{';' if count == 3 else ', and'} {sentence}" in text
+
+
+def test_without_skin_tones_there_are_no_groups(faces):
+    evaluation = evaluate({}, faces, MetricSuite(["psnr"]), progress=False)
+    assert compare_skin_tones(evaluation, {}, faces) is None
+
+
 def test_the_report_has_a_table_a_picture_and_figures(compared, tmp_path):
     evaluation, tones = compared
     text = write_report(evaluation, tmp_path, tones=tones).read_text()

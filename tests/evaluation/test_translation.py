@@ -58,6 +58,28 @@ def test_each_method_is_compared_with_the_truth(folders):
     assert read_image(folders / "out" / "translation.png").shape[1] >= 5 * 40
 
 
+def test_pictures_of_two_sizes_show_those_like_the_first(folders):
+    weights = write_rdn(folders / "half.safetensors", 0.1)
+    for name in "ab":
+        write_image(folders / name / "1.png", np.zeros((48, 40, 3), np.uint8))
+    given = {"weights": weights, "a": folders / "a", "b": folders / "b", "out": folders / "out"}
+    evaluate_translation(**given, show=1)
+    one = read_image(folders / "out" / "translation.png").shape
+    evaluate_translation(**given)
+    two = read_image(folders / "out" / "translation.png").shape
+    assert two[0] > one[0] and two[0] - one[0] < 2 * 32
+    evaluate_translation(**given, show=0)
+    assert not (folders / "out" / "translation.png").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"radius": 0}, {"amount": "much"}, {"show": None}])
+def test_settings_that_cannot_be(folders, wrong):
+    (name,) = wrong
+    given = {"weights": "none", "a": folders / "a", "b": folders / "b", "out": folders / "out"}
+    with pytest.raises(ConfigError, match=f"expected {name} as"):
+        evaluate_translation(**given, **wrong)
+
+
 def test_without_a_refining_network_there_is_no_row_for_it(folders):
     weights = write_rdn(folders / "half.safetensors", 0.1)
     rows = evaluate_translation(weights=weights, a=folders / "a", b=folders / "b", out=folders)

@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 import faceskd
+from faceskd.commands.export import main as export
 from faceskd.common.config import compose, compose_model, conf_dir, instantiate
-from faceskd.common.errors import ExportError, MissingExtraError, WeightsError
+from faceskd.common.errors import ConfigError, ExportError, MissingExtraError, WeightsError
 from faceskd.common.files import sha256
 from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.export import Backend, Exported, card_path, export_network
@@ -251,10 +252,38 @@ def test_safetensors_holds_the_student_whole(tmp_path):
         torch.testing.assert_close(load_network(path)(lr), student.eval()(lr), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("word", "more", "message"),
+    [
+        ("calibration=faces", [], "add format=int8"),
+        ("split=val", [], "add faces=FACES"),
+        ("degradation=wide", [], "add faces=FACES"),
+        ("seed=3", [], "add faces=FACES"),
+        ("split=val", ["format=int8", "calibration=faces"], "add faces=FACES"),
+    ],
+)
+def test_options_without_effect_are_refused(word, more, message, given_words):
+    words = ["weights=lite-m", "out=a.onnx", word, *more]
+    cfg = compose("export", words)
+    given_words("export", *words)
+    with pytest.raises(ConfigError, match=f"'{word}' has no effect: leave it out, or {message}"):
+        export.task(cfg)
+
+
+def test_out_is_another_file_than_the_weights(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"weights")
+    words = [f"weights={tmp_path}/a.safetensors", f"out={tmp_path}/b/../a.safetensors"]
+    (tmp_path / "b").mkdir()
+    with pytest.raises(ConfigError, match="expected out as another file than weights"):
+        export.task(compose("export", [*words, "format=safetensors"]))
+    assert (tmp_path / "a.safetensors").read_bytes() == b"weights"
+
+
 @pytest.mark.parametrize("name", sorted(p.stem for p in (conf_dir() / "format").glob("*.yaml")))
 def test_every_backend_config_makes_a_backend(name):
-    config = compose("export", [f"format={name}", "calibration=faces"])
+    config = compose("export", [f"format={name}", "calibration=faces", "seed=5"])
     backend = instantiate(config.format)
+    assert getattr(backend, "seed", 5) == 5
     assert backend.format == name
     assert backend.suffix.startswith(".")
     assert backend.tolerance >= 0

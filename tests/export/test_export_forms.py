@@ -17,7 +17,7 @@ from faceskd.common.errors import (
     MissingExtraError,
     WeightsError,
 )
-from faceskd.data.degradation import Eq8
+from faceskd.data.degradation import Clean, Eq8
 from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.export import Limits, card_path, export_network, load_exported
 from faceskd.export.aot import Aot
@@ -203,6 +203,18 @@ class TestInt8:
         backend = Int8(calibration=tmp_path / "nowhere", degradation=Eq8())
         with pytest.raises(FacesError, match="nowhere"):
             export_network(lite, tmp_path / "a.onnx", backend=backend, model_config=LITE)
+
+    def test_lr_faces_of_another_size_are_refused(self, lite, prepared_faces, tmp_path):
+        backend = Int8(calibration=prepared_faces, degradation=Clean(lr_size=16), count=1)
+        with pytest.raises(ConfigError, match=r"of 32 px .*, got 16 px: give degradation=paper"):
+            export_network(lite, tmp_path / "a.onnx", backend=backend, model_config=LITE)
+
+    def test_the_seed_is_that_of_the_degradations(self, lite, prepared_faces):
+        first, again, other = (
+            Int8(calibration=prepared_faces, degradation=Eq8(), count=1, seed=seed)._faces(lite)[0]
+            for seed in (0, 0, 1)
+        )
+        assert (first == again).all() and (first != other).any()
 
     def test_missing_runtime_says_how_to_install_it(
         self, lite, prepared_faces, tmp_path, monkeypatch

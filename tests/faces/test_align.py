@@ -210,6 +210,8 @@ def test_fan_gives_68_points_in_the_boxes_of_mtcnn(tmp_path, portrait):
     np.testing.assert_allclose(face.box, expected.box)
     assert face.landmarks.shape == (68, 2)
     assert fan.detect(np.zeros((100, 100, 3), np.uint8)) == []
+    again = pickle.loads(pickle.dumps(fan))  # as `prepare` sends it to its processes
+    assert again == fan and "_network" not in vars(again)
 
 
 def test_fan_without_weights_says_what_to_do(tmp_path, monkeypatch):
@@ -226,7 +228,9 @@ def test_fan_without_weights_says_what_to_do(tmp_path, monkeypatch):
     assert FAN_URL in str(error.value) and str(tmp_path) in str(error.value)
     (tmp_path / "bad.pth").write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="damaged"):
-        _ = FANLandmarks(weights=str(tmp_path / "bad.pth"))._network
+        FANLandmarks(weights=str(tmp_path / "bad.pth")).fetch()
     torch.save({"layer.weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match="does not hold 2DFAN-4"):
-        _ = FANLandmarks(weights=str(tmp_path / "other.pth"))._network
+        FANLandmarks(weights=str(tmp_path / "other.pth")).fetch()
+    with pytest.raises(ConfigError, match="threshold from 0 to 1, got 90"):
+        FANLandmarks(threshold=90)

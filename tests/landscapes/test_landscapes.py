@@ -110,7 +110,10 @@ def test_folders_are_laid_out_resumed_and_extended(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"count": 0}, {"count": 150_001}, {"val_count": -1}, {"seed": -1}, {"size": 63}],
+    [
+        *({"count": 0}, {"count": 150_001}, {"count": None}, {"val_count": -1}),
+        *({"seed": -1}, {"seed": None}, {"size": 63}, {"size": None}),
+    ],
 )
 def test_impossible_settings_are_refused_before_anything_is_written(tmp_path: Path, wrong):
     with pytest.raises(ConfigError, match="expected"):

@@ -130,6 +130,18 @@ class TestUnavailable:
         assert "at least 176 pixels" in suite.unavailable["ms_ssim"]
         assert "multiples of 8" in suite.unavailable["grid_index"]
 
+    def test_one_that_fails_later_is_left_out_whole(self):
+        suite = MetricSuite(["psnr", "niqe", "frechet_squeezenet"])
+        suite.unavailable["frechet_squeezenet"] = "not now"
+        small = smooth_images(1, 60)
+        large = smooth_images(1, 256)
+        suite.update(noisy(large), large)
+        assert "niqe" not in suite.unavailable
+        suite.update(noisy(small), small)
+        scores = suite.compute()
+        assert "NIQE expects images of at least" in suite.unavailable["niqe"]
+        assert set(scores.per_image) == {"psnr"} and len(scores.per_image["psnr"]) == 2
+
 
 class TestSuite:
     def test_figures_are_those_of_the_saved_image(self):

@@ -202,7 +202,12 @@ def test_processes_do_not_change_the_pictures(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"count": 0}, {"seed": -1}, {"processes": 0}, {"splits": {"train": 0.5}}]
+    "wrong",
+    [
+        *({"count": 0}, {"count": None}, {"seed": -1}, {"seed": None}, {"processes": 0}),
+        *({"size": 256.5}, {"size": "abc"}, {"size": None}),
+        *({"splits": {"train": 0.5}}, {"splits": {"train": "all"}}),
+    ],
 )
 def test_impossible_settings_are_refused_before_anything_is_written(tmp_path: Path, wrong):
     with pytest.raises(ConfigError, match="expected"):

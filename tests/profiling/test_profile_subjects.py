@@ -20,8 +20,15 @@ from faceskd.models.registry import to_stored
 from faceskd.models.weights import build_network, load_network, save_network
 from faceskd.portraits import render_portrait
 from faceskd.pretrained import FOLDER
+from faceskd.profiling import named
 from faceskd.profiling.landmarks import MTCNNBoxes, typical_boxes
-from faceskd.profiling.named import Exports, build_model, exported_subject, named_subjects
+from faceskd.profiling.named import (
+    Exports,
+    Model,
+    build_model,
+    exported_subject,
+    named_subjects,
+)
 from faceskd.profiling.profile import profile_models
 from faceskd.profiling.subjects import Method, Subject
 
@@ -183,6 +190,20 @@ class TestExported:
         assert "bicubic has none" in found.left_out["bicubic@safetensors"]
         assert "component boxes" in found.left_out["teacher_tiny@safetensors"]
         assert "calibrat" in found.left_out["tiny@int8"]
+
+    @pytest.mark.parametrize(
+        ("config", "degradation"), [("photo_s", "PhotoDegradation"), ("lite_s", "Eq8")]
+    )
+    def test_faces_to_calibrate_on_are_made_for_the_network(
+        self, tmp_path, monkeypatch, config, degradation
+    ):
+        given = {}
+        monkeypatch.setattr(named, "export_network", lambda *_, **options: given.update(options))
+        plain = compose_model(config)
+        model = Model("net", plain, lambda: build_network(plain))
+        Exports(tmp_path, calibration="faces").write(model, "int8")
+        assert type(given["backend"].degradation).__name__ == degradation
+        assert given["backend"].calibration == "faces"
 
     def test_a_broken_file_does_not_end_the_run(self, tmp_path):
         (tmp_path / "broken.onnx").write_bytes(b"no onnx")

@@ -47,7 +47,7 @@ class SimilarityJitter:
         jitter: probability of the similarity transform.
         rotate: largest rotation, degrees.
         scale: largest relative change of size.
-        shift: largest shift, px of a 256 px face.
+        shift: largest shift, px.
         colour: largest relative change of brightness. In addition, each channel changes by up to
             half as much.
     """
