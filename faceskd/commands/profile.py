@@ -30,6 +30,7 @@ def main(cfg: DictConfig) -> None:
                 forms=listed(options.pop("forms")),
                 landmarks=listed(options.pop("boxes")),
                 atoms=options.pop("atoms"),
+                side=options.pop("side"),
                 exports=Exports(Path(folder), options.pop("calibration")),
                 device=options["device"],
             )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from faceskd.common.arguments import quoted
-from faceskd.common.checks import check_choices
+from faceskd.common.checks import check_choices, check_whole
 from faceskd.common.config import compose, compose_model, conf_dir, instantiate
 from faceskd.common.errors import ConfigError, ExportError, WeightsError, reason
 from faceskd.export import card_path, export_network, load_exported
@@ -97,6 +97,7 @@ def named_subjects(
     forms: Sequence[str] = ("fp32",),
     landmarks: Sequence[str] = ("given",),
     atoms: int = 512,
+    side: int | None = None,
     exports: Exports | None = None,
     device: str = "cpu",
 ) -> Named:
@@ -109,6 +110,8 @@ def named_subjects(
         landmarks: "given" excludes the detection of landmarks, "mtcnn" includes it. Networks that
             need no boxes are measured once.
         atoms: number of random atoms for a teacher without a dictionary.
+        side: side of the square result, px, for networks that take images of any size; None for
+            the size that each was trained for.
         exports: settings for the formats of `conf/format/`; None refuses these formats.
         device: device of the subjects.
 
@@ -116,7 +119,11 @@ def named_subjects(
         FaceskdError: an unknown model, form or kind of landmarks, or weights that cannot be loaded.
     """
     _check_forms(forms, landmarks, exports)
-    found = [_find(model, atoms) for model in models]  # find all models before exporting the first
+    found = [
+        _find(model, atoms, side) for model in models
+    ]  # find all models before exporting the first
+    if side is not None:
+        _check_side(side, found)
     named = Named({}, {})
     detection = MTCNNBoxes()
     for model in found:
@@ -135,13 +142,25 @@ def named_subjects(
     return named
 
 
-def build_model(model: str, *, atoms: int = 512) -> SuperResolver:
-    """A network of `conf/model/` (random weights), of a released model, or of a weights file."""
+def build_model(model: str, *, atoms: int = 512, side: int | None = None) -> SuperResolver:
+    """A network of `conf/model/` (random weights), of a released model, or of a weights file.
+
+    Raises:
+        ConfigError: the side is no multiple of the network's scale.
+    """
     if released(model):
-        return load_pretrained(model)
-    if Path(model).suffix in WEIGHTS_SUFFIXES:
-        return load_network(model)
-    return build_random(compose_model(model), atoms=atoms)
+        network = load_pretrained(model)
+    elif Path(model).suffix in WEIGHTS_SUFFIXES:
+        network = load_network(model)
+    else:
+        network = build_random(compose_model(model), atoms=atoms)
+    if side is not None:
+        if side % network.scale:
+            raise ConfigError(
+                f"expected side as a multiple of the scale of {model}, {network.scale}, got {side}"
+            )
+        network.size = side
+    return network
 
 
 def build_random(config: dict[str, Any], *, atoms: int = 512) -> SuperResolver:
@@ -179,10 +198,10 @@ def released(model: str) -> bool:
     return VERSION_MARK in model or model in {each.name for each in available_models()}
 
 
-def _find(model: str, atoms: int) -> Model | Path:
+def _find(model: str, atoms: int, side: int | None) -> Model | Path:
     """A model from its name or weights file, or the path of an exported file."""
     path = Path(model)
-    build = partial(build_model, model, atoms=atoms)
+    build = partial(build_model, model, atoms=atoms, side=side)
     if released(model):
         return Model(model, read_weights(model_path(model)).config, build)
     if not path.suffix:
@@ -207,6 +226,16 @@ def _makers(
     return [
         (f"{model.name}@{form}", partial(model.in_form, form, exports, device)) for form in forms
     ]
+
+
+def _check_side(side: int, found: Sequence[Model | Path]) -> None:
+    check_whole(1, side=side)
+    for model in found:
+        if isinstance(model, Path) or model.needs_boxes:
+            raise ConfigError(
+                f"side= is for networks that take images of any size, but {model.name} is an "
+                "exported file or takes aligned faces: profile it without side="
+            )
 
 
 def _check_forms(forms: Sequence[str], landmarks: Sequence[str], exports: Exports | None) -> None:

@@ -41,7 +41,7 @@ class Method:
 
     def fitted(self, lr: Tensor) -> Tensor:
         """LR faces as large as the network takes them: networks of scale 1 need them enlarged."""
-        return lr if self.scale == SuperResolver.scale else enlarge(lr, self.size // self.scale)
+        return enlarge(lr, self.size // self.scale)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from faceskd.profiling.named import (
 )
 from faceskd.profiling.profile import profile_models
 from faceskd.profiling.subjects import Method, Subject
+from faceskd.profiling.work import count_macs
 
 CPU = torch.device("cpu")
 TINY = compose_model("lite_s", ["width=16", "blocks=1", "stage_widths=[16,16,16]"])
@@ -73,11 +74,25 @@ class TestNames:
             ({"models": ["bicubic"], "forms": ["onnx"]}, "onnx"),  # there is no folder for it
             ({"models": ["bicubic"], "landmarks": ["guess"]}, "guess"),
             ({"models": ["bicubic", "bicubic"]}, "different names"),
+            ({"models": ["teacher_tiny"], "side": 512}, "takes aligned faces"),
+            ({"models": ["scene"], "side": 0}, "expected side as a whole number"),
         ],
     )
     def test_impossible_ones(self, arguments, message):
         with pytest.raises((ConfigError, WeightsError), match=message):
             named_subjects(**arguments)
+
+    @pytest.mark.parametrize(("model", "side", "work"), [("scene", 128, 1 / 4), ("lite_s", 512, 4)])
+    def test_a_side_is_that_of_the_result(self, model, side, work):
+        subject = named_subjects([model], side=side).subjects[f"{model}@fp32"]
+        restored = subject.forward(subject.load(CPU), sample_lr_faces(1))()
+        assert restored.shape == (1, 3, side, side)
+        own = count_macs(build_model(model))
+        assert count_macs(subject.build()) == pytest.approx(work * own, rel=0.05)  # borders are padded
+
+    def test_a_side_that_is_no_multiple_of_the_scale(self):
+        with pytest.raises(ConfigError, match="expected side as a multiple of the scale of lite_s"):
+            build_model("lite_s", side=100)
 
     def test_fp16_needs_a_gpu(self):
         found = named_subjects(["bicubic"], forms=["fp32", "fp16"])
