@@ -44,18 +44,18 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
             read_manifest(folder, MEASURED_SPLIT)
     if options["budget"]["encoder_weights"] is None:
         raise ConfigError(f"this budget needs a pretrained encoder: {NO_WEIGHTS}")
+    tables, whole = chosen_tables(options), options["only"] is None
     options, jobs = planned(options)
-    wanted, whole = options["evaluations"], options["only"] is None
     if whole and options["page"] is not None:
         check_page(options["page"], results_name(options))
     runner = Runner.of(options, run_command, console)
     runner.run_all(
         jobs,
-        later=len(wanted) + 1 if whole else 0,
+        later=len(tables) + 1 if whole else 0,
         complete=lambda job: complete(job, options, runner),
     )
     if whole and not runner.unfinished:
-        measure(options, wanted, runner, console)
+        measure(options, tables, runner, console)
     return runner.report()
 
 
@@ -65,8 +65,8 @@ def planned(options: Options) -> tuple[dict[str, Any], dict[str, Job]]:
     Raises:
         ConfigError: an option is invalid.
     """
-    chosen = {**options, "evaluations": chosen_tables(options)}
-    options = seeded_options(with_rates(chosen))
+    tables = {"tables": table_names(options), "evaluations": chosen_tables(options)}
+    options = seeded_options(with_rates({**options, **tables}))
     jobs = read_plan(options)
     if options["only"] is None and options["tables"] is not None:
         jobs = select_jobs(jobs, needed_jobs(options, jobs))
@@ -113,7 +113,7 @@ def measure(options: Options, tables: Options, runner: Runner, console: Console)
 
     Args:
         options: the plan, with all trainings of its methods.
-        tables: the evaluations by methods, as the config has them.
+        tables: the evaluations as the config has them, without the other seeds of a method.
         runner: ran the plan.
         console: where progress is printed.
     """

@@ -2,12 +2,16 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from faceskd.common.config import compose, to_plain
 from faceskd.common.errors import ConfigError
 from faceskd.jobs.plan import read_jobs
 from faceskd.reproduce.hypotheses import compare_methods
+from faceskd.reproduce.paper import reproduce
 from faceskd.reproduce.seeds import seeded_options, with_seeds
 from faceskd.reproduce.tables import Evaluated
 
@@ -87,3 +91,52 @@ def test_a_comparison_has_all_trainings(evaluated):
     assert found.paired.low == pytest.approx(-1)
     assert found.paired.high == pytest.approx(3)
     assert found.verdict == "undecided"
+
+
+class Commands:
+    """Stands in for the commands: notes the methods of evaluations, and writes their figures."""
+
+    def __init__(self):
+        self.measured = []
+
+    def __call__(self, command, overrides):
+        values = dict(text.lstrip("+").split("=", 1) for text in overrides)
+        out = Path(values["out"])
+        out.mkdir(parents=True, exist_ok=True)
+        if command == "train":
+            (out / "weights.safetensors").write_text("")
+        else:
+            self.measured = [
+                name.removeprefix("methods.") for name in values if name.startswith("methods.")
+            ]
+            self._write_figures(out)
+        return 0
+
+    def _write_figures(self, out):
+        figures = {name: 20.0 + number for number, name in enumerate(["bicubic", *self.measured])}
+        record = {
+            name: {"values": {"psnr": value}, "interval_95": {"psnr": [value, value]}}
+            for name, value in figures.items()
+        }
+        content = {"faces": 1, "metrics": record, "unavailable": {}}
+        (out / "metrics.json").write_text(json.dumps(content))
+        rows = [f"0.png,{name},{value}" for name, value in figures.items()]
+        (out / "per_image.csv").write_text("\n".join(["name,method,psnr", *rows]))
+
+
+def test_seeds_are_no_methods_of_the_tables(tmp_path):
+    cfg = compose(
+        "reproduce",
+        [f"out={tmp_path}", "+seeds.plain=2", "tables=methods", "figure_1=false",
+         "photos=null", "budget.encoder_weights=none", "profile.models=[]"],
+    )  # fmt: skip
+    cfg.jobs = {"plain": {"command": "train"}, "faces": None, "encoder": None}
+    cfg.evaluations.methods.methods = ["plain"]
+    commands = Commands()
+    assert reproduce(to_plain(cfg), commands, Console(quiet=True)) == 0
+    assert commands.measured == ["plain", "plain_seed1"]
+    with (tmp_path / "table_methods.csv").open(newline="") as file:
+        assert {row["method"]: float(row["psnr"]) for row in csv.DictReader(file)} == {
+            "bicubic": 20.0, "plain": 21.5,
+        }  # fmt: skip
+    assert "budget=quick, tables=methods\n" in (tmp_path / "results.md").read_text()
