@@ -7,6 +7,7 @@ from rich.console import Console
 
 from faceskd.common.config import hydra_main
 from faceskd.common.errors import FaceskdError, ImageError
+from faceskd.common.files import check_no_folder
 from faceskd.common.images import read_image
 from faceskd.common.listing import list_images
 
@@ -18,6 +19,7 @@ def main(cfg: DictConfig) -> None:
     """Estimate the pools. The exit status is 1 if a file could not be read."""
     from faceskd.data.pools import estimate_pools
 
+    check_no_folder(out=cfg.out)
     console = Console(soft_wrap=True, highlight=False)
     photos, failures = [], 0
     for path in list_images(cfg.src):
