@@ -11,6 +11,7 @@ from faceskd.common.config import compose, to_plain
 from faceskd.common.errors import ConfigError
 from faceskd.jobs.plan import read_jobs
 from faceskd.reproduce.hypotheses import compare_methods
+from faceskd.reproduce.page import END, START
 from faceskd.reproduce.paper import reproduce
 from faceskd.reproduce.seeds import seeded_options, with_seeds
 from faceskd.reproduce.tables import Evaluated
@@ -124,19 +125,45 @@ class Commands:
         (out / "per_image.csv").write_text("\n".join(["name,method,psnr", *rows]))
 
 
-def test_seeds_are_no_methods_of_the_tables(tmp_path):
+def toy(out, *words):
+    """The options of a plan with one training, of two seeds."""
     cfg = compose(
         "reproduce",
-        [f"out={tmp_path}", "+seeds.plain=2", "tables=methods", "figure_1=false",
-         "photos=null", "budget.encoder_weights=none", "profile.models=[]"],
+        [f"out={out}", "photos=null", "budget.encoder_weights=torchvision", "+seeds.plain=2",
+         "tables=methods", "profile.models=[]", *words],
     )  # fmt: skip
-    cfg.jobs = {"plain": {"command": "train"}, "faces": None, "encoder": None}
+    for name in cfg.jobs:
+        cfg.jobs[name] = None
+    cfg.jobs.plain = {"command": "train", "overrides": ["encoder.weights=torchvision"]}
     cfg.evaluations.methods.methods = ["plain"]
+    return to_plain(cfg)
+
+
+def test_seeds_are_no_methods_of_the_tables(tmp_path):
     commands = Commands()
-    assert reproduce(to_plain(cfg), commands, Console(quiet=True)) == 0
+    assert reproduce(toy(tmp_path, "figure_1=false"), commands, Console(quiet=True)) == 0
     assert commands.measured == ["plain", "plain_seed1"]
     with (tmp_path / "table_methods.csv").open(newline="") as file:
         assert {row["method"]: float(row["psnr"]) for row in csv.DictReader(file)} == {
             "bicubic": 20.0, "plain": 21.5,
         }  # fmt: skip
     assert "budget=quick, tables=methods\n" in (tmp_path / "results.md").read_text()
+
+
+def test_results_without_pictures(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text(f"{START.format('quick-methods')}\n{END.format('quick-methods')}\n")
+    found = {"faces": 2, "found_on_hr": 2, "found_on_lr": 1}
+    monkeypatch.setattr("faceskd.reproduce.paper.measure_landmarks", lambda *_: found)
+    options = toy(tmp_path / "out", "show=0", f"page={page}")
+    assert reproduce(options, Commands(), Console(quiet=True)) == 0
+    text = page.read_text()
+    assert "MTCNN finds landmarks on 2 HR" in text
+    assert "landmarks.png" not in (tmp_path / "out" / "results.md").read_text()
+    assert "encoder.weights=torchvision" in text  # a word, not a path of this machine
+    assert "out=OUT/plain" in text
+
+
+def test_a_number_of_faces_that_is_none_is_refused_at_once(tmp_path):
+    with pytest.raises(ConfigError, match="expected show as a whole number of at least 0, got -1"):
+        reproduce(toy(tmp_path, "show=-1"), pytest.fail, Console(quiet=True))
