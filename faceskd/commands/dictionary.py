@@ -8,6 +8,7 @@ from rich.table import Table
 
 from faceskd.common.config import hydra_main, instantiate, to_plain
 from faceskd.common.errors import ConfigError
+from faceskd.common.files import check_no_folder
 
 
 @hydra_main("dictionary")
@@ -22,6 +23,7 @@ def main(cfg: DictConfig) -> None:
             "expected an encoder with weights, got random ones: give encoder.weights=FILE, made by "
             "`faceskd train experiment=encoder`, or FACESKD_WEIGHTS, or encoder.weights=torchvision"
         )
+    check_no_folder(out=cfg.out)
     set_threads(cfg.threads)
     options = to_plain(cfg)
     settings = BuildSettings(**{name: options[name] for name in BuildSettings.__annotations__})

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from faceskd.common.config import hydra_main
 from faceskd.common.errors import FaceskdError, ImageError
+from faceskd.common.files import check_no_folder
 from faceskd.common.images import read_image
 from faceskd.common.listing import images_and_problems
 
@@ -21,6 +22,7 @@ def main(cfg: DictConfig) -> None:
     """Estimate the pools. The exit status is 1 if a file could not be read."""
     from faceskd.data.pools import estimate_pools
 
+    check_no_folder(out=cfg.out)
     console = Console(soft_wrap=True, highlight=False)
     paths, problems = images_and_problems(cfg.src)
     failures = [f"{file.source}: {file.problem}" for file in problems]

@@ -4,10 +4,10 @@ Hydra's grammar reads `src=My Photos (1)` as a function, `src=a,b` as a sweep an
 number. For options that are paths, the user means the text itself.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
@@ -33,6 +33,9 @@ LISTS = frozenset({"quality", "engine.teacher"})
 """The path options that may be lists of paths."""
 
 
+QUOTE = "'"
+
+
 def quoted(value: str | None) -> str:
     """A text in quotes for Hydra's override grammar; plain paths need no quotes. None is null.
 
@@ -55,9 +58,10 @@ def with_literal_paths(arguments: Sequence[str]) -> list[str]:
 
     Values stay unchanged if Hydra reads them as text, if they are in quotes already, if they are
     `null`, and for sweeps (`out=a,b`) with `-m`. `~` at the start is replaced by the home folder.
+    Slashes at the end, which shells add to folders, are left out: one folder is one text.
 
     Examples:
-        >>> with_literal_paths(["src=My Photos (1)", "dst=out/faces", "steps=5"])
+        >>> with_literal_paths(["src=My Photos (1)", "dst=out/faces/", "steps=5"])
         ["src='My Photos (1)'", 'dst=out/faces', 'steps=5']
     """
     sweeps = any(word in ("-m", "--multirun") for word in arguments)
@@ -73,8 +77,8 @@ def _is_path_option(word: str) -> bool:
 
 def _literal(word: str, sweeps: bool) -> str:
     key, _, value = word.partition("=")
-    if value.startswith("~"):
-        value = str(Path(value).expanduser())
+    value = os.path.expanduser(value)  # noqa: PTH111 - it leaves the ~ of an unknown user
+    value = value.rstrip("/") or "/"
     try:
         parsed = OverridesParser.create().parse_override(f"{key}={value}")
     except HydraException:

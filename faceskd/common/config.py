@@ -38,7 +38,12 @@ def conf_dir() -> Path:
 
 def _absolute(path: str | None) -> str | None:
     """The absolute path; None for none, and for an environment variable that is empty."""
-    return str(Path(path).expanduser().absolute()) if path else None
+    return str(_expanded(path).absolute()) if path else None
+
+
+def _expanded(path: str) -> Path:
+    """The path with the home folder for `~`; one of an unknown user, as `~ann`, stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises an error
 
 
 def _first(*values: Any) -> Any:
@@ -58,7 +63,7 @@ def _chosen(*groups: str, _root_: Any) -> str | None:
 def _weights_file(name: str) -> str | None:
     """Path of a file in the folder FACESKD_WEIGHTS, or None if it does not exist."""
     folder = os.environ.get("FACESKD_WEIGHTS")
-    path = Path(folder, name).expanduser().absolute() if folder else None
+    path = _expanded(folder).absolute() / name if folder else None
     return str(path) if path and path.is_file() else None
 
 

@@ -14,6 +14,7 @@ from PIL.ExifTags import Base
 
 from faceskd.common.depth import (
     bits_of,
+    check_pixels,
     full_scale,
     is_deep,
     is_misread,
@@ -56,7 +57,9 @@ UPRIGHT = {
 
 
 @contextmanager
-def open_image(path: Path | str, page: int = 0) -> Iterator[Image.Image]:
+def open_image(
+    path: Path | str, page: int = 0, max_pixels: int | None = None
+) -> Iterator[Image.Image]:
     """Open and decode an image file with Pillow, for use in a `with` block.
 
     Any exception of a decoder or of the block becomes an `ImageError`, even if memory is full.
@@ -64,22 +67,21 @@ def open_image(path: Path | str, page: int = 0) -> Iterator[Image.Image]:
     Args:
         path: image file.
         page: number of the page or frame, from 0.
+        max_pixels: limit of width x height, checked before the pixels are read; None: `MAX_PIXELS`.
 
     Raises:
-        ImageError: the file is missing, empty, not an image, truncated, or over 150 megapixels.
+        ImageError: the file is missing, empty, not an image, or truncated.
+        TooLargeError: it has more pixels.
     """
     path = Path(path)
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     try:
         if not path.is_file():
             raise ImageError(f"{path.name}: no such file")
         if path.stat().st_size == 0:
             raise ImageError(f"{path.name}: the file is empty")
-        with _quietly(), identified(path, page) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(
-                    f"{path.name}: {width}x{height} pixels, expected at most {MAX_PIXELS:,} in all"
-                )
+        with _quietly(), identified(path, page, max_pixels) as image:
+            check_pixels(path, *image.size, max_pixels)
             if "bits" not in image.info:
                 image.seek(page)
                 image.info["bits"] = bits_of(image, path)
@@ -95,16 +97,16 @@ def open_image(path: Path | str, page: int = 0) -> Iterator[Image.Image]:
         raise ImageError(f"{path.name}: damaged or truncated image ({reason(error)})") from error
 
 
-def identified(path: Path, page: int = 0) -> Image.Image:
+def identified(path: Path, page: int = 0, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open a file with Pillow without decoding it. TIFFs that Pillow cannot read use tifffile."""
     try:
         image = Image.open(path, formats=_formats())
     except UnidentifiedImageError:
-        read = read_tiff(path, page, MAX_PIXELS)
+        read = read_tiff(path, page, max_pixels)
         if read is None:
             raise
         return read
-    return (is_misread(image) and read_tiff(path, page, MAX_PIXELS)) or image
+    return (is_misread(image) and read_tiff(path, page, max_pixels)) or image
 
 
 @cache

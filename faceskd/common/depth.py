@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from faceskd.common.errors import ImageError
+from faceskd.common.errors import TooLargeError
 
 HEADER_BYTES = 4096
 """Number of bytes at the start of AVIF and JPEG 2000 files that contain the number of bits."""
@@ -23,6 +23,13 @@ next full scale is assumed. Highlights of float images exceed 1, and resampling 
 
 SAMPLES = 1_000_000
 """Number of values from which the full scale is found."""
+
+MOST_BYTES = 8
+"""Bytes of a pixel, as of 16-bit RGBA, in an image with as many pixels as are allowed. One with
+more bytes a pixel may have fewer pixels."""
+
+STRIP = 2**20
+"""Number of values that are scaled at once."""
 
 SAMPLE_FORMAT, PHOTOMETRIC, WHITE_IS_ZERO, PLANES = 339, 262, 0, 284
 DESCRIPTIVE_TAGS = (270, 271, 272, 274, 305, 306, 315, 33432)
@@ -87,7 +94,8 @@ def read_tiff(path: Path, page: int, max_pixels: int) -> Image.Image | None:
     `info` contains the `bits` per channel and the `full_scale` that became 255.
 
     Raises:
-        ImageError: the page has more than `max_pixels`.
+        TooLargeError: the page has more than `max_pixels`, or so many bytes as `MOST_BYTES` for
+            each of these.
         Exception: many kinds, if the file is damaged.
     """
     import tifffile  # importing takes as long as importing Pillow, and few files need it
@@ -99,21 +107,30 @@ def read_tiff(path: Path, page: int, max_pixels: int) -> Image.Image | None:
     with file:
         found = file.pages[page].aspage()
         height, width = found.imagelength, found.imagewidth
-        if width * height > max_pixels:
-            raise ImageError(
-                f"{path.name}: {width}x{height} pixels, expected at most {max_pixels:,} in all"
+        check_pixels(path, width, height, max_pixels)
+        if found.nbytes > max_pixels * MOST_BYTES:
+            raise TooLargeError(
+                f"{path.name}: {found.nbytes:,} bytes for {width}x{height} pixels, expected at "
+                f"most {max_pixels * MOST_BYTES:,} in all"
             )
         values = found.asarray()
         if found.axes.startswith("S"):  # channels in planes
             values = np.moveaxis(values, 0, -1)
     full = _full_scale(values)
-    scaled = _scaled(values, full)
-    if scaled.ndim == 3 and scaled.shape[2] not in (3, 4):
-        scaled = scaled[..., 0]
-    image = Image.fromarray(np.ascontiguousarray(scaled))
+    if values.ndim == 3 and values.shape[2] not in (3, 4):
+        values = values[..., 0]
+    image = Image.fromarray(_scaled(values, full))
     image.info |= {"bits": 8 * values.dtype.itemsize, "full_scale": full}
     _carry(found, image)
     return image
+
+
+def check_pixels(path: Path, width: int, height: int, max_pixels: int) -> None:
+    """Raise a TooLargeError if an image has more than `max_pixels`."""
+    if width * height > max_pixels:
+        raise TooLargeError(
+            f"{path.name}: {width}x{height} pixels, expected at most {max_pixels:,} in all"
+        )
 
 
 def is_misread(image: Image.Image) -> bool:
@@ -162,7 +179,7 @@ def _is_signed(image: Image.Image) -> bool:
 def _full_scale(values: np.ndarray) -> float:
     if values.dtype.itemsize < 4 and values.dtype.kind in "iu":
         return float(np.iinfo(values.dtype).max)
-    flat = values.ravel()[:: max(values.size // SAMPLES, 1)]
+    flat = values.flat[:: max(values.size // SAMPLES, 1)]
     finite = flat[np.isfinite(flat)]
     high = float(np.percentile(finite, 95)) if finite.size else 0.0
     is_float = values.dtype.kind == "f"
@@ -173,5 +190,9 @@ def _full_scale(values: np.ndarray) -> float:
 
 
 def _scaled(values: np.ndarray, full: float) -> np.ndarray:
-    scaled = values.astype(np.float64) * (255 / full)
-    return np.clip(np.nan_to_num(scaled).round(), 0, 255).astype(np.uint8)
+    scaled = np.empty(values.shape, np.uint8)
+    rows = max(STRIP // max(values[0].size, 1), 1)
+    for start in range(0, len(values), rows):  # as float64, the whole image may not fit into memory
+        strip = values[start : start + rows].astype(np.float64) * (255 / full)
+        scaled[start : start + rows] = np.clip(np.nan_to_num(strip).round(), 0, 255)
+    return scaled

@@ -25,6 +25,10 @@ class ImageError(FaceskdError):
     """A file is not an image, or the image cannot be used."""
 
 
+class TooLargeError(ImageError):
+    """An image has more pixels, or more bytes, than may be read."""
+
+
 class FacesError(FaceskdError):
     """A folder of prepared faces cannot be used: no manifest, no face, or a missing file."""
 

@@ -8,11 +8,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
-from faceskd.common.errors import FaceskdError, disk_full_as_error
+from faceskd.common.errors import ConfigError, FaceskdError, disk_full_as_error
 
 LONGEST_STEM = 200
 """Longest file name in bytes; this leaves space for a number and a suffix."""
+
+UMASK = os.umask(0)
+"""Of the process. It is read once, before there are threads: that sets it, for all of them."""
+os.umask(UMASK)
+
+_HELD: set[TextIO] = set()
 
 
 @contextmanager
@@ -42,9 +49,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
+            temporary.chmod(0o666 & ~UMASK)  # mkstemp makes files private
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -110,16 +115,45 @@ def sha256(path: Path | str) -> str:
 def held(path: Path | str, on_busy: Callable[[], None]) -> Iterator[None]:
     """Within the block, no other process holds this file.
 
-    The system releases the file when the process ends, for any reason.
+    The system releases the file when the process ends, for any reason. Processes that it forked
+    within the block do not hold the file.
 
     Args:
         path: a file; it is created, and stays.
         on_busy: called where another process holds it, before waiting for it; it may raise instead.
     """
     with Path(path).open("w") as file:
+        _HELD.add(file)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_busy()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_busy()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            _HELD.discard(file)
+
+
+def _let_go() -> None:
+    """Close the files of the parent in a forked process, which may outlive a killed parent."""
+    for file in _HELD:
+        file.close()
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+def check_no_folder(**paths: Path | str) -> None:
+    """Raise a ConfigError if a path where a file will be written is a folder.
+
+    Examples:
+        >>> check_no_folder(out="/")
+        Traceback (most recent call last):
+        ...
+        faceskd.common.errors.ConfigError: expected out as a file to write, got the folder '/'
+    """
+    for name, path in paths.items():
+        if Path(path).is_dir():
+            raise ConfigError(f"expected {name} as a file to write, got the folder {str(path)!r}")

@@ -105,6 +105,8 @@ def read_jobs(
 def select_jobs(jobs: Mapping[str, Job], only: Collection[str]) -> dict[str, Job]:
     """The jobs of these names and the jobs they need, each after the jobs it needs.
 
+    What is given comes first: it runs nothing, and jobs may read it without needing it.
+
     Raises:
         ConfigError: there is no such job, or jobs need each other.
     """
@@ -121,7 +123,7 @@ def select_jobs(jobs: Mapping[str, Job], only: Collection[str]) -> dict[str, Job
                 add(need)
             selected[name] = jobs[name]
 
-    for name in only:
+    for name in (*(name for name, job in jobs.items() if job.given is not None), *only):
         add(name)
     return selected
 

@@ -1,9 +1,10 @@
 """Run the jobs of a plan, each only once.
 
-A job is done if its key was completed. The key is a hash of its command line, and of the keys and
-products of the jobs it needs. If the key changes, the output is deleted and the job starts again. A
-job that was interrupted with the same key resumes. The traceback of a failed job is written to a
-file. Jobs that need a failed job are skipped; the others run.
+A job is done if its key was completed. The key is a hash of its command line, of the keys and
+products of the jobs it needs, and of the content of what is given and named in its command. If the
+key changes, the output is deleted and the job starts again. A job that was interrupted with the
+same key resumes. The traceback of a failed job is written to a file. Jobs that need a failed job
+are skipped; the others run.
 """
 
 import gc
@@ -21,7 +22,13 @@ from rich.text import Text
 from faceskd.common.config import EXIT_UNFINISHED
 from faceskd.common.errors import ConfigError, FaceskdError, reason
 from faceskd.common.machine import peak_memory_mib
-from faceskd.jobs.keys import content_digest, job_key, state_of, without_places
+from faceskd.jobs.keys import (
+    content_digest,
+    job_key,
+    state_of,
+    values_without_places,
+    without_places,
+)
 from faceskd.jobs.markers import Marker, Markers
 from faceskd.jobs.plan import Job, Options
 
@@ -157,11 +164,16 @@ class Runner:
         return EXIT_SOME_FAILED if self.failures else 0
 
     def _key(self, job: Job) -> str:
-        """The key of a job. It does not depend on where the plan's folder and given files are."""
+        """The key of a job. It does not depend on where the plan's folder and given files are.
+
+        What is given counts by its content, also for a job that reads it without needing it.
+        """
         needed = {need: self._states[need] for need in job.needs}
         places = {path: needed[name] for name, path in self._given.items() if name in needed}
         places[str(self.out)] = "out"
         words = [without_places(override, places) for override in job.overrides]
+        others = {path: self._states[name] for name, path in self._given.items()}
+        words = [values_without_places(word, others) for word in words]
         return job_key(replace(job, overrides=tuple(words)).line(), needed)
 
     def _run_unless_done(self, job: Job, key: str) -> None:
@@ -179,22 +191,32 @@ class Runner:
 
     def _run_now(self, job: Job, marker: Marker, *, resume: bool) -> None:
         start = time.perf_counter()
-        result = self._attempt(job, marker, resume=resume)
-        spent = time.perf_counter() - start
-        self._markers.log(job.name, job.line(), result, spent)
-        self._say(f"{job.name}: {result} after {_spoken(spent)}")
+        result = "stopped"
+        try:
+            result = self._attempt(job, marker, resume=resume)
+        finally:  # a card tells the time of all calls, also of those that the user stopped
+            marker = self._note_call(job, marker, result, time.perf_counter() - start)
         if result != "failed":
             self._advanced = True
-            seconds = marker.seconds + spent
-            memory = peak_memory_mib()
-            done = result == "done"
-            marker = replace(marker, done=done, seconds=seconds, peak_memory_mib=memory)
-            self._markers.write(job.name, marker)
-            self.unfinished |= not done
+            self.unfinished |= not marker.done
         if marker.done:
             self._markers.note_error(job.name, None)
             self._note_done(job, marker, cached=False)
         gc.collect()  # networks and optimisers refer to each other
+
+    def _note_call(self, job: Job, marker: Marker, result: str, spent: float) -> Marker:
+        """Add a call to the log, and its time to the marker if the call got as far as its command.
+
+        Else another key's output may still be there, which this key must not resume from.
+        """
+        self._markers.log(job.name, job.line(), result, spent)
+        self._say(f"{job.name}: {result} after {_spoken(spent)}")
+        if self._markers.read(job.name, marker.key):
+            seconds, memory = marker.seconds + spent, peak_memory_mib()
+            done = result == "done"
+            marker = replace(marker, done=done, seconds=seconds, peak_memory_mib=memory)
+            self._markers.write(job.name, marker)
+        return marker
 
     def _note_done(self, job: Job, marker: Marker, *, cached: bool) -> None:
         self.outcomes[job.name] = Outcome(job, marker.seconds, marker.peak_memory_mib, cached)

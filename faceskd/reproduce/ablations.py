@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from faceskd.common.arguments import QUOTE, quoted
 from faceskd.common.checks import check_choices
 from faceskd.common.errors import ConfigError
 from faceskd.evaluation.statistics import compare_paired
@@ -25,10 +26,18 @@ def chosen_ablations(options: Options) -> list[str]:
     asked = options["ablate"]
     if asked is None:
         return []
-    names = [name for name, config in options["ablations"].items() if config is not None]
+    names = [name for name in options["ablations"] if _is_possible(name, options)]
     asked = [asked] if isinstance(asked, str) else list(asked)
     check_choices([ALL, *names], ablate=asked)
     return names if ALL in asked else asked
+
+
+def _is_possible(name: str, options: Options) -> bool:
+    """Whether neither an ablation nor one of the jobs it repeats is left out of the plan."""
+    config, jobs = options["ablations"][name], options["jobs"]
+    return config is not None and not any(
+        job in jobs and jobs[job] is None for job in config["jobs"]
+    )
 
 
 def ablated(name: str, job: str) -> str:
@@ -40,8 +49,8 @@ def with_ablations(options: Options) -> dict[str, Any]:
     """The options with the jobs of the ablations that `ablate` asks for.
 
     An ablation is {jobs, overrides, needs}: these trainings are repeated with these overrides, each
-    from what the one before wrote. All else they need is the plan's; `needs`, which may be left
-    out, names the jobs that the overrides need besides.
+    from what the one before wrote. All else they need is the plan's; `needs` names the jobs that
+    the overrides need besides. Both may be left out.
     """
     jobs = dict(options["jobs"])
     for name in chosen_ablations(options):
@@ -54,10 +63,11 @@ def with_ablations(options: Options) -> dict[str, Any]:
                 **config,
                 "needs": [*(ablated(name, need) if need in chain else need
                             for need in config.get("needs") or ()),
-                          *options["ablations"][name].get("needs", ())],
+                          *(options["ablations"][name].get("needs") or ())],
                 "overrides": [
-                    *(_renamed(text, name, chain, options["out"]) for text in config["overrides"]),
-                    *options["ablations"][name]["overrides"],
+                    *(_renamed(text, name, chain, options["out"])
+                      for text in config.get("overrides") or ()),
+                    *(options["ablations"][name].get("overrides") or ()),
                 ],
             }  # fmt: skip
     return {**options, "jobs": jobs}
@@ -65,7 +75,8 @@ def with_ablations(options: Options) -> dict[str, Any]:
 
 def _renamed(override: str, name: str, chain: list[str], out: str) -> str:
     for job in chain:
-        override = override.replace(f"{out}/{job}/", f"{out}/{ablated(name, job)}/")
+        old, new = (quoted(f"{out}/{one}/").strip(QUOTE) for one in (job, ablated(name, job)))
+        override = override.replace(old, new)
     return override
 
 

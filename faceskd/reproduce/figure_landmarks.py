@@ -96,14 +96,14 @@ def summarise(pairs: Sequence[LandmarkPair]) -> dict[str, Any]:
 
 
 def write_landmark_figure(dataset: FacePairs, out: Path | str, *, show: int = 6) -> dict[str, Any]:
-    """Write landmarks.png (points on HR in green, on LR in red) and landmarks.csv into `out`.
+    """Write landmarks.csv and landmarks.png (points on HR in green, on LR in red) into `out`.
 
     MTCNN detects the landmarks; it enlarges images as small as LR first.
 
     Args:
         dataset: the faces.
         out: folder for the two files.
-        show: number of faces in the picture; the table has all.
+        show: number of faces in the picture; the table has all. 0: no picture.
 
     Returns:
         The result of `summarise` for all faces.
@@ -117,7 +117,8 @@ def write_landmark_figure(dataset: FacePairs, out: Path | str, *, show: int = 6)
         for p in pairs
     ]  # fmt: skip
     write_csv(out / "landmarks.csv", rows)
-    write_image(out / "landmarks.png", _picture(dataset, pairs[:show]))
+    if show:
+        write_image(out / "landmarks.png", _picture(dataset, pairs[:show]))
     return summarise(pairs)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from faceskd.common.errors import ConfigError
-from faceskd.common.files import make_folder, write_text
+from faceskd.common.files import atomic_path, held, write_text
 
 START = "<!-- results of {}: the lines below are written by `faceskd reproduce` -->"
 END = "<!-- results of {}: end -->"
@@ -59,7 +59,14 @@ def write_page(
     Raises:
         ConfigError: see `check_page`.
     """
-    page, text = Path(page), check_page(page, name)
+    page = Path(page)
+    with held(page.with_name(f".{page.name}.lock"), on_busy=lambda: None):
+        write_text(page, _with_results(page, results, name, places or {}))
+
+
+def _with_results(page: Path, results: Path, name: str, places: Mapping[str, str]) -> str:
+    """The text of the page with the results; their pictures are written."""
+    text = check_page(page, name)
     start, end = START.format(name), END.format(name)
 
     def link(found: re.Match[str]) -> str:
@@ -69,13 +76,14 @@ def write_page(
         file = f"{name}-{target.removesuffix('.png').replace('/', '-')}.jpg"
         with Image.open(results.parent / target) as picture:
             picture.thumbnail((WIDEST, picture.height))
-            picture.convert("RGB").save(make_folder(page.parent / PICTURES) / file, quality=85)
+            with atomic_path(page.parent / PICTURES / file) as temporary:
+                picture.convert("RGB").save(temporary, quality=85)
         return f"{mark}[{label}]({PICTURES}/{file})"
 
     content = LINK.sub(link, results.read_text(encoding="utf-8"))
     content = re.sub(r"^#", "##", content, flags=re.M)
-    for path, word in sorted((places or {}).items(), reverse=True):  # the inner of two first
+    for path, word in sorted(places.items(), reverse=True):  # the inner of two first
         content = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", word, content)
     before, rest = text.split(start, 1)
     after = rest.split(end, 1)[1]
-    write_text(page, f"{before}{start}\n\n{content.strip()}\n\n{end}{after}")
+    return f"{before}{start}\n\n{content.strip()}\n\n{end}{after}"

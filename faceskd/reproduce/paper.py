@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from faceskd.common.arguments import quoted
-from faceskd.common.checks import check_choices
+from faceskd.common.checks import check_choices, check_whole
 from faceskd.common.config import compose, compose_model, instantiate
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.data.manifest import read_manifest
@@ -39,23 +39,24 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
         FaceskdError: an option is invalid, there are no prepared faces at `faces` or `second`, or
             `page` has no place for the results.
     """
+    check_whole(0, show=options["show"])
     for folder in (options["faces"], options["second"]):
         if folder is not None:
             read_manifest(folder, MEASURED_SPLIT)
     if options["budget"]["encoder_weights"] is None:
         raise ConfigError(f"this budget needs a pretrained encoder: {NO_WEIGHTS}")
+    tables, whole = chosen_tables(options), options["only"] is None
     options, jobs = planned(options)
-    wanted, whole = options["evaluations"], options["only"] is None
     if whole and options["page"] is not None:
         check_page(options["page"], results_name(options))
     runner = Runner.of(options, run_command, console)
     runner.run_all(
         jobs,
-        later=len(wanted) + 1 if whole else 0,
+        later=len(tables) + 1 if whole else 0,
         complete=lambda job: complete(job, options, runner),
     )
     if whole and not runner.unfinished:
-        measure(options, wanted, runner, console)
+        measure(options, tables, runner, console)
     return runner.report()
 
 
@@ -65,12 +66,32 @@ def planned(options: Options) -> tuple[dict[str, Any], dict[str, Job]]:
     Raises:
         ConfigError: an option is invalid.
     """
-    chosen = {**options, "evaluations": chosen_tables(options)}
-    options = seeded_options(with_rates(chosen))
+    check_names(options)
+    tables = {"tables": table_names(options), "evaluations": chosen_tables(options)}
+    options = seeded_options(with_rates({**options, **tables}))
     jobs = read_plan(options)
     if options["only"] is None and options["tables"] is not None:
         jobs = select_jobs(jobs, needed_jobs(options, jobs))
     return options, jobs
+
+
+def check_names(options: Options) -> None:
+    """Check the names of methods and evaluations before the trainings; others would be ignored.
+
+    Raises:
+        ConfigError: there is no such method or evaluation.
+    """
+    evaluations = options["evaluations"]
+    check_choices(options["jobs"], baselines=options["baselines"])
+    named = {"profile.models": options["profile"]["models"]}
+    named |= {f"evaluations.{name}.methods": config["methods"]
+              for name, config in evaluations.items() if config}  # fmt: skip
+    for key in ("comparisons", "as_good"):
+        check_choices(evaluations, **{key: [name for name, *_ in options[key]]})
+        named[key] = [method for _, *pair in options[key] for method in pair]
+    check_choices(
+        [*options["jobs"], *options["interpolations"], *options["other_dictionaries"]], **named
+    )
 
 
 def chosen_tables(options: Options) -> dict[str, Any]:
@@ -113,7 +134,7 @@ def measure(options: Options, tables: Options, runner: Runner, console: Console)
 
     Args:
         options: the plan, with all trainings of its methods.
-        tables: the evaluations by methods, as the config has them.
+        tables: the evaluations as the config has them, without the other seeds of a method.
         runner: ran the plan.
         console: where progress is printed.
     """
@@ -229,11 +250,11 @@ def write_interpolation(mode: str, out: Path) -> Path:
 
 
 def _places(options: Options) -> dict[str, str]:
-    """Words for the paths of this machine."""
+    """Words for the paths of this machine. A name without a folder may be any word of the page."""
     words = {"out": "OUT", "photos": "PHOTOS", "faces": "FACES", "second": "SECOND"}
     places = {options[name]: word for name, word in words.items()}
     places[options["budget"]["encoder_weights"]] = "ENCODER"
-    return {path: word for path, word in places.items() if path is not None}
+    return {path: word for path, word in places.items() if path is not None and "/" in path}
 
 
 def _folder(options: Options, name: str) -> str:

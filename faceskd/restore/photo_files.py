@@ -63,7 +63,7 @@ class Photo:
     notes: tuple[str, ...] = ()
 
 
-def read_photo(path: Path | str, page: int = 0) -> Photo:
+def read_photo(path: Path | str, page: int = 0, max_pixels: int | None = None) -> Photo:
     """Read a photo. Colours of transparent pixels stay as they are in the file.
 
     A colour profile is kept if it fits the colours that will be written, grey or RGB. EXIF entries
@@ -72,11 +72,9 @@ def read_photo(path: Path | str, page: int = 0) -> Photo:
     Args:
         path: image file.
         page: page of a document, from 0.
-
-    Raises:
-        ImageError: see `faceskd.common.images.read_image`.
+        max_pixels, and errors: see `faceskd.common.decoding.open_image`.
     """
-    with open_image(path, page) as file:
+    with open_image(path, page, max_pixels) as file:
         lost = notes(file)
         shown = upright(file)
         grey = shown.mode in GREY_MODES or is_deep(shown)

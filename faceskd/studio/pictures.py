@@ -8,7 +8,7 @@ import numpy as np
 import pi_heif
 from PIL import Image
 
-from faceskd.common.errors import ImageError, causes
+from faceskd.common.errors import ImageError, TooLargeError, causes
 from faceskd.restore.photo_files import LONGEST_SIDE, read_photo, write_photo
 from faceskd.restore.photo_files import Photo as PhotoFile
 from faceskd.studio.problems import Problem
@@ -50,7 +50,9 @@ def read(path: Path, max_pixels: int) -> PhotoFile:
     except (OSError, ValueError, SyntaxError):
         pass  # formats that Pillow does not know are read, or refused, by `read_photo`
     try:
-        photo = read_photo(path)
+        photo = read_photo(path, max_pixels=max_pixels)
+    except TooLargeError:
+        raise too_many from None
     except ImageError as error:
         if any(isinstance(one, MemoryError) for one in causes(error)):
             raise Problem("no_memory") from error

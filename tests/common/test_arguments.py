@@ -10,7 +10,8 @@ from PIL import Image
 
 from faceskd.cli import main
 from faceskd.common.arguments import with_literal_paths
-from faceskd.common.config import hydra_main
+from faceskd.common.config import compose, hydra_main, to_plain
+from faceskd.jobs.plan import read_plan
 
 NAMES = ["My Photos (1)", "Übung", "a=b", "it's", "a,b"]
 MORE = (
@@ -73,7 +74,7 @@ texts = st.text(letters | st.sampled_from("'\" ,=[]{}()0"), min_size=1)
 @given(text=texts.filter(lambda text: text not in ("null",) and text[0] not in "'\""))
 def test_any_text_comes_back(text):
     (word,) = with_literal_paths([f"src={text}"])
-    assert str(parsed(word).value()) == text
+    assert str(parsed(word).value()) == (text.rstrip("/") or "/")
     assert with_literal_paths([word]) == [word]
 
 
@@ -97,6 +98,29 @@ def test_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann b")
     (word,) = with_literal_paths(["src=~/photos"])
     assert parsed(word).value() == "/home/ann b/photos"
+
+
+def test_the_home_folder_of_nobody_is_a_name(monkeypatch):
+    (word,) = with_literal_paths(["src=~nobody_here/x"])
+    assert parsed(word).value() == "~nobody_here/x"
+    monkeypatch.setenv("FACESKD_WEIGHTS", "~nobody_here")
+    monkeypatch.setenv("FACESKD_FACES", "~nobody_here")
+    assert compose("pipeline").photos.endswith("/~nobody_here")
+    assert compose("reproduce", ["budget=cpu"]).budget.encoder_weights is None
+
+
+@pytest.mark.parametrize("folder", ["runs/q", "/a b/it's", "~/runs"])
+def test_a_slash_at_the_end_changes_no_job(folder):
+    """Else a plan would delete what it made, when the shell completed the name of its folder."""
+    plans = []
+    for text in (folder, f"{folder}/", f"{folder}//"):
+        words = with_literal_paths([f"out={text}", "photos=null"])
+        plans.append(read_plan(to_plain(compose("pipeline", words))))
+    assert plans[0] == plans[1] == plans[2]
+
+
+def test_the_slash_of_the_whole_disk_stays():
+    assert with_literal_paths(["src=/", "photos=a/"]) == ["src=/", "photos=a"]
 
 
 def test_tables_with_chosen_names_are_no_paths() -> None:

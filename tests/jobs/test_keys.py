@@ -83,6 +83,22 @@ def test_content_that_counts(files, path, changed, counts):
     assert (content_digest(files / path) != before) == counts
 
 
+def test_photos_behind_a_linked_folder_count(files, tmp_path):
+    write_text(tmp_path / "elsewhere/a.png", "a")
+    (files / "photos/linked").symlink_to(tmp_path / "elsewhere")
+    before = content_digest(files / "photos")
+    assert before == content_digest(files / "photos")
+    write_text(tmp_path / "elsewhere/a.png", "b")
+    assert content_digest(files / "photos") != before
+
+
+def test_a_manifest_of_something_else_is_a_file_as_others(files):
+    write_text(files / "photos" / MANIFEST, "photo,owner\na.png,Ann\n")
+    before = content_digest(files / "photos")
+    write_text(files / "photos/a.png", "changed")
+    assert content_digest(files / "photos") != before
+
+
 @pytest.mark.parametrize("is_large", [False, True])
 def test_the_time_of_a_photo_counts_only_where_folders_are_too_large_to_read(
     files, is_large, monkeypatch

@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import nullcontext
 
 import pytest
 from rich.console import Console
 
 from faceskd.common.arguments import quoted
 from faceskd.common.errors import ConfigError, FaceskdError
+from faceskd.common.files import write_text
 from faceskd.jobs.markers import Markers
 from faceskd.jobs.plan import read_jobs
 from faceskd.jobs.runner import Runner
@@ -109,6 +111,27 @@ def test_the_content_of_what_is_given_counts_and_its_place_does_not(plan, tmp_pa
     photos.write_text("two")
     plan.run(configs())
     assert plan.names == ["faces"]
+
+
+def test_what_is_given_counts_for_a_job_that_reads_it_without_needing_it(plan, tmp_path):
+    def configs():
+        return {
+            "scene": job("scene", f"+folders={{path:{photos}/train,share:1}}"),
+            "other": job("other"),
+            "photos": {"command": "portraits", "given": str(photos)},
+        }
+
+    photos = tmp_path / "photos"
+    write_text(photos / "train" / "a.png", "one")
+    plan.run(configs())
+    assert plan.names == ["scene", "other"]
+    photos = photos.rename(tmp_path / "moved")
+    for only in (None, ["scene"]):
+        plan.run(configs(), only)
+        assert plan.names == []
+    write_text(photos / "train" / "a.png", "two")
+    plan.run(configs())
+    assert plan.names == ["scene"]
 
 
 def test_a_folder_that_was_moved_is_still_done(plan):
@@ -344,6 +367,29 @@ def test_the_time_of_all_slices_is_added(plan, monkeypatch):
     plan.run(configs, seconds=60)
     plan.ends["a"] = after(plan, 10)
     assert plan.run(configs).outcomes["a"].seconds == 190
+
+
+@pytest.mark.parametrize(
+    ("end", "result"),
+    [(KeyboardInterrupt(), "stopped"), (128 + signal.SIGTERM, "stopped"), (2, "failed")],
+)
+def test_the_time_of_a_call_that_ended_early_is_added(plan, monkeypatch, end, result):
+    monkeypatch.setattr("faceskd.jobs.runner.time.perf_counter", lambda: plan.now)
+    configs = {"a": job("a", command="train")}
+
+    def stop():
+        plan.now += 90
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    plan.ends["a"] = stop
+    with nullcontext() if end == 2 else pytest.raises((KeyboardInterrupt, SystemExit)):
+        plan.run(configs)
+    plan.ends["a"] = after(plan, 10)
+    assert plan.run(configs).outcomes["a"].seconds == 100
+    log = [json.loads(line) for line in (plan.out / "jobs" / "log.jsonl").read_text().splitlines()]
+    assert [(e["result"], e["seconds"]) for e in log] == [(result, 90), ("done", 10)]
 
 
 def test_a_restart_in_slices_says_how_to_go_on(plan):

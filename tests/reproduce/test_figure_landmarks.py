@@ -11,6 +11,7 @@ from faceskd.reproduce.figure_landmarks import (
     find_pairs,
     inter_ocular_error,
     summarise,
+    write_landmark_figure,
 )
 
 POINTS = np.array([[80, 100], [180, 100], [130, 150], [95, 190], [165, 190]], np.float32)
@@ -48,3 +49,15 @@ def test_faces_that_are_not_found_are_counted_not_averaged():
     assert (summary["faces"], summary["found_on_hr"], summary["found_on_lr"]) == (3, 3, 2)
     assert summary["mean_error"] == pytest.approx(0.02)
     assert "mean_error" not in summarise([missed])
+
+
+@pytest.mark.parametrize("show", [0, 1])
+def test_the_picture_has_the_faces_that_are_to_be_shown(show, tmp_path, monkeypatch):
+    for name in ("MTCNNDetector", "find_pairs"):
+        monkeypatch.setattr(
+            f"faceskd.reproduce.figure_landmarks.{name}",
+            lambda *_, **__: [LandmarkPair("a", POINTS, None)],
+        )
+    assert write_landmark_figure([face("a")] * 2, tmp_path, show=show)["found_on_hr"] == 1
+    assert (tmp_path / "landmarks.png").is_file() == (show > 0)
+    assert (tmp_path / "landmarks.csv").is_file()

@@ -88,3 +88,15 @@ def test_chosen_tables_train_only_what_they_need(tmp_path):
     assert {name for name, job in plan["jobs"].items() if job} <= set().union(*parts)
     with pytest.raises(ConfigError, match=r"expected tables of methods, .*; got 'none'"):
         jobs_of("none")
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [("baselines=[rcam]", "rcam"), ("profile.models=[rcan,rcam]", "rcam"),
+     ("evaluations.methods.methods=[rcam]", "rcam"), ("comparisons=[[methods,rcan,rcam]]", "rcam"),
+     ("as_good=[[method,rcan,teacher]]", "method")],
+)  # fmt: skip
+def test_a_misspelt_name_is_told_before_the_trainings(word, name, tmp_path):
+    plan = to_plain(compose("reproduce", [f"out={tmp_path}", word]))
+    with pytest.raises(ConfigError, match=rf"expected {word.split('=')[0]} of .*; got '{name}'"):
+        planned(plan)

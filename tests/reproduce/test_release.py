@@ -12,6 +12,7 @@ from rich.console import Console
 
 from faceskd.commands import run_command
 from faceskd.commands.release import main as release_command
+from faceskd.common.arguments import with_literal_paths
 from faceskd.common.config import EXIT_UNFINISHED, compose, to_plain
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.files import sha256
@@ -256,7 +257,7 @@ def test_a_source_with_changes_is_refused_unless_told(monkeypatch):
         monkeypatch.setattr(release, "git_revision", lambda revision=revision: revision)
         with pytest.raises(ConfigError, match="commit first, or say dirty=true"):
             release.check_revision(dirty=False)
-        assert release.check_revision(dirty=True) == revision or "no git checkout"
+        assert release.check_revision(dirty=True) == (revision or "no git checkout")
     monkeypatch.setattr(release, "git_revision", lambda: "abc")
     assert release.check_revision(dirty=False) == "abc"
 
@@ -409,6 +410,24 @@ def test_an_unknown_ablation_is_refused():
         ConfigError, match=r"expected ablate of all, no_lpips_distance, .*; got 'no_luck'"
     ):
         with_ablations(options("photos=/photos", "ablate=no_luck"))
+
+
+@pytest.mark.parametrize("plan", ["photos", "photo_distillation", "scene", "drawings"])
+def test_a_plan_without_the_jobs_of_an_ablation_has_none(plan):
+    words = [f"plan={plan}", "out=/out", *places_at("/a", plan), "ablate=all"]
+    cfg = to_plain(compose("release", words))
+    assert with_ablations(cfg)["jobs"] == cfg["jobs"]
+    with pytest.raises(ConfigError, match="expected ablate of all; got 'no_average'"):
+        with_ablations(cfg | {"ablate": "no_average"})
+
+
+@pytest.mark.parametrize("out", ["/out", "/my out", "/it's out"])
+def test_an_ablation_starts_from_what_it_changed(out):
+    cfg = to_plain(compose("release", with_literal_paths([f"out={out}", "ablate=no_warp"])))
+    cfg["jobs"]["photos"] = {"command": "portraits"}
+    job = read_plan(with_ablations(cfg))["lite_s_no_warp"]
+    init = compose("train", job.overrides).init
+    assert init == f"{out}/lite_s_start_no_warp/weights.safetensors"
 
 
 @pytest.mark.parametrize("plan", ["photos", "photo_distillation", "scene", "drawings", "ablations"])

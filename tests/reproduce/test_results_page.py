@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from faceskd.common.errors import ConfigError
+from faceskd.common.files import held
 from faceskd.common.images import write_image
 from faceskd.evaluation.statistics import Paired
 from faceskd.reproduce.baselines import least_faces
@@ -85,6 +86,23 @@ def test_the_page_gets_text_and_pictures_between_its_lines(tmp_path):
             f"{OURS[1]}\n\n{OTHER}\n"
         )
     assert Image.open(page.parent / "results" / "cpu-faces-all.jpg").width == WIDEST
+
+
+def test_no_other_run_changes_the_page_while_it_is_written(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    (tmp_path / "results.md").write_text("text")
+
+    def busy():
+        raise BlockingIOError
+
+    def read(*_):
+        with pytest.raises(BlockingIOError), held(tmp_path / ".page.md.lock", busy):
+            pass
+        return "\n".join(OURS)
+
+    monkeypatch.setattr("faceskd.reproduce.page.check_page", read)
+    write_page(page, tmp_path / "results.md", "cpu")
+    assert page.read_text() == f"{OURS[0]}\n\ntext\n\n{OURS[1]}"
 
 
 @pytest.mark.parametrize("text", [None, "# Page", OTHER, f"{OURS[1]}\n{OURS[0]}"])

@@ -2,12 +2,17 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from faceskd.common.config import compose, to_plain
 from faceskd.common.errors import ConfigError
 from faceskd.jobs.plan import read_jobs
 from faceskd.reproduce.hypotheses import compare_methods
+from faceskd.reproduce.page import END, START
+from faceskd.reproduce.paper import reproduce
 from faceskd.reproduce.seeds import seeded_options, with_seeds
 from faceskd.reproduce.tables import Evaluated
 
@@ -87,3 +92,78 @@ def test_a_comparison_has_all_trainings(evaluated):
     assert found.paired.low == pytest.approx(-1)
     assert found.paired.high == pytest.approx(3)
     assert found.verdict == "undecided"
+
+
+class Commands:
+    """Stands in for the commands: notes the methods of evaluations, and writes their figures."""
+
+    def __init__(self):
+        self.measured = []
+
+    def __call__(self, command, overrides):
+        values = dict(text.lstrip("+").split("=", 1) for text in overrides)
+        out = Path(values["out"])
+        out.mkdir(parents=True, exist_ok=True)
+        if command == "train":
+            (out / "weights.safetensors").write_text("")
+        else:
+            self.measured = [
+                name.removeprefix("methods.") for name in values if name.startswith("methods.")
+            ]
+            self._write_figures(out)
+        return 0
+
+    def _write_figures(self, out):
+        figures = {name: 20.0 + number for number, name in enumerate(["bicubic", *self.measured])}
+        record = {
+            name: {"values": {"psnr": value}, "interval_95": {"psnr": [value, value]}}
+            for name, value in figures.items()
+        }
+        content = {"faces": 1, "metrics": record, "unavailable": {}}
+        (out / "metrics.json").write_text(json.dumps(content))
+        rows = [f"0.png,{name},{value}" for name, value in figures.items()]
+        (out / "per_image.csv").write_text("\n".join(["name,method,psnr", *rows]))
+
+
+def toy(out, *words):
+    """The options of a plan with one training, of two seeds."""
+    cfg = compose(
+        "reproduce",
+        [f"out={out}", "photos=null", "budget.encoder_weights=torchvision", "+seeds.plain=2",
+         "tables=methods", "profile.models=[]", *words],
+    )  # fmt: skip
+    for name in cfg.jobs:
+        cfg.jobs[name] = None
+    cfg.jobs.plain = {"command": "train", "overrides": ["encoder.weights=torchvision"]}
+    cfg.evaluations.methods.methods = ["plain"]
+    return to_plain(cfg)
+
+
+def test_seeds_are_no_methods_of_the_tables(tmp_path):
+    commands = Commands()
+    assert reproduce(toy(tmp_path, "figure_1=false"), commands, Console(quiet=True)) == 0
+    assert commands.measured == ["plain", "plain_seed1"]
+    with (tmp_path / "table_methods.csv").open(newline="") as file:
+        assert {row["method"]: float(row["psnr"]) for row in csv.DictReader(file)} == {
+            "bicubic": 20.0, "plain": 21.5,
+        }  # fmt: skip
+    assert "budget=quick, tables=methods\n" in (tmp_path / "results.md").read_text()
+
+
+def test_results_without_pictures(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text(f"{START.format('quick-methods')}\n{END.format('quick-methods')}\n")
+    found = {"faces": 2, "found_on_hr": 2, "found_on_lr": 1}
+    monkeypatch.setattr("faceskd.reproduce.paper.measure_landmarks", lambda *_: found)
+    options = toy(tmp_path / "out", "show=0", f"page={page}")
+    assert reproduce(options, Commands(), Console(quiet=True)) == 0
+    text = page.read_text()
+    assert "MTCNN finds landmarks on 2 HR" in text
+    assert "landmarks.png" not in (tmp_path / "out" / "results.md").read_text()
+    assert "encoder.weights=torchvision" in text  # a word, not a path of this machine
+    assert "out=OUT/plain" in text
+
+
+def test_a_number_of_faces_that_is_none_is_refused_at_once(tmp_path):
+    with pytest.raises(ConfigError, match="expected show as a whole number of at least 0, got -1"):
+        reproduce(toy(tmp_path, "show=-1"), pytest.fail, Console(quiet=True))

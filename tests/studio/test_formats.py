@@ -1,9 +1,13 @@
 """What an upload may be, by its bytes, and what its name becomes."""
 
+import numpy as np
 import pytest
+import tifffile
 from helpers.studio import picture
 
+from faceskd.studio import pictures
 from faceskd.studio.formats import HEAD, clean_name, sniff
+from faceskd.studio.problems import Problem
 
 
 @pytest.mark.parametrize(
@@ -58,3 +62,13 @@ def test_all_else_is_refused(data):
 )
 def test_names_are_one_part_of_a_path_in_any_script(given, clean):
     assert clean_name(given) == clean
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (4, 4, 1000)])
+def test_a_large_tiff_is_refused_before_it_is_decoded(tmp_path, monkeypatch, shape):
+    """One that Pillow does not know: of half floats, or with many values a pixel."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, np.float16), planarconfig="contig")
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", pytest.fail)
+    with pytest.raises(Problem, match="more than 50 pixels") as refused:
+        pictures.read(tmp_path / "a.tif", 50)
+    assert refused.value.code == "too_many_pixels"
