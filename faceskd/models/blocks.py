@@ -279,8 +279,9 @@ def unfuse(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
 def settle(network: nn.Module) -> None:
     """Recompute the spectral norms of a network after its weights changed, in place."""
     for module in network.modules():
-        if parametrize.is_parametrized(module):
-            for name in module.parametrizations:
+        parametrizations = getattr(module, "parametrizations", None)
+        if isinstance(parametrizations, nn.ModuleDict):
+            for name in parametrizations:
                 _settle(module, name)
 
 

@@ -88,7 +88,9 @@ class TestNames:
         restored = subject.forward(subject.load(CPU), sample_lr_faces(1))()
         assert restored.shape == (1, 3, side, side)
         own = count_macs(build_model(model))
-        assert count_macs(subject.build()) == pytest.approx(work * own, rel=0.05)  # borders are padded
+        assert count_macs(subject.build()) == pytest.approx(
+            work * own, rel=0.05
+        )  # borders are padded
 
     def test_a_side_that_is_no_multiple_of_the_scale(self):
         with pytest.raises(ConfigError, match="expected side as a multiple of the scale of lite_s"):
