@@ -15,7 +15,6 @@ from faceskd.profiling.subjects import Subject
 from faceskd.profiling.work import count_macs, load_subjects
 
 CPU = torch.device("cpu")
-ONE = torch.ones(1)
 
 
 class Boxed(Small):
@@ -74,7 +73,9 @@ class TestEndToEnd:
         subject = Subject(Boxed, prelude=lambda x: torch.full((len(x), 4, 4), 0.2))
         loaded = load_subjects({"a": subject}, [1], CPU)
         store = FileStore(sample_lr_faces(1), tmp_path)
-        calls = make_passes({"a": subject}, loaded, ONE[None], batch_sizes=[1], store=store)
+        calls = make_passes(
+            {"a": subject}, loaded, sample_lr_faces(1), batch_sizes=[1], store=store
+        )
         calls[Pass("a", 1, 1, files=True)]()
         assert (read_image(tmp_path / "sr" / "0.png") == 51).all()
 
