@@ -87,7 +87,7 @@ def read_manifest(folder: Path | str, split: str | None = None) -> list[Record]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             records = [_from_row(row) for row in csv.DictReader(file)]
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, csv.Error) as error:
         raise FacesError(f"{str(path)!r} is damaged: {error}") from error
     if split is None:
         return records

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from faceskd.common.checks import check_whole
+from faceskd.common.checks import check_whole, check_whole_or_none
 from faceskd.common.errors import ConfigError, ImageError
 from faceskd.common.images import to_tensor
 from faceskd.data.images import CACHED_IMAGES, ImageCrops
@@ -146,7 +146,8 @@ class UnpairedData(StreamData):
         val_paired: files of the same name in `val_a` and `val_b` show the same scene. Then the
             validation compares translations with the truth.
         size, cache: see `UnpairedCrops`.
-        val_limit: number of pairs of squares to validate on.
+        val_limit: number of pairs of squares to validate on; None: as many as the larger domain has
+            images.
         batch_size, steps_per_epoch, workers, seed: see `StreamData`.
     """
 
@@ -161,7 +162,7 @@ class UnpairedData(StreamData):
         size: int = 256,
         batch_size: int = 1,
         steps_per_epoch: int = 1000,
-        val_limit: int = 16,
+        val_limit: int | None = 16,
         workers: int = 0,
         seed: int = 0,
         cache: int = CACHED_IMAGES,
@@ -169,7 +170,8 @@ class UnpairedData(StreamData):
         super().__init__(
             batch_size=batch_size, steps_per_epoch=steps_per_epoch, workers=workers, seed=seed
         )
-        check_whole(1, **{"data.size": size, "data.val_limit": val_limit})
+        check_whole(1, **{"data.size": size})
+        check_whole_or_none(1, **{"data.val_limit": val_limit})
         check_whole(0, **{"data.cache": cache})
         self.train = UnpairedCrops(a, b, size=size, seed=seed, cache=cache)
         self.val = UnpairedCrops(

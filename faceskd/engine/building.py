@@ -44,14 +44,15 @@ def build_engine(cfg: DictConfig) -> Resumable:
             raise ConfigError("init is for networks: an encoder starts from engine.encoder.weights")
         return instantiate(cfg.engine)
     model_config = to_plain(cfg.model)
-    if cfg.teacher_dictionary is not None and "teacher" not in cfg.engine:
+    taught = "teacher" in cfg.engine.keys()  # noqa: SIM118 - `in cfg.engine` leaves `???` out
+    if cfg.teacher_dictionary is not None and not taught:
         raise ConfigError("teacher_dictionary is for distillation: this engine has no teacher")
     parts: dict[str, Any] = {
         "network": start_network(model_config, cfg.init),
         "losses": instantiate(cfg.losses),
     }
-    if "teacher" in cfg.engine:
-        parts["teacher"] = load_teacher(cfg.engine.teacher, cfg.teacher_dictionary)
+    if taught:
+        parts["teacher"] = load_teacher(cfg.engine.get("teacher"), cfg.teacher_dictionary)
     engine = cfg.engine.copy()
     with open_dict(engine):
         engine.pop("teacher", None)

@@ -13,7 +13,7 @@ from faceskd.models import SuperResolver
 
 
 def check_training(
-    engine: Resumable, item: Mapping[str, Any], trainer: pl.Trainer, *, steps: int
+    engine: Resumable, item: Mapping[str, Any], trainer: pl.Trainer, *, steps: int, resumed: bool
 ) -> None:
     """Check that the parts of a training fit together.
 
@@ -22,14 +22,17 @@ def check_training(
         item: any item of the training data.
         trainer: its precision is checked.
         steps: number of steps in total.
+        resumed: whether the training was started before: then its precision cannot change.
 
     Raises:
         ConfigError: the item lacks something, its images are of another scale than the network's,
-            or gradients would be clipped while they are scaled.
+            an optimiser or scheduler refuses its settings, or gradients would be clipped while they
+            are scaled.
     """
     check_item(engine, item)
+    engine.configure_optimizers()
     if isinstance(engine, Engine):
-        check_precision(engine, trainer)
+        check_precision(engine, trainer, resumed=resumed)
         if engine.discriminator is not None and engine.adversarial_start >= steps:
             say(
                 f"engine.adversarial_start={engine.adversarial_start} is not below the {steps} "
@@ -71,12 +74,18 @@ def _described(engine: Resumable, networks: Mapping[str, SuperResolver]) -> str:
     return " with ".join([parts[0], " and ".join(parts[1:])] if parts[1:] else parts)
 
 
-def check_precision(engine: Engine, trainer: pl.Trainer) -> None:
-    """Raise a ConfigError if the engine would clip gradients that the precision has scaled."""
+def check_precision(engine: Engine, trainer: pl.Trainer, *, resumed: bool) -> None:
+    """Raise a ConfigError if the engine would clip gradients that the precision has scaled.
+
+    A training that was started so is resumed with a warning.
+    """
     scaler = getattr(trainer.precision_plugin, "scaler", None)
-    if scaler is not None and engine.clip is not None:
-        raise ConfigError(
-            "expected trainer.precision=bf16-mixed or 32-true, got 16-mixed: it scales gradients, "
-            f"so that engine.clip={engine.clip} would clip almost all of them (engine.clip=null "
-            "does not clip)"
-        )
+    if scaler is None or engine.clip is None:
+        return
+    message = (
+        "expected trainer.precision=bf16-mixed or 32-true, got 16-mixed: it scales gradients, so "
+        f"that engine.clip={engine.clip} clips almost all of them (engine.clip=null does not clip)"
+    )
+    if not resumed:
+        raise ConfigError(message)
+    say(message, WARNING)

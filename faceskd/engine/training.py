@@ -96,7 +96,8 @@ def train(cfg: DictConfig) -> Trained:
 
 def _train(cfg: DictConfig, out: Path) -> Trained:
     weights, checkpoint = out / "weights.safetensors", out / "checkpoints" / LAST_CHECKPOINT
-    resumed = bool(cfg.resume) and checkpoint.is_file()
+    profiled = _is_profiled(cfg)
+    resumed = bool(cfg.resume) and checkpoint.is_file() and not profiled
     cfg = with_precision(cfg, out if resumed else None)
     if resumed:
         cfg = resumed_config(cfg, out, checkpoint)
@@ -106,11 +107,11 @@ def _train(cfg: DictConfig, out: Path) -> Trained:
     data: StreamData = instantiate(cfg.data, steps_per_epoch=epoch)
     engine = build_engine(cfg)
     trainer = build_trainer(cfg, epochs=cfg.steps // epoch)
-    check_training(engine, data.train[0], trainer, steps=cfg.steps)
-    if _callbacks(trainer, StepProfile):
+    check_training(engine, data.train[0], trainer, steps=cfg.steps, resumed=resumed)
+    if profiled:
         fit(trainer, engine, data, None)
         return Trained(None, {}, checkpoint, engine.trained_steps, cfg.steps, profiled=True)
-    if not resumed:  # all settings are checked by now
+    if not resumed:  # what can be checked before the first step is checked by now
         delete_results(out, checkpoint, weights)
     RunRecord.of(cfg).write(out)
     fit(trainer, engine, data, checkpoint if resumed else None)
@@ -122,6 +123,13 @@ def _train(cfg: DictConfig, out: Path) -> Trained:
         plot_curves(out / "csv", out / "curves.png")
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return Trained(weights if whole else None, metrics, checkpoint, engine.trained_steps, cfg.steps)
+
+
+def _is_profiled(cfg: DictConfig) -> bool:
+    """Whether `StepProfile` is among the callbacks: then nothing is resumed, replaced or kept."""
+    target = f"{StepProfile.__module__}.{StepProfile.__qualname__}"
+    configs = (cfg.callbacks or {}).values()
+    return any(config and config.get("_target_") == target for config in configs)
 
 
 def _callbacks(trainer: pl.Trainer, kind: type[pl.Callback]) -> list[Any]:
@@ -223,7 +231,7 @@ def check_settings(cfg: DictConfig) -> None:
 def build_trainer(cfg: DictConfig, *, epochs: int) -> pl.Trainer:
     """The Lightning trainer of a config, with its callbacks and loggers."""
     callbacks = [instantiate(config) for config in (cfg.callbacks or {}).values() if config]
-    profiled = any(isinstance(one, StepProfile) for one in callbacks)
+    profiled = _is_profiled(cfg)
     loggers = [] if profiled else _build_loggers(cfg.logger)
     try:
         if cfg.trainer.max_time is not None:

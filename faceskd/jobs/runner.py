@@ -8,7 +8,6 @@ are skipped; the others run.
 """
 
 import gc
-import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from faceskd.common.checks import is_number
 from faceskd.common.config import EXIT_UNFINISHED
 from faceskd.common.errors import ConfigError, FaceskdError, reason
 from faceskd.common.machine import peak_memory_mib
@@ -79,8 +79,7 @@ class Runner:
         restart: bool = False,
         seconds: float | None = None,
     ) -> None:
-        number = isinstance(seconds, int | float) and 0 <= seconds < math.inf
-        if seconds is not None and not number:
+        if seconds is not None and not (is_number(seconds) and seconds >= 0):
             raise ConfigError(f"expected slice as seconds, 0 or more, or null, got {seconds!r}")
         self.out = Path(out)
         self.outcomes: dict[str, Outcome] = {}

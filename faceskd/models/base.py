@@ -72,8 +72,12 @@ class SuperResolver(nn.Module):
 
 
 def check_same_faces(network: SuperResolver, other: SuperResolver) -> None:
-    """Raise a ConfigError unless two networks make faces of the same scale and size."""
-    if (network.scale, network.size) != (other.scale, other.size):
+    """Raise a ConfigError unless two networks make faces of the same scale and size.
+
+    Networks that need no boxes take faces of any size.
+    """
+    sized = network.needs_boxes or other.needs_boxes
+    if network.scale != other.scale or (sized and network.size != other.size):
         first, second = (
             f"a {type(one).__name__} of scale {one.scale} and {one.size} px"
             for one in (network, other)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from faceskd.common.checks import is_number
 from faceskd.common.direction import Direction
 from faceskd.common.files import atomic_path
 
@@ -40,11 +41,11 @@ def best_rows(
     for name, direction in better.items():
         distances = {}
         for i, row in enumerate(rows):
-            if row is reference or not _is_number(row.get(name)):
+            if row is reference or not is_number(row.get(name)):
                 continue
             value = float(row[name])
             if direction == "reference":
-                goal = reference[name] if reference and _is_number(reference.get(name)) else 0
+                goal = reference[name] if reference and is_number(reference.get(name)) else 0
                 if goal > 0 and value > 0:
                     distances[i] = abs(math.log(value / goal))
             else:
@@ -155,10 +156,6 @@ def write_csv(path: Path | str, rows: Sequence[Row]) -> None:
 def _heading(name: str, better: Mapping[str, Direction], headers: Mapping[str, str]) -> str:
     arrow = _ARROWS[better[name]] if name in better else ""
     return headers.get(name, name) + arrow
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_text(rows: Sequence[Row], name: str) -> bool:

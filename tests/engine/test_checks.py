@@ -65,14 +65,19 @@ def test_items_that_lack_something(make, item, sentence):
         check_item(make(), item)
 
 
-def test_gradients_are_not_clipped_while_they_are_scaled():
+def test_gradients_are_not_clipped_while_they_are_scaled(capsys):
     """As on a GPU; on a CPU, Lightning takes bf16-mixed instead."""
     plugin = MixedPrecision("16-mixed", "cpu")
     trainer = pl.Trainer(accelerator="cpu", plugins=[plugin], logger=False)
     with pytest.raises(ConfigError, match="bf16-mixed or 32-true, got 16-mixed"):
-        check_precision(make_engine("supervised"), trainer)
-    check_precision(make_engine("supervised", clip=None), trainer)
-    check_precision(make_engine("supervised"), pl.Trainer(accelerator="cpu", logger=False))
+        check_precision(make_engine("supervised"), trainer, resumed=False)
+    capsys.readouterr()
+    check_precision(make_engine("supervised", clip=None), trainer, resumed=False)
+    unscaled = pl.Trainer(accelerator="cpu", logger=False)
+    check_precision(make_engine("supervised"), unscaled, resumed=False)
+    assert not capsys.readouterr().err
+    check_precision(make_engine("supervised"), trainer, resumed=True)
+    assert "got 16-mixed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,7 @@ def test_a_discriminator_that_never_starts_is_said(start, said, capsys):
     trainer = pl.Trainer(accelerator="cpu", logger=False)
     capsys.readouterr()
     engine = make_engine("adversarial", adversarial_start=start)
-    check_training(engine, ITEM, trainer, steps=4)
+    check_training(engine, ITEM, trainer, steps=4, resumed=False)
     printed = capsys.readouterr().err
     assert (said in printed) if said else not printed
 
@@ -90,7 +95,10 @@ def test_a_discriminator_that_never_starts_is_said(start, said, capsys):
 def test_old_results_stay_until_the_new_settings_are_checked(run, materials, tmp_path):
     run("experiment=student_no_kd")
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    for wrong in (["init=/nowhere"], ["trainer.max_time=soon"], ["data.degradation.lr_size=64"]):
+    for wrong in (
+        ["init=/nowhere"], ["trainer.max_time=soon"], ["data.degradation.lr_size=64"],
+        ["engine.optimizer.betas=[2,0.9]"],
+    ):  # fmt: skip
         with pytest.raises((ConfigError, WeightsError)):
             run("experiment=student_no_kd", "resume=false", *wrong)
     after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}

@@ -34,10 +34,12 @@ def files(folder):
 SHORT = [f"callbacks.step_profile.{name}=1" for name in ("warmup", "timed", "profiled")]
 
 
-def test_steps_are_measured_and_a_training_stays_as_it_is(run, profile, tmp_path):
+@pytest.mark.parametrize("resume", ["true", "false"])
+def test_steps_are_measured_and_a_training_stays_as_it_is(run, profile, tmp_path, resume):
     run("experiment=student_no_kd")
     before = files(tmp_path / "run")
-    trained = profile(*SHORT, "steps=8", "data.steps_per_epoch=4", "logger=default", "resume=false")
+    other = ["steps=8", "data.steps_per_epoch=4", "data.batch_size=1", f"resume={resume}"]
+    trained = profile(*SHORT, *other, "logger=default")
     assert trained.profiled and trained.weights is None and trained.steps == 3
     after = files(tmp_path / "run")
     record = after.pop(tmp_path / "run" / "step_profile.json")
