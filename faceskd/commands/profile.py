@@ -1,5 +1,6 @@
 """`faceskd profile models=[...] out=DIR`: the speed and memory of networks."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,7 @@ def main(cfg: DictConfig) -> None:
     quality = read_quality(listed(options.pop("quality")))
     threads = listed(options.pop("threads"))
     options["batch_sizes"] = listed(options["batch_sizes"])
+    side = options.pop("side")
     console = Console(stderr=True, soft_wrap=True)
     with TemporaryDirectory() as folder:
         with console.status("making the networks"):
@@ -30,13 +32,15 @@ def main(cfg: DictConfig) -> None:
                 forms=listed(options.pop("forms")),
                 landmarks=listed(options.pop("boxes")),
                 atoms=options.pop("atoms"),
-                side=options.pop("side"),
+                side=side,
                 exports=Exports(Path(folder), options.pop("calibration")),
                 device=options["device"],
             )
         profile = profile_models(
             named.subjects, threads=threads, left_out=named.left_out, progress=True, **options
         )
+    if side is not None:
+        profile = replace(profile, settings=profile.settings | {"side": side})
     profile = with_quality(profile, quality)
     write_profile(profile, out)
     console.print(profile_table(profile))

@@ -103,7 +103,8 @@ def _run(options: argparse.Namespace) -> int:
         ) from None
     except SettingsError as error:
         raise FaceskdError(
-            f'expected JSON, such as ["photos.example.org"] for allowed_hosts, got: {error}'
+            'expected JSON, such as ["photos.example.org"] for allowed_hosts, or '
+            f'{{"Day to night": "night.safetensors"}} for translations, got: {error}'
         ) from None
     if options.command == "admin":
         from faceskd.studio import admin

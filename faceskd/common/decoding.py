@@ -21,7 +21,7 @@ from faceskd.common.depth import (
     read_tiff,
     tiff_page_count,
 )
-from faceskd.common.errors import ImageError, reason
+from faceskd.common.errors import ImageError, TooLargeError, reason
 
 MAX_PIXELS = 150_000_000  # 100-megapixel photographs pass; decompression bombs do not
 
@@ -91,6 +91,10 @@ def open_image(
         raise
     except UnidentifiedImageError as error:
         raise ImageError(f"{path.name}: not an image that can be read") from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit
+        raise TooLargeError(
+            f"{path.name}: too many pixels, expected at most {max_pixels:,} in all"
+        ) from error
     except MemoryError as error:
         raise ImageError(f"{path.name}: not enough memory to read it") from error
     except Exception as error:  # decoders raise many kinds: struct.error, AttributeError, ...

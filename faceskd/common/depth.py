@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from faceskd.common.errors import TooLargeError
+from faceskd.common.errors import ImageError, TooLargeError
 
 HEADER_BYTES = 4096
 """Number of bytes at the start of AVIF and JPEG 2000 files that contain the number of bits."""
@@ -24,9 +24,8 @@ next full scale is assumed. Highlights of float images exceed 1, and resampling 
 SAMPLES = 1_000_000
 """Number of values from which the full scale is found."""
 
-MOST_BYTES = 8
-"""Bytes of a pixel, as of 16-bit RGBA, in an image with as many pixels as are allowed. One with
-more bytes a pixel may have fewer pixels."""
+MOST_BYTES = 1_200_000_000
+"""Bytes of the values of an image, as of 150 megapixels of 16-bit RGBA."""
 
 STRIP = 2**20
 """Number of values that are scaled at once."""
@@ -94,8 +93,8 @@ def read_tiff(path: Path, page: int, max_pixels: int) -> Image.Image | None:
     `info` contains the `bits` per channel and the `full_scale` that became 255.
 
     Raises:
-        TooLargeError: the page has more than `max_pixels`, or so many bytes as `MOST_BYTES` for
-            each of these.
+        TooLargeError: the page has more than `max_pixels`.
+        ImageError: its values have more than `MOST_BYTES`.
         Exception: many kinds, if the file is damaged.
     """
     import tifffile  # importing takes as long as importing Pillow, and few files need it
@@ -108,10 +107,9 @@ def read_tiff(path: Path, page: int, max_pixels: int) -> Image.Image | None:
         found = file.pages[page].aspage()
         height, width = found.imagelength, found.imagewidth
         check_pixels(path, width, height, max_pixels)
-        if found.nbytes > max_pixels * MOST_BYTES:
-            raise TooLargeError(
-                f"{path.name}: {found.nbytes:,} bytes for {width}x{height} pixels, expected at "
-                f"most {max_pixels * MOST_BYTES:,} in all"
+        if found.nbytes > MOST_BYTES:
+            raise ImageError(
+                f"{path.name}: {found.nbytes:,} bytes of pixels, expected at most {MOST_BYTES:,}"
             )
         values = found.asarray()
         if found.axes.startswith("S"):  # channels in planes

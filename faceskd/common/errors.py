@@ -26,7 +26,7 @@ class ImageError(FaceskdError):
 
 
 class TooLargeError(ImageError):
-    """An image has more pixels, or more bytes, than may be read."""
+    """An image has more pixels than may be read."""
 
 
 class FacesError(FaceskdError):

@@ -58,8 +58,9 @@ def assign(
     """
     check_choice(get_args(IdentityBy), identity_by=identity_by)
     rows = _read_split_file(split_file, sources) if split_file else {}
-    all_in_file = all(rows.get(source, {}).get("split") for source in sources)
-    given = {} if all_in_file else _splits_by_folder(sources)
+    given = _splits_by_folder(
+        [source for source in sources if not rows.get(source, {}).get("split")]
+    )
     identities = _identities(sources, identity_by, inside_split=bool(given))
     check_fractions(fractions)
     places = {}

@@ -177,4 +177,6 @@ def _same(was: Any, came: Any, before: dict[str, str], after: dict[str, str]) ->
         return all(_same(*pair, before, after) for pair in zip(was, came, strict=True))
     if isinstance(was, str) and isinstance(came, str) and was in before and came in after:
         return before[was] == after[came]
+    if isinstance(was, str) and isinstance(came, str):
+        return was.rstrip("/") == came.rstrip("/")  # folders were once recorded as they were typed
     return was == came

@@ -123,14 +123,16 @@ class Int8(Onnx):
         if got != expected:
             raise ConfigError(
                 f"expected LR faces of {expected} px to calibrate on, got {got} px: give "
-                f"degradation={degradation_of(network)}"
+                f"{' '.join(degradation_of(network))}"
             )
         return faces
 
 
-def degradation_of(network: SuperResolver) -> str:
-    """The config of `conf/degradation/` that makes the LR faces of a network."""
-    return "photo" if network.scale == 1 else "paper"
+def degradation_of(network: SuperResolver) -> list[str]:
+    """The options of `faceskd export` for the degradation that makes the LR faces of a network."""
+    if network.scale == 1:
+        return ["degradation=photo"]
+    return ["degradation=paper", f"degradation.lr_size={network.size // network.scale}"]
 
 
 def _reader(faces: list[np.ndarray]) -> Any:

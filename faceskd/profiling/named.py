@@ -60,7 +60,7 @@ class Exports:
         """
         network = model.build()
         overrides = [f"format={form}", "weights=none", "out=none"]
-        overrides.append(f"degradation={degradation_of(network)}")
+        overrides += degradation_of(network)
         overrides.append(f"calibration={quoted(self.calibration)}")
         backend = instantiate(compose("export", overrides).format)
         if not any(True for _ in network.parameters()):

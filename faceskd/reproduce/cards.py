@@ -278,6 +278,8 @@ def _figures(weights: Path | str, metrics: Path | str | None, method: str | None
         for tone, group in record.get("skin_tone", {}).items()
     }
     evaluation |= {"settings": settings, "metrics": shown, "skin_tone": groups}
+    if record.get("left_out"):
+        evaluation["left_out"] = record["left_out"]
     if "skin_tones_by_size" in record:
         evaluation["skin_tone"] = record["skin_tones_by_size"]
     return {"figures": figures, "evaluation": evaluation}

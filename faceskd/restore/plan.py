@@ -68,8 +68,9 @@ def _without_results(
     folders: Sequence[str],
     earlier: Sequence[dict[str, str]],
 ) -> list[ListedFile]:
-    # Those of other tasks, too: an earlier run may have been of another kind.
-    results = [(out / folder).resolve() for folder in {*folders, *RESULT_FOLDERS}]
+    # Those of other tasks, too, where there are results: an earlier run may have had another kind.
+    known = {*folders, *(RESULT_FOLDERS if earlier else ())}
+    results = [(out / folder).resolve() for folder in known]
     below = [folder for folder in results if folder != root.resolve()]
     own = {(out / row[column]).resolve() for row in earlier for column in ("output", "image")}
     own.add((out / RESULTS).resolve())

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pi_heif
 from PIL import Image
 
 from faceskd.common.errors import ImageError, TooLargeError, causes
 from faceskd.restore.photo_files import LONGEST_SIDE, read_photo, write_photo
 from faceskd.restore.photo_files import Photo as PhotoFile
 from faceskd.studio.problems import Problem
-
-pi_heif.register_heif_opener()  # so that `read` knows the size of HEIC before it is decoded
 
 THUMBNAIL = 320
 PREVIEW = 2048
@@ -39,29 +36,15 @@ def read(path: Path, max_pixels: int) -> PhotoFile:
     Raises:
         Problem: it is no image, damaged, or has too many pixels.
     """
-    too_many = Problem("too_many_pixels", limit=f"{max_pixels:,}")
     try:
-        with Image.open(path) as file:
-            width, height = file.size
-        if width * height > max_pixels:
-            raise too_many
-    except Image.DecompressionBombError:
-        raise too_many from None
-    except (OSError, ValueError, SyntaxError):
-        pass  # formats that Pillow does not know are read, or refused, by `read_photo`
-    try:
-        photo = read_photo(path, max_pixels=max_pixels)
+        return read_photo(path, max_pixels=max_pixels)
     except TooLargeError:
-        raise too_many from None
+        raise Problem("too_many_pixels", limit=f"{max_pixels:,}") from None
     except ImageError as error:
         if any(isinstance(one, MemoryError) for one in causes(error)):
             raise Problem("no_memory") from error
         reason = str(error).removeprefix(f"{path.name}: ")
         raise Problem("unreadable", reason=reason) from error
-    height, width = photo.image.shape[:2]
-    if width * height > max_pixels:
-        raise too_many
-    return photo
 
 
 def cut(photo: PhotoFile, crop: Crop | None) -> PhotoFile:

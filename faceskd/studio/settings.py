@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -131,15 +132,16 @@ def check_variables(names: Iterable[str]) -> None:
         >>> check_variables(["HOME", "FACESKD_STUDIO_KEEP_DAY"])
         Traceback (most recent call last):
         ...
-        faceskd.common.errors.ConfigError: expected FACESKD_STUDIO_ and the name of a setting, got \
-'FACESKD_STUDIO_KEEP_DAY'; docs/studio.md lists the settings
+        faceskd.common.errors.ConfigError: expected FACESKD_STUDIO_ and the name of a setting, \
+such as KEEP_DAYS, got 'FACESKD_STUDIO_KEEP_DAY'
     """
     for name in names:
         setting = name.upper().removeprefix(PREFIX)
         if name.upper() != setting and setting.lower() not in Settings.model_fields:
+            known = [field.upper() for field in Settings.model_fields]
+            near = get_close_matches(setting, known, n=1, cutoff=0)
             raise ConfigError(
-                f"expected {PREFIX} and the name of a setting, got {name!r}; docs/studio.md lists "
-                "the settings"
+                f"expected {PREFIX} and the name of a setting, such as {near[0]}, got {name!r}"
             )
 
 

@@ -67,6 +67,9 @@ def test_a_file_without_splits_leaves_those_of_the_folders(tmp_path):
     path.write_text("source,split\ntrain/a.png,test\nval/b.png,\ntest/c.png,\n")
     places = assign(sources, split_file=path)
     assert [place.split for place in places.values()] == ["test", "val", "test"]
+    path.write_text("source,split\ntrain/a.png,\nextra/b.png,val\n")
+    places = assign(["train/a.png", "extra/b.png"], split_file=path)
+    assert [place.split for place in places.values()] == ["train", "val"]
 
 
 @pytest.mark.parametrize(
