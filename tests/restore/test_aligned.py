@@ -14,6 +14,7 @@ from faceskd.commands.restore import main
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.images import write_image
 from faceskd.restore.plan import plan_inputs
+from faceskd.restore.results import COLUMNS, RESULTS
 from faceskd.restore.stream import AlignedFaces, restore_inputs
 
 
@@ -84,8 +85,16 @@ class TestNames:
         names = self.plan(inbox, inbox / "out", "a.png")
         write_image(inbox / "out/cmp/a_00.png", noise(4, 4, 3))
         write_image(inbox / "out/masks/a.png", noise(4, 4, 3))
+        row = ["gone.png", "ok", *[""] * (len(COLUMNS) - 2)]
+        table = f"{','.join(COLUMNS)}\n{','.join(row)}\n"
+        (inbox / "out" / RESULTS).write_text(table, encoding="utf-8")
         inputs = plan_inputs(inbox, inbox / "out", folders=("restored_imgs",))
         assert {input_file.source: input_file.name for input_file in inputs} == names
+
+    def test_folders_of_such_names_are_inputs_where_nothing_was_restored(self, inbox):
+        write_image(inbox / "out/masks/b.png", noise(4, 4, 3))
+        (found,) = plan_inputs(inbox, inbox / "out", folders=("restored_imgs",))
+        assert found.source == "out/masks/b.png"
 
     def test_a_single_file(self, inbox, tmp_path):
         write_image(inbox / "a.jpg", noise(4, 4, 3))
