@@ -116,7 +116,7 @@ def main(cfg: DictConfig) -> None:
 
     from faceskd.evaluation.report import evaluation_table
 
-    _refuse_without_effect("faces", {str(key) for key in cfg} - set(ONLY_OF_PHOTOS[1:]))
+    _refuse_without_effect("faces", {str(key) for key in cfg} - {*ONLY_OF_PHOTOS} | {"photos"})
     options = {key: value for key, value in to_plain(cfg).items() if key not in ONLY_OF_PHOTOS}
     options["metrics"] = listed(options["metrics"])
     options["pictured"] = options["pictured"] and listed(options["pictured"])

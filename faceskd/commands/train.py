@@ -2,12 +2,10 @@
 
 from collections.abc import Collection
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.common.config import EXIT_UNFINISHED, hydra_main
+from faceskd.common.config import EXIT_UNFINISHED, hydra_main, is_sweep
 
 
 @hydra_main("train")
@@ -40,14 +38,15 @@ def main(cfg: DictConfig) -> float | None:
 
 def _check_optimized(metric: str, metrics: Collection[str]) -> None:
     """Say if a sweep gets no figure to optimise. Others need none, so it is no error."""
-    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    if sweep and metrics and metric not in metrics:
+    from faceskd.engine.messages import WARNING, say
+
+    if is_sweep() and metrics and metric not in metrics:
         measured = ", ".join(name for name in metrics if name.startswith("val/"))
-        Console(stderr=True, soft_wrap=True).print(
+        say(
             f"the sweep optimises nothing: expected optimized_metric as one of {measured}, "
             f"got {metric}",
-            style="yellow", markup=False, highlight=False,
-        )  # fmt: skip
+            WARNING,
+        )
 
 
 if __name__ == "__main__":

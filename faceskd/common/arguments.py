@@ -53,6 +53,11 @@ def quoted(value: str | None) -> str:
     return f"'{escaped}'"
 
 
+def expanded(path: str) -> str:
+    """The path with the home folder for `~`; one of an unknown user, as `~ann`, stays as it is."""
+    return os.path.expanduser(path)  # noqa: PTH111 - that of Path raises an error
+
+
 def with_literal_paths(arguments: Sequence[str]) -> list[str]:
     """The words of a command line, with the values of path options in quotes if necessary.
 
@@ -77,8 +82,7 @@ def _is_path_option(word: str) -> bool:
 
 def _literal(word: str, sweeps: bool) -> str:
     key, _, value = word.partition("=")
-    value = os.path.expanduser(value)  # noqa: PTH111 - it leaves the ~ of an unknown user
-    value = value.rstrip("/") or "/"
+    value = expanded(value).rstrip("/") or "/"
     try:
         parsed = OverridesParser.create().parse_override(f"{key}={value}")
     except HydraException:

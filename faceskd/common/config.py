@@ -15,11 +15,12 @@ import hydra.utils
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
-from faceskd.common.arguments import quoted, with_literal_paths
+from faceskd.common.arguments import expanded, quoted, with_literal_paths
 from faceskd.common.errors import ConfigError, FaceskdError, disk_full_as_error, reason
 
 EXIT_UNFINISHED = 75
@@ -38,12 +39,7 @@ def conf_dir() -> Path:
 
 def _absolute(path: str | None) -> str | None:
     """The absolute path; None for none, and for an environment variable that is empty."""
-    return str(_expanded(path).absolute()) if path else None
-
-
-def _expanded(path: str) -> Path:
-    """The path with the home folder for `~`; one of an unknown user, as `~ann`, stays as it is."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises an error
+    return str(Path(expanded(path)).absolute()) if path else None
 
 
 def _first(*values: Any) -> Any:
@@ -63,7 +59,7 @@ def _chosen(*groups: str, _root_: Any) -> str | None:
 def _weights_file(name: str) -> str | None:
     """Path of a file in the folder FACESKD_WEIGHTS, or None if it does not exist."""
     folder = os.environ.get("FACESKD_WEIGHTS")
-    path = _expanded(folder).absolute() / name if folder else None
+    path = Path(expanded(folder)).absolute() / name if folder else None
     return str(path) if path and path.is_file() else None
 
 
@@ -151,6 +147,11 @@ def hydra_main(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Call
         return entry
 
     return decorate
+
+
+def is_sweep() -> bool:
+    """Whether the command line runs a command for several values (`-m`)."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def given_options(config_name: str) -> dict[str, str]:

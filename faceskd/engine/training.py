@@ -12,15 +12,13 @@ from typing import Any
 import hydra.utils
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from faceskd.common.checks import check_positive, check_whole, check_whole_or_none
-from faceskd.common.config import instantiate
+from faceskd.common.config import instantiate, is_sweep
 from faceskd.common.errors import ConfigError, FaceskdError, MissingExtraError, reason
 from faceskd.common.files import held, make_folder
 from faceskd.common.machine import set_threads
@@ -115,7 +113,8 @@ def _train(cfg: DictConfig, out: Path) -> Trained:
         delete_results(out, checkpoint, weights)
     RunRecord.of(cfg).write(out)
     fit(trainer, engine, data, checkpoint if resumed else None)
-    time_is_up = any(one.is_over for one in _callbacks(trainer, TimeSlice))
+    slices = [c for c in trainer.callbacks if isinstance(c, TimeSlice)]  # type: ignore[attr-defined]
+    time_is_up = any(one.is_over for one in slices)
     whole = engine.trained_steps >= cfg.steps or not time_is_up
     if trainer.is_global_zero:
         if whole:
@@ -130,10 +129,6 @@ def _is_profiled(cfg: DictConfig) -> bool:
     target = f"{StepProfile.__module__}.{StepProfile.__qualname__}"
     configs = (cfg.callbacks or {}).values()
     return any(config and config.get("_target_") == target for config in configs)
-
-
-def _callbacks(trainer: pl.Trainer, kind: type[pl.Callback]) -> list[Any]:
-    return [one for one in trainer.callbacks if isinstance(one, kind)]  # type: ignore[attr-defined]
 
 
 def delete_results(out: Path, checkpoint: Path, weights: Path) -> None:
@@ -275,7 +270,7 @@ def _build_loggers(configs: DictConfig | None) -> list[Any]:
 def _refuse_parallel_sweeps(cfg: DictConfig) -> None:
     """Refuse DDP in a sweep: Hydra runs all jobs in one process, which DDP would start again."""
     parallel = cfg.trainer.get("devices", 1) not in (1, "1", "auto") or cfg.trainer.num_nodes > 1
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and parallel:
+    if is_sweep() and parallel:
         raise ConfigError(
             "a multirun sweep trains one job after another in one process: expected "
             f"trainer.devices=1, got {cfg.trainer.devices}; start each job by torchrun instead"

@@ -99,7 +99,7 @@ def _check(
     check_whole(1, count=count, size=size)
     check_whole(0, seed=seed)
     check_whole_or_none(1, processes=processes)
-    if not 1 <= count <= PHOTOS_PER_IDENTITY * IDENTITIES_PER_SEED:
+    if count > PHOTOS_PER_IDENTITY * IDENTITIES_PER_SEED:
         raise ConfigError(f"expected 1 to 2,000,000 portraits, got {count}")
     if not are_shares(splits.values()):
         raise ConfigError(f"expected splits whose shares add up to 1, got {dict(splits)}")

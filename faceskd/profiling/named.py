@@ -119,9 +119,8 @@ def named_subjects(
         FaceskdError: an unknown model, form or kind of landmarks, or weights that cannot be loaded.
     """
     _check_forms(forms, landmarks, exports)
-    found = [
-        _find(model, atoms, side) for model in models
-    ]  # find all models before exporting the first
+    # All models are found before the first is exported.
+    found = [_find(model, atoms, side) for model in models]
     if side is not None:
         _check_side(side, found)
     named = Named({}, {})

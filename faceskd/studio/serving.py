@@ -15,7 +15,7 @@ import uvicorn
 from faceskd.common.processes import usable_cpus
 from faceskd.studio.app import create_app
 from faceskd.studio.database import Database
-from faceskd.studio.settings import Settings
+from faceskd.studio.settings import PREFIX, Settings
 from faceskd.studio.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def running_workers(settings: Settings) -> Iterator[None]:
 
 def _keep_running(settings: Settings, stopping: threading.Event) -> None:
     given = settings.model_dump(include={"database", "storage", "model", "device"})
-    values = {f"FACESKD_STUDIO_{name.upper()}": str(value) for name, value in given.items()}
+    values = {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}
     values["OMP_NUM_THREADS"] = os.environ.get(
         "OMP_NUM_THREADS", str(max(usable_cpus() // settings.workers, 1))
     )
