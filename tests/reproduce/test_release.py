@@ -381,6 +381,30 @@ def test_the_plan_of_the_ablations_repeats_the_smallest_network_only():
     assert not cfg["models"]
 
 
+def test_the_plan_of_the_encoders_trains_two_teachers_that_differ_in_their_encoder_only(
+    monkeypatch, tmp_path
+):
+    (tmp_path / "vgg19_quarter_conv5_1.pth").touch()
+    monkeypatch.setenv("FACESKD_WEIGHTS", str(tmp_path))
+    cfg = options("plan=encoders", "photos=/photos")
+    jobs = read_plan(with_evaluations(with_ablations(cfg)))
+    trained = {name for name, job in jobs.items() if job.command == "train"}
+    pretrained = "teacher_pretrained_encoder"
+    assert trained == {
+        "encoder", "teacher_start", "teacher", "teacher_start_pretrained_encoder", pretrained
+    }  # fmt: skip
+    own, other = (
+        to_plain(compose("train", jobs[name].overrides)) for name in ("teacher", pretrained)
+    )
+    assert set(differing(own, other)) == {"name", "init"}  # besides the files in /out
+    assert own["model"]["encoder"]["weights"] == "/out/encoder/weights.safetensors"
+    assert other["model"]["encoder"]["weights"] == str(tmp_path / "vgg19_quarter_conv5_1.pth")
+    assert other["model"]["dictionary"] == "/out/dictionary_pretrained/weights.safetensors"
+    dictionary = compose("dictionary", jobs["dictionary_pretrained"].overrides)
+    assert dictionary.encoder.weights == other["model"]["encoder"]["weights"]
+    assert not cfg["models"]["teacher"]
+
+
 @pytest.mark.parametrize("name", list(options()["ablations"]))
 def test_an_ablation_changes_its_term_and_nothing_else(name):
     cfg = options("photos=/photos", f"ablate={name}")
@@ -430,7 +454,9 @@ def test_an_ablation_starts_from_what_it_changed(out):
     assert init == f"{out}/lite_s_start_no_warp/weights.safetensors"
 
 
-@pytest.mark.parametrize("plan", ["photos", "photo_distillation", "scene", "drawings", "ablations"])
+@pytest.mark.parametrize(
+    "plan", ["photos", "photo_distillation", "scene", "drawings", "ablations", "encoders"]
+)
 def test_the_hash_of_a_plan_does_not_depend_on_where_its_folders_are(plan):
     there = to_plain(compose("release", [f"plan={plan}", "out=/x y/out", *places_at("/a b", plan)]))
     _, now = plan_now(plan, 0)
