@@ -51,14 +51,17 @@ def enlarged_background(
 
 
 def enlarged_part(
-    image: np.ndarray, size: tuple[int, int], bounds: tuple[int, int, int, int]
+    photo: Image.Image, size: tuple[int, int], bounds: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """A part (left, top, right, bottom) of a photo enlarged to `size` by Lanczos."""
+    """A part (left, top, right, bottom) of a photo enlarged to `size` by Lanczos.
+
+    It takes Pillow's image and not an array, because conversion copies the whole photo.
+    """
     left, top, right, bottom = bounds
-    across, down = image.shape[1] / size[0], image.shape[0] / size[1]
+    across, down = photo.width / size[0], photo.height / size[1]
     box = (left * across, top * down, right * across, bottom * down)
     part = (right - left, bottom - top)
-    return np.asarray(Image.fromarray(image).resize(part, Image.Resampling.LANCZOS, box=box))
+    return np.asarray(photo.resize(part, Image.Resampling.LANCZOS, box=box))
 
 
 def tiled_scene(network: Exported) -> "TiledScene":
@@ -103,23 +106,24 @@ class TiledScene:
         result = np.empty((size[1], size[0], 3), np.uint8)
         step = self._scale * (TILE - 2 * HALO)
         grey = bool((image == image[..., :1]).all())
+        photo = Image.fromarray(image)
         for top in range(0, size[1], step):
             for left in range(0, size[0], step):
                 tile = result[top : top + step, left : left + step]
-                improved = self._tile(image, size, left, top)[: tile.shape[0], : tile.shape[1]]
+                improved = self._tile(photo, size, left, top)[: tile.shape[0], : tile.shape[1]]
                 tile[:] = (
                     cv2.cvtColor(improved, cv2.COLOR_RGB2GRAY)[..., None] if grey else improved
                 )
         return result
 
-    def _tile(self, image: np.ndarray, size: tuple[int, int], left: int, top: int) -> np.ndarray:
+    def _tile(self, photo: Image.Image, size: tuple[int, int], left: int, top: int) -> np.ndarray:
         """The tile at (left, top) of the result, without its halo."""
         scale = self._scale
         across, down = (side // scale for side in size)  # of what the network gets
         x, y = left // scale, top // scale
         first_x, first_y = max(x - HALO, 0), max(y - HALO, 0)
         bounds = first_x, first_y, min(x + TILE - HALO, across), min(y + TILE - HALO, down)
-        part = enlarged_part(image, (across, down), bounds)
+        part = enlarged_part(photo, (across, down), bounds)
         with self._running, torch.inference_mode():
             improved = to_uint8(self._run(to_tensor(part[None])))[0]
         rows, columns = scale * (y - first_y), scale * (x - first_x)

@@ -57,14 +57,20 @@ def add_faces(
         enlarged: returns a part of the photo, enlarged without a network, RGB uint8, to which the
             detail is added. None if `canvas` is this photo.
     """
-    for index, patch in enumerate(patches):
-        bounds = left, top, right, bottom = _bounds(patch, canvas.shape[1], canvas.shape[0])
+    placed = [(patch, _bounds(patch, canvas.shape[1], canvas.shape[0])) for patch in patches]
+    for number, (patch, bounds) in enumerate(placed):
+        left, top, right, bottom = bounds
         if left >= right or top >= bottom:
             continue
         x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
         mask = _mask(patch, x, y)
-        others = sum(_mask(other, x, y) for number, other in enumerate(patches) if number != index)
-        weight = (mask * mask / np.maximum(mask + others, 1e-6))[..., None]
+        total, later = mask.copy(), np.zeros_like(mask)
+        for place, (other, there) in enumerate(placed):
+            if place != number and _meet(bounds, there):
+                covered = _mask(other, x, y)
+                total += covered
+                if place > number:
+                    later += covered * covered
         region = canvas[top:bottom, left:right]
         photo = region if enlarged is None else enlarged(bounds)
         change = _sample(patch.addition, patch.matrix, x, y)
@@ -73,8 +79,18 @@ def add_faces(
             shown = _sample(patch.crop.astype(np.float32), patch.matrix, x, y)
             change -= lost * (photo.astype(np.float32) - shown)
         if enlarged is not None:
+            # The canvas goes towards this face, and so away from those before it: the weight is
+            # mask^2 / total, divided by what the weights of later faces leave of it.
             change += photo.astype(np.float32) - region
+            total -= later
+        weight = (mask * mask / np.maximum(total, 1e-6))[..., None]
         region[:] = np.clip(np.rint(region + weight * change), 0, 255)
+
+
+def _meet(one: Bounds, other: Bounds) -> bool:
+    """Whether two parts of an image overlap."""
+    across = max(one[0], other[0]) < min(one[2], other[2])
+    return across and max(one[1], other[1]) < min(one[3], other[3])
 
 
 def _bounds(patch: Patch, width: int, height: int) -> Bounds:

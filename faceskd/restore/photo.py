@@ -8,9 +8,11 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from faceskd.common.checks import check_choice
 from faceskd.common.decoding import MAX_PIXELS
@@ -26,7 +28,7 @@ from faceskd.restore.background import (
     enlarged_background,
     enlarged_part,
 )
-from faceskd.restore.blend import Bounds, add_faces
+from faceskd.restore.blend import add_faces
 from faceskd.restore.frame_face import examine_frame
 from faceskd.restore.octaves import SIZE
 from faceskd.restore.photo_face import AUTO, FACES, PhotoFace, aligned_face, examine
@@ -211,10 +213,7 @@ def put_back(
     result = enlarged_background(image, size, settings.background, scene)
     to_photo = np.array([[width / size[0], 0, 0], [0, height / size[1], 0], [0, 0, 1]])
     patches = [patch for face in faces if (patch := face.patch(to_photo)) is not None]
-
-    def enlarged(bounds: Bounds) -> np.ndarray:
-        return enlarged_part(image, size, bounds)
-
     plain = settings.background == LANCZOS and all(patch.kept is None for patch in patches)
-    add_faces(result, patches, None if plain else enlarged)
+    enlarged = None if plain else partial(enlarged_part, Image.fromarray(image), size)
+    add_faces(result, patches, enlarged)
     return result

@@ -305,5 +305,5 @@ class TestBackground:
     def test_a_part_is_the_part_of_the_whole(self):
         photo = noise(50, 70, 3)
         whole = lanczos(photo, 3)
-        part = enlarged_part(photo, (210, 150), (31, 20, 130, 77)).astype(int)
+        part = enlarged_part(Image.fromarray(photo), (210, 150), (31, 20, 130, 77)).astype(int)
         assert np.abs(part - whole[20:77, 31:130]).max() <= 1

@@ -163,6 +163,30 @@ class TestPaste:
         assert canvas.max() <= 151
         assert (canvas[150, 120:250] >= 120).all()
 
+    @pytest.mark.parametrize("turns", [(10, 10, 10), (0, 40, -30)])
+    def test_faces_that_overlap_add_up_on_any_background(self, turns):
+        """The weights add up to 1, whether detail is added to the canvas or to another picture."""
+        addition = np.full((SIZE, SIZE, 3), 50, np.float32)
+        frames = [
+            Patch(addition, turned(x, 150, 160, turn))
+            for x, turn in zip((120, 180, 250), turns, strict=True)
+        ]
+        canvas, other = (np.full((300, 400, 3), 100, np.uint8) for _ in range(2))
+        add_faces(canvas, frames)
+        add_faces(
+            other,
+            frames,
+            lambda part: np.full_like(other, 100)[part[1] : part[3], part[0] : part[2]],
+        )
+        assert np.abs(canvas.astype(int) - other).max() <= 2
+        same = np.full((300, 400, 3), 100, np.uint8)
+        add_faces(
+            same,
+            [frames[0]] * 3,
+            lambda part: np.full_like(same, 100)[part[1] : part[3], part[0] : part[2]],
+        )
+        assert same[150, 120, 0] == pytest.approx(150, abs=1)
+
     def test_over_the_border_and_outside(self):
         canvas = np.full((100, 100, 3), 100, np.uint8)
         addition = np.full((SIZE, SIZE, 3), 50, np.float32)
