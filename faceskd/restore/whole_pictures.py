@@ -155,7 +155,7 @@ class WholePictures:
         """Read a picture."""
         photo = read_photo(input_file.path, input_file.page)
         self._check(photo.image)
-        return Read(input_file, [spread_colours(photo.image, photo.alpha)], photo)
+        return Read(input_file, [photo.image], photo)
 
     def write(self, read: Read, restored: Sequence[np.ndarray], out: Path) -> list[Result]:
         """Write the picture, with the metadata of the input."""
@@ -170,23 +170,3 @@ class WholePictures:
         raise FaceskdError(
             "expected an image for this kind of restoration, got a video; use --kind photo"
         )
-
-
-def spread_colours(image: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """The picture with transparent pixels in the colour of the nearest pixel that shows.
-
-    What transparent pixels hide is arbitrary, often black. After enlargement it would shine through
-    at the edges.
-
-    Args:
-        image: RGB uint8 (H, W, 3).
-        alpha: uint8 (H, W), or None.
-    """
-    if alpha is None or not alpha.any() or alpha.all():
-        return image
-    from scipy import ndimage  # here, because it takes 0.2 s, and only these pictures need it
-
-    nearest = ndimage.distance_transform_edt(
-        alpha == 0, return_distances=False, return_indices=True
-    )
-    return image[tuple(nearest)]

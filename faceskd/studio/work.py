@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from sqlalchemy.orm import Session
 
 from faceskd.restore.photo_files import Photo as PhotoFile
-from faceskd.restore.whole_pictures import spread_colours
 from faceskd.studio import pictures
 from faceskd.studio.kinds.base import Kind, Outcome
 from faceskd.studio.storage import Incoming, Storage
@@ -34,11 +32,6 @@ class Work:
     job: Job
     photo: Photo
     picture: PhotoFile
-
-    def image(self, kind: Kind) -> np.ndarray:
-        """What a kind restores, RGB uint8 (H, W, 3)."""
-        image = self.picture.image
-        return spread_colours(image, self.picture.alpha) if kind.spreads_colours else image
 
 
 def in_parts(jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -214,7 +214,7 @@ class Worker:
             self.queue.report(self.name, [job.id for job in jobs], "restoring", 0.3)
             outcomes: list[Outcome] | None = None
             try:
-                images = [work.image(kind) for work in works]
+                images = [work.picture.image for work in works]
                 outcomes = kind.restore(self.tools, images, jobs[0].options)
             except Exception:
                 if len(works) == 1:

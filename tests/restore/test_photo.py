@@ -279,7 +279,7 @@ class TestRestorer:
 
 class TestFiles:
     def test_alpha_profile_and_metadata_are_kept(self, tmp_path):
-        pixels = noise(20, 30, 4)
+        pixels = noise(20, 30, 4) | np.uint8([0, 0, 0, 1])  # nothing is hidden
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         exif = Image.Exif()
         exif[0x010E], exif[0x0112] = "described", 6  # shown turned a quarter to the right
@@ -333,6 +333,14 @@ class TestFiles:
         write_photo(tmp_path / "a.jpg", lanczos(photo.image, 2), photo)
         assert np.asarray(Image.open(tmp_path / "a.webp"))[..., 3].max() == 0
         assert np.asarray(Image.open(tmp_path / "a.jpg")).min() > 250
+
+    def test_hidden_colours_do_not_shine_through_when_enlarged(self, tmp_path):
+        pixels = np.zeros((40, 40, 4), np.uint8)  # black where it is transparent
+        pixels[10:30, 10:30] = (220, 180, 160, 255)
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        photo = read_photo(tmp_path / "a.png")
+        write_photo(tmp_path / "b.png", lanczos(photo.image, 4), photo)
+        assert (np.asarray(Image.open(tmp_path / "b.png"))[..., :3] == (220, 180, 160)).all()
 
     def test_a_profile_of_other_colours_is_not_kept(self, tmp_path):
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()

@@ -15,7 +15,8 @@ from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
 from faceskd.restore import whole_pictures
 from faceskd.restore.background import enlarged_background
-from faceskd.restore.whole_pictures import PictureRestorer, Translator, spread_colours
+from faceskd.restore.photo_files import spread_colours
+from faceskd.restore.whole_pictures import PictureRestorer, Translator
 
 TINY = {"width": 8, "blocks": 1, "narrow": 8}
 

@@ -12,12 +12,10 @@ from faceskd.models.cyclegan import TRANSLATION, CycleGenerator
 from faceskd.models.old_photo import OldPhotoNet
 from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
-from faceskd.restore.photo_files import Photo as PhotoFile
 from faceskd.studio.kinds import all_kinds, available_kinds
 from faceskd.studio.kinds.base import Tools
 from faceskd.studio.problems import Problem
 from faceskd.studio.settings import Settings
-from faceskd.studio.work import Work
 
 SCENE = {"width": 8, "blocks": 1, "narrow": 8}
 
@@ -119,16 +117,6 @@ def test_drawings_of_the_operator_are_the_levels_that_are_offered(tmp_path, sqli
     place.work()
     assert done(client, key).shape == (50, 70, 3)
     place.close()
-
-
-@pytest.mark.parametrize(("kind", "spread"), [("translation", True), ("drawing", True),
-                                              ("none", False)])  # fmt: skip
-def test_colours_below_transparency_are_replaced_where_they_would_shine_through(kind, spread):
-    image = np.full((4, 4, 3), 200, np.uint8)
-    image[0] = 0
-    alpha = np.where(image[..., 0] == 0, 0, 255).astype(np.uint8)
-    work = Work(None, None, PhotoFile(image, alpha))
-    assert (work.image(all_kinds()[kind](Settings())) == 200).all() == spread
 
 
 def test_a_repair_runs_where_the_worker_does_and_not_for_nothing(monkeypatch):

@@ -138,8 +138,6 @@ class Kind(ABC):
         options: what the user can set.
         order: where it stands in lists.
         keeps_file: the result is the file that came, byte for byte, where nothing was cut out.
-        spreads_colours: what transparent pixels hide is replaced first, so that it does not shine
-            through (`faceskd.restore.whole_pictures.spread_colours`).
     """
 
     name: str
@@ -148,7 +146,6 @@ class Kind(ABC):
     options: tuple[Option, ...] = ()
     order: int = 100
     keeps_file: bool = False
-    spreads_colours: bool = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -26,7 +26,6 @@ class Drawing(Kind):
     title = "Drawing"
     description = "For line art and flat colours. Removes the noise of compression, and enlarges."
     order = 3
-    spreads_colours = True
     options = (
         replace(SCALE, maximum=4),
         Option(

@@ -22,7 +22,6 @@ class Translation(Kind):
     title = "Another season"
     description = "Turns a landscape into one of another kind, such as day into night."
     order = 5
-    spreads_colours = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
