@@ -20,7 +20,7 @@ from faceskd.pretrained import DEFAULT_STUDENT, SCENE, available_models, model_p
 from faceskd.restore.background import BACKGROUNDS, LANCZOS
 from faceskd.restore.old_photos import Repair
 from faceskd.restore.photo import MIN_FACE, PhotoSettings, photo_detector
-from faceskd.restore.photo_face import AUTO, FACES
+from faceskd.restore.photo_face import AUTO, FACES, SKIP
 from faceskd.restore.photo_files import EXTENSIONS
 from faceskd.restore.photos import WholePhotos
 from faceskd.restore.plan import plan_inputs
@@ -53,6 +53,9 @@ FOR_WHOLE_PHOTOS = (
 
 FOR_PASTING = ("background", "scene_weights", "ext")
 """Options that have no effect with --no-paste-back."""
+
+FOR_RESTORED_FACES = ("strength", "fidelity", "faithful_weights")
+"""Options that have no effect with --faces skip."""
 
 FOR_PHOTOS = (
     *("model", "strength", "faces", "fidelity", "faithful_weights", "background"),
@@ -196,6 +199,8 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
         _refuse(options, FOR_WHOLE_PHOTOS, "--aligned")
     if options.no_paste_back:
         _refuse(options, FOR_PASTING, "--no-paste-back")
+    if options.faces == SKIP:
+        _refuse(options, FOR_RESTORED_FACES, f"--faces {SKIP}")
     if not options.fidelity:
         _refuse(options, ("faithful_weights",), "--fidelity 0")
     if options.background != SCENE:
@@ -225,7 +230,7 @@ def _drawings(options: argparse.Namespace) -> tuple[Batches, Task]:
         device=options.device,
         precision=options.precision,
     )
-    return restorer, WholePictures(ext=options.ext)
+    return restorer, WholePictures(ext=options.ext, check=restorer.size)
 
 
 def _drawing_model(noise: int) -> Path:

@@ -18,8 +18,7 @@ def check_whole(lowest: int, **settings: Any) -> None:
         faceskd.common.errors.ConfigError: expected steps as a whole number of at least 1, got 'abc'
     """
     for name, value in settings.items():
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not (whole and value >= lowest):
+        if not _is_whole(value, lowest):
             raise ConfigError(
                 f"expected {name} as a whole number of at least {lowest}, got {value!r}"
             )
@@ -32,6 +31,28 @@ def check_whole_or_none(lowest: int, **settings: Any) -> None:
         >>> check_whole_or_none(1, limit=None)
     """
     check_whole(lowest, **{name: value for name, value in settings.items() if value is not None})
+
+
+def check_all_whole(lowest: int, **settings: Any) -> None:
+    """Raise a ConfigError unless each setting holds whole numbers of at least `lowest`, and one.
+
+    Examples:
+        >>> check_all_whole(1, threads=[1, 2])
+        >>> check_all_whole(1, batch_sizes=[0])
+        Traceback (most recent call last):
+        ...
+        faceskd.common.errors.ConfigError: expected batch_sizes as whole numbers of at least 1, \
+got [0]
+    """
+    for name, values in settings.items():
+        if not values or not all(_is_whole(value, lowest) for value in values):
+            raise ConfigError(
+                f"expected {name} as whole numbers of at least {lowest}, got {list(values)}"
+            )
+
+
+def _is_whole(value: Any, lowest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
 
 
 def is_number(value: Any) -> bool:

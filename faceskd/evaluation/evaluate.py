@@ -148,7 +148,9 @@ def evaluate(
                 suite.update(pictures[name], hr, batch["landmarks"], batch["name"])
             wanted = show - sum(map(len, kept.get(HR, [])))
             for name, images in [*pictures.items(), ("boxes", batch["boxes"])]:
-                kept.setdefault(name, []).append(images[: max(wanted, 0)].float().cpu())
+                # A copy: a slice, even an empty one, keeps the whole batch in memory.
+                shown = images[: max(wanted, 0)].float().cpu().clone()
+                kept.setdefault(name, []).append(shown)
             bar.advance(task, len(hr))
     columns = {name: torch.cat(images) for name, images in kept.items()}
     return Evaluation(

@@ -21,7 +21,7 @@ def check_sizes(sizes: Sequence[int] | int) -> list[int]:
     Raises:
         ConfigError: there is none, one comes twice, or one is outside 8 to 1024.
     """
-    sizes = [sizes] if isinstance(sizes, int) else [*sizes]
+    sizes = [sizes] if isinstance(sizes, int) else [*(sizes or ())]
     whole = all(isinstance(size, int) and 8 <= size <= 1024 for size in sizes)
     if not sizes or len(set(sizes)) != len(sizes) or not whole:
         raise ConfigError(f"expected different heights of faces from 8 to 1024 px, got {sizes}")
@@ -96,7 +96,8 @@ class Portraits:
                 continue
             faces = detector.detect(image)
             if not faces or faces[0].height < min(sizes):
-                self.left_out[name] = f"no face of at least {min(sizes)} px"
+                smallest = max(min(sizes), detector.min_face)
+                self.left_out[name] = f"no face of at least {smallest:g} px"
                 continue
             found = True
             if faces[0].height < HR_FACE:

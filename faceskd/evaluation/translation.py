@@ -27,6 +27,8 @@ from faceskd.reporting.tables import markdown_table
 METRICS = ("psnr", "ssim")
 SMALLEST = 16
 """Smaller pictures are left out, px."""
+LARGEST_RADIUS = 5
+"""Of the blur of edge sharpening, px: three times as much fits into the smallest picture."""
 Step = Callable[[Tensor], Tensor]
 
 
@@ -93,6 +95,8 @@ def evaluate_translation(
         FaceskdError: a folder or file is missing or cannot be used.
     """
     check_positive(radius=radius)
+    if radius > LARGEST_RADIUS:
+        raise ConfigError(f"expected radius as at most {LARGEST_RADIUS} px, got {radius}")
     check_whole(0, show=show)
     if not is_number(amount):
         raise ConfigError(f"expected amount as a number, got {amount!r}")

@@ -81,26 +81,31 @@ class CudaGraphs:
     """A function of one tensor, recorded as a CUDA graph for each shape and then replayed.
 
     The kernels of a light network are so short that launching them takes longer than running them.
-    A graph launches all of them at once. All graphs share one memory pool, so only one thread at a
-    time can run.
+    A graph launches all of them at once. While one is recorded, no other thread may allocate memory
+    on the GPU, so only one thread of the process runs a graph at a time.
     """
 
     WARMUP = 3
     """Passes before recording. In the first passes, libraries choose algorithms and allocate."""
+    MOST = 16
+    """Graphs that are kept, each with the memory of its tensors: those that were used last."""
+
+    _turn = threading.Lock()
 
     def __init__(self, run: Callable[[Tensor], Tensor], device: str) -> None:
         self._run = run
         self._device = device
-        self._turn = threading.Lock()
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
 
     @torch.inference_mode()
     def __call__(self, x: Tensor) -> Tensor:
         with self._turn, torch.cuda.device(self._device):
-            if x.shape not in self._graphs:
-                self._graphs[x.shape] = self._record(x.to(self._device).clone())
-            graph, given, out = self._graphs[x.shape]
+            recorded = self._graphs.pop(x.shape, None) or self._record(x.to(self._device).clone())
+            self._graphs[x.shape] = recorded  # the last one used is the last one in the dictionary
+            if len(self._graphs) > self.MOST:
+                del self._graphs[next(iter(self._graphs))]
+            graph, given, out = recorded
             given.copy_(x)
             graph.replay()
             return out.clone()

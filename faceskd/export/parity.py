@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from faceskd.common.checks import check_all_whole
 from faceskd.common.errors import ExportError
 from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.models.base import SuperResolver
@@ -71,9 +72,11 @@ def check_parity(
         batch_sizes: batch sizes to compare at; each batch has other faces.
 
     Raises:
+        ConfigError: `batch_sizes` are not whole numbers of at least 1.
         ExportError: the runtime refuses the file or a batch size, returns a wrong shape, or a value
             differs by more than `tolerance`, or the PSNR is below `least_psnr`.
     """
+    check_all_whole(1, batch_sizes=batch_sizes)
     count = sum(batch_sizes)
     if faces is None:
         lr = sample_lr_faces(count, size=network.size // network.scale)

@@ -136,7 +136,7 @@ def read_weights(path: Path | str) -> StoredNetwork:
             finite.
         ConfigError: its network is not registered.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise WeightsError(f"no weights at {str(path)!r}")
     stored = _read_checkpoint(path) if path.suffix == ".ckpt" else _read_network_file(path)

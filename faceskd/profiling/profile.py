@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from faceskd.common.checks import check_choice
+from faceskd.common.checks import check_all_whole, check_choice, check_whole
 from faceskd.common.errors import ConfigError
 from faceskd.common.machine import checked_device, machine_summary
 from faceskd.data.sample_faces import sample_lr_faces
@@ -68,9 +68,10 @@ def profile_models(
             invalid.
         MeasurementError: measurements of memory contradict each other.
     """
-    counts = sorted(set(threads or [torch.get_num_threads()]))
+    counts = threads or [torch.get_num_threads()]
     excuses = dict(left_out or {})
     _check(subjects, excuses, batch_sizes, counts, warmup, repeats)
+    counts = sorted(set(counts))
     reference = _reference(subjects, excuses, reference)
     place = checked_device(device)
     lr = sample_lr_faces(max(batch_sizes), faces)
@@ -135,11 +136,9 @@ def _check(
     if not subjects:
         reasons = f": {_listed(left_out)}" if left_out else ""
         raise ConfigError(f"expected at least one model to profile, got none{reasons}")
-    if not batch_sizes or min([*batch_sizes, *threads, repeats]) < 1 or warmup < 0:
-        raise ConfigError(
-            f"expected batch sizes, threads and repeats of at least 1 and warmup of at least 0, "
-            f"got batch_sizes={list(batch_sizes)}, threads={list(threads)}, {repeats=}, {warmup=}"
-        )
+    check_all_whole(1, batch_sizes=batch_sizes, threads=threads)
+    check_whole(1, repeats=repeats)
+    check_whole(0, warmup=warmup)
 
 
 def _reference(

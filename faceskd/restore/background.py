@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from faceskd.common.errors import ConfigError, WeightsError
+from faceskd.common.decoding import MAX_PIXELS
+from faceskd.common.errors import ConfigError, ImageError, WeightsError
 from faceskd.common.images import to_tensor, to_uint8
 from faceskd.export.loading import Exported
 
@@ -20,6 +21,9 @@ Enlarge = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 LARGEST_SCALE = 4
 """What the network is trained for; beyond it, its result is enlarged by Lanczos."""
+
+MAX_RESULT_PIXELS = 4 * MAX_PIXELS
+"""Pixels of the largest result: the largest photo, twice as wide and high."""
 
 TILE, HALO = 512, 64
 """Side of what the network is given at once, px, and how much of it on each side is not used.
@@ -50,6 +54,15 @@ def enlarged_background(
     return np.array(Image.fromarray(image).resize(size, method))
 
 
+def check_result(width: int, height: int) -> None:
+    """Raise an ImageError for a picture of more than `MAX_RESULT_PIXELS`."""
+    if width * height > MAX_RESULT_PIXELS:
+        raise ImageError(
+            f"expected a result of at most {MAX_RESULT_PIXELS:,} pixels, got {width}x{height}; "
+            "give a smaller scale or photo"
+        )
+
+
 def enlarged_part(
     photo: Image.Image, size: tuple[int, int], bounds: tuple[int, int, int, int]
 ) -> np.ndarray:
@@ -61,7 +74,7 @@ def enlarged_part(
     across, down = photo.width / size[0], photo.height / size[1]
     box = (left * across, top * down, right * across, bottom * down)
     part = (right - left, bottom - top)
-    return np.asarray(photo.resize(part, Image.Resampling.LANCZOS, box=box))
+    return np.array(photo.resize(part, Image.Resampling.LANCZOS, box=box))
 
 
 def tiled_scene(network: Exported) -> "TiledScene":
@@ -95,12 +108,22 @@ class TiledScene:
         self._scale = scale
         self._running = threading.Lock()
 
-    def __call__(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def check(self, image: np.ndarray, size: tuple[int, int]) -> None:
+        """Raise an ImageError if a photo cannot be enlarged to a (width, height)."""
+        check_result(*size)
+        check_result(*self._made(image, size))
+
+    def _made(self, image: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of what the network makes, before Lanczos resizes it to `size`."""
         width, height = image.shape[1::-1]
-        most = (LARGEST_SCALE * width, LARGEST_SCALE * height)
-        made = (self._scale * width, self._scale * height)
+        largest = (LARGEST_SCALE * width, LARGEST_SCALE * height)
         if self._scale == 1:
-            made = most if size[0] > most[0] else size
+            return largest if size[0] > largest[0] else size
+        return self._scale * width, self._scale * height
+
+    def __call__(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        self.check(image, size)
+        made = self._made(image, size)
         if size != made:
             return enlarged_background(self(image, made), size, LANCZOS)
         result = np.empty((size[1], size[0], 3), np.uint8)

@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image
 
 from faceskd.common.checks import check_choice
-from faceskd.common.decoding import MAX_PIXELS
-from faceskd.common.errors import ConfigError, ImageError
+from faceskd.common.errors import ConfigError
 from faceskd.data.manifest import OK
 from faceskd.faces.detection import Detector, Face, MTCNNDetector
 from faceskd.faces.lr_faces import LR_SIZE
@@ -25,6 +24,7 @@ from faceskd.restore.background import (
     BACKGROUNDS,
     LANCZOS,
     Enlarge,
+    check_result,
     enlarged_background,
     enlarged_part,
 )
@@ -39,7 +39,6 @@ MIN_FACE = 24
 MAX_SIDE, THRESHOLD = 4096, 0.95
 
 MAX_SCALE = 8
-MAX_RESULT_PIXELS = 4 * MAX_PIXELS
 
 _detecting = threading.Lock()
 """Detectors have state while they run, so only one thread at a time may use them."""
@@ -101,11 +100,7 @@ class PhotoSettings:
         if self.is_aligned(image):
             return SIZE, SIZE
         height, width = (round(side * self.scale) for side in image.shape[:2])
-        if width * height > MAX_RESULT_PIXELS:
-            raise ImageError(
-                f"expected a result of at most {MAX_RESULT_PIXELS:,} pixels, got {width}x{height} "
-                f"at scale {self.scale:g}; give a smaller scale"
-            )
+        check_result(width, height)
         return width, height
 
 

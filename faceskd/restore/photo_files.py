@@ -207,6 +207,8 @@ def _save_option(part: str, value: Any, kind: str, result: Image.Image) -> dict[
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", value.decode("utf-8"))
         return {"pnginfo": text}
+    if part == "dpi" and kind == "webp":
+        raise ValueError("Pillow ignores it")
     if part == "icc_profile" and kind == "webp" and value[16:20] != PROFILE_COLOURS["RGB"]:
         raise ValueError("WebP has no grey")
     return {part: value}

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from faceskd.common.errors import ConfigError, FaceskdError, reason
+from faceskd.common.errors import ConfigError, DiskFullError, FaceskdError, reason
 from faceskd.common.files import make_folder
 from faceskd.common.images import over_white
 from faceskd.data.picture import FAILED, UNREADABLE, UNWRITABLE
@@ -72,7 +72,9 @@ class Task(Protocol):
         """Write the results. A FaceskdError or OSError gives the status "unwritable"."""
 
     def restore_video(self, restorer: Any, input_file: InputFile, out: Path) -> list[Result]:
-        """Restore a video. A FaceskdError gives the status "unreadable"."""
+        """Restore a video. A FaceskdError gives the status "unreadable", a full disk or an OSError
+        "unwritable".
+        """
 
 
 class AlignedFaces:
@@ -269,5 +271,7 @@ def _write(task: Task, read: Read, restored: Sequence[np.ndarray], out: Path) ->
 def _restore_video(restorer: Batches, input_file: InputFile, out: Path, task: Task) -> list[Result]:
     try:
         return task.restore_video(restorer, input_file, out)
+    except (DiskFullError, OSError) as error:
+        return [_failure(input_file, error, UNWRITABLE)]
     except Exception as error:
         return [_failure(input_file, error, UNREADABLE)]

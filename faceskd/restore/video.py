@@ -101,7 +101,9 @@ def restore_video(
 
     Raises:
         MissingExtraError: PyAV is not installed.
-        ImageError: the file is not a video, or no frame can be decoded.
+        ImageError: the file is not a video, no frame can be decoded, or the result would be too
+            large.
+        DiskFullError, OSError: the result cannot be written.
         ConfigError: the result would replace the source.
     """
     source = Path(source)
@@ -115,6 +117,7 @@ def restore_video(
     losses = Losses()
     sightings, cuts = [], []
     for number, frame in enumerate(read_frames(source, losses)):
+        settings.size(frame.image)  # too large a result is refused before the search, not after it
         found = find_faces(_square(frame), restorer.detector, settings)
         sightings.append([_sighting(face) for face in found])
         cuts += [number] * frame.cut

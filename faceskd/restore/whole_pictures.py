@@ -18,7 +18,7 @@ from faceskd.models.base import SuperResolver
 from faceskd.models.cyclegan import TRANSLATION
 from faceskd.models.weights import read_metadata
 from faceskd.restore.background import LARGEST_SCALE, tiled_scene
-from faceskd.restore.networks import Weights, loaded, of_scale
+from faceskd.restore.networks import FREE, Weights, loaded, of_scale
 from faceskd.restore.photo_files import check_extension, extension, read_photo, write_photo
 from faceskd.restore.photos import IMAGES
 from faceskd.restore.results import InputFile, Result, joined
@@ -64,8 +64,17 @@ class PictureRestorer:
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """A picture, RGB uint8 (H, W, 3) -> (scale H, scale W, 3). Grey pictures stay grey."""
+        return self._enlarge(picture, self.size(picture))
+
+    def size(self, picture: np.ndarray) -> tuple[int, int]:
+        """Width and height of the result.
+
+        Raises:
+            ImageError: the result, or what the network makes first, would be too large.
+        """
         height, width = (round(side * self._scale) for side in picture.shape[:2])
-        return self._enlarge(picture, (width, height))
+        self._enlarge.check(picture, (width, height))
+        return width, height
 
     def restore_faces(self, pictures: Sequence[np.ndarray], /) -> list[np.ndarray]:
         """Several pictures, one after the other."""
@@ -94,7 +103,7 @@ class Translator:
     ) -> None:
         if (
             not isinstance(weights, SuperResolver)
-            and Path(weights).suffix == ".safetensors"
+            and Path(weights).suffix in FREE
             and TRANSLATION not in read_metadata(weights)
         ):
             raise WeightsError(
@@ -146,7 +155,7 @@ class WholePictures:
     ahead = 2
 
     def __init__(
-        self, *, ext: str = "auto", check: Callable[[np.ndarray], None] = lambda picture: None
+        self, *, ext: str = "auto", check: Callable[[np.ndarray], object] = lambda picture: None
     ) -> None:
         self._ext = check_extension(ext)
         self._check = check

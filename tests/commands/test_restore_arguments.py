@@ -46,6 +46,7 @@ def test_skipped_faces_have_their_row(tmp_path):
         (["--faithful-weights", "a"], "--faithful-weights has no effect with --fidelity 0"),
         (["--no-paste-back", "--ext", "png"], "--ext has no effect with --no-paste-back"),
         (["--no-paste-back", "--background", "none"], "--background has no effect with --no-paste"),
+        (["--faces", "skip", "--strength", "0.5"], "--strength has no effect with --faces skip"),
         (["--scene-weights", "a"], "--scene-weights has no effect with --background lanczos"),
     ],
 )

@@ -72,7 +72,9 @@ def test_pictures_of_two_sizes_show_those_like_the_first(folders):
     assert not (folders / "out" / "translation.png").exists()
 
 
-@pytest.mark.parametrize("wrong", [{"radius": 0}, {"amount": "much"}, {"show": None}])
+@pytest.mark.parametrize(
+    "wrong", [{"radius": 0}, {"radius": 6}, {"amount": "much"}, {"show": None}]
+)
 def test_settings_that_cannot_be(folders, wrong):
     (name,) = wrong
     given = {"weights": "none", "a": folders / "a", "b": folders / "b", "out": folders / "out"}

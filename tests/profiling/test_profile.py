@@ -106,8 +106,8 @@ class TestLeftOut:
 
     @pytest.mark.parametrize(
         "settings",
-        [{"batch_sizes": []}, {"batch_sizes": [0]}, {"repeats": 0}, {"threads": [0]},
-         {"warmup": -1}, {"reference": "nobody"}],
+        [{"batch_sizes": []}, {"batch_sizes": [0]}, {"batch_sizes": ["abc"]}, {"repeats": 0},
+         {"threads": [0]}, {"warmup": -1}, {"reference": "nobody"}],
         ids=str,
     )  # fmt: skip
     def test_impossible_settings(self, settings):

@@ -309,6 +309,14 @@ class TestFiles:
             assert image.getexif().get_ifd(0x8769)[0xA002] == 60
             assert error(np.asarray(image), photo.image[0, 0]) < 2
 
+    def test_webp_without_resolution_says_so(self, tmp_path):
+        Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", dpi=(300, 300))
+        photo = read_photo(tmp_path / "a.jpg")
+        assert write_photo(tmp_path / "b.webp", photo.image, photo) == [
+            "written without its resolution, which webp cannot hold"
+        ]
+        assert write_photo(tmp_path / "b.png", photo.image, photo) == []
+
     @pytest.mark.parametrize("suffix", [".png", ".jpg"])
     def test_of_a_tiff_the_layout_is_not_taken_for_metadata(self, tmp_path, suffix):
         Image.new("RGB", (30, 20)).save(tmp_path / "a.tif", tiffinfo={270: "described"})

@@ -121,7 +121,7 @@ class TestFolder:
 
     def test_broken_and_too_large_photos_cost_only_themselves(self, inbox, tmp_path, monkeypatch):
         (inbox / "broken.jpg").write_bytes(b"\xff\xd8 no image")
-        monkeypatch.setattr("faceskd.restore.photo.MAX_RESULT_PIXELS", 600_000)
+        monkeypatch.setattr("faceskd.restore.background.MAX_RESULT_PIXELS", 600_000)
         write_image(inbox / "wide.png", noise(300, 600, 3))
         results = restore(inbox, tmp_path / "out", *FRAMES)
         statuses = {result.source: result.status for result in results}

@@ -1,6 +1,8 @@
 """Videos: frames restored, everything else kept, and what cannot be read counted."""
 
 import builtins
+import errno
+import os
 from fractions import Fraction
 
 import cv2
@@ -13,7 +15,10 @@ from faceskd.common.errors import ConfigError, ImageError, MissingExtraError
 from faceskd.common.listing import is_video
 from faceskd.portraits import render_portrait
 from faceskd.restore.photo import PhotoSettings
+from faceskd.restore.photos import WholePhotos
+from faceskd.restore.plan import plan_inputs
 from faceskd.restore.restorer import Restorer
+from faceskd.restore.stream import restore_inputs
 from faceskd.restore.tracking import Track
 from faceskd.restore.video import passes, restore_video
 from faceskd.restore.video_read import EXACT, read_frames
@@ -303,6 +308,27 @@ class TestVideo:
         with pytest.raises(ImageError, match=r"a\.mp4"):
             restore_video(restorer, tmp_path / "a.mp4", tmp_path / "out", PhotoSettings())
         assert not (tmp_path / "out").exists()
+
+    def test_too_large_a_result_is_refused_before_faces_are_searched(
+        self, restorer, clip, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr("faceskd.restore.background.MAX_RESULT_PIXELS", 20_000)
+        monkeypatch.setattr("faceskd.restore.video.find_faces", pytest.fail)
+        with pytest.raises(ImageError, match="expected a result of at most 20,000 pixels"):
+            restore_video(restorer, clip, tmp_path / "out", PhotoSettings(scale=2))
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+    def test_what_cannot_be_written_is_called_unwritable(
+        self, restorer, clip, tmp_path, monkeypatch, number
+    ):
+        def full(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("faceskd.restore.video.write_video", full)
+        task = WholePhotos(restorer.detector, PhotoSettings(scale=1))
+        inputs = plan_inputs(clip, tmp_path, folders=task.folders, suffixes=task.suffixes)
+        (result,) = restore_inputs(restorer, inputs, tmp_path, task)
+        assert result.status == "unwritable"
 
     def test_the_source_is_never_replaced(self, restorer, clip):
         with pytest.raises(ConfigError, match="replace"):

@@ -8,13 +8,13 @@ from helpers.photo_runs import rows
 from PIL import Image
 
 from faceskd.commands.restore import main
-from faceskd.common.errors import ConfigError, WeightsError
+from faceskd.common.errors import ConfigError, ImageError, WeightsError
 from faceskd.common.images import write_image
 from faceskd.models.cyclegan import TRANSLATION, CycleGenerator
 from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
 from faceskd.restore import whole_pictures
-from faceskd.restore.background import enlarged_background
+from faceskd.restore.background import TiledScene, enlarged_background
 from faceskd.restore.photo_files import spread_colours
 from faceskd.restore.whole_pictures import PictureRestorer, Translator
 
@@ -54,6 +54,14 @@ class TestPictureRestorer:
     def test_other_scales_are_refused(self, unchanging, scale):
         with pytest.raises(ConfigError, match="a scale from 1 to 4"):
             PictureRestorer(unchanging, scale=scale)
+
+    def test_too_large_results_are_refused(self, unchanging, monkeypatch):
+        monkeypatch.setattr("faceskd.restore.background.MAX_RESULT_PIXELS", 9_000)
+        with pytest.raises(ImageError, match=r"at most 9,000 pixels, got 120x80"):
+            PictureRestorer(unchanging, scale=4, precision="fp32")(noise(20, 30, 3))
+        scene = TiledScene(lambda part: part.repeat(1, 1, 4, 4), scale=4)
+        with pytest.raises(ImageError, match=r"at most 9,000 pixels, got 120x80"):
+            scene(noise(20, 30, 3), (30, 20))  # what the network makes first is as large
 
     def test_networks_for_faces_are_refused(self, tmp_path):
         with pytest.raises(ConfigError, match=r"of scale 1 or 4 .*, got one of scale 8"):
