@@ -1,12 +1,12 @@
 """Which loss sees errors of identity? Follow its gradient for a few steps and measure the gain.
 
-    python tools/probe_losses.py FACES faceskd/pretrained/teacher.safetensors --face-model ONNX
+    python tools/probe_losses.py FACES TEACHER --face-model ONNX
 
-FACES is a folder that `faceskd prepare` wrote. For each loss of probe_losses.yaml, the SR faces of
-a network take four steps along the negative gradient towards HR. Each step changes a face by 0.6
-grey levels (root mean square), in the whole face or in one part of it. The gain in identity shows
-which errors the loss sees. It does not show what a network can learn from the loss. The
-face-recognition network only measures; it is no loss.
+FACES is a folder that `faceskd prepare` wrote, TEACHER a file of weights. For each loss of
+probe_losses.yaml, the SR faces of a network take four steps along the negative gradient towards
+HR. Each step changes a face by 0.6 grey levels (root mean square), in the whole face or in one
+part of it. The gain in identity shows which errors the loss sees. It does not show what a network
+can learn from the loss. The face-recognition network only measures; it is no loss.
 """
 
 import argparse

@@ -43,7 +43,9 @@ def add_models(
         model_path(entry.full_name, models)
     for entry in new:
         for suffix in (".safetensors", ".json"):
-            shutil.copyfile(models / f"{entry.stem}{suffix}", folder / f"{entry.stem}{suffix}")
+            shutil.copyfile(
+                models / f"{entry.full_name}{suffix}", folder / f"{entry.full_name}{suffix}"
+            )
         golden = golden_path(models, entry.full_name)
         if golden.is_file():
             golden_path(folder, entry.full_name).parent.mkdir(exist_ok=True)

@@ -1,8 +1,9 @@
 """Trained models that come with the package.
 
-For each model this folder contains a weights file and a card. `index.json` lists the models with
-their checksums. `NOTICE` has the licences of third parties and the credits of photographs. A file
-is used only if its SHA-256 is the one in the index. No file contains pickled code.
+For each version of a model this folder contains a weights file and a card, such as
+`lite-m@2.safetensors`. `index.json` lists them with their checksums. `NOTICE` has the licences of
+third parties and the credits of photographs. A file is used only if its SHA-256 is the one in the
+index. No file contains pickled code.
 
 New weights get a new version, and a released version never changes: "lite-m@1" is always the same
 file, "lite-m" is the newest version. `tools/release_model.py` adds models to the folder.
@@ -67,18 +68,13 @@ class PretrainedModel:
 
     @property
     def full_name(self) -> str:
-        """Name and version.
+        """Name and version; its files have this name, too.
 
         Example:
             >>> find_model("lite-m@1").full_name
             'lite-m@1'
         """
         return f"{self.name}{VERSION_MARK}{self.version}"
-
-    @property
-    def stem(self) -> str:
-        """The name of its files without suffix; those of version 1 have no number."""
-        return self.name if self.version == 1 else self.full_name
 
 
 def available_models(folder: Path | str | None = None) -> list[PretrainedModel]:
@@ -157,7 +153,7 @@ def model_path(name: str, folder: Path | str | None = None, *, role: str | None 
             wrong.
     """
     model = find_model(name, folder, role=role)
-    path = Path(folder or FOLDER) / f"{model.stem}.safetensors"
+    path = Path(folder or FOLDER) / f"{model.full_name}.safetensors"
     if not path.is_file():
         way = f"make it by: {model.recipe}" if model.recipe else AGAIN
         raise WeightsError(
@@ -180,7 +176,7 @@ def model_card(name: str, folder: Path | str | None = None) -> dict[str, Any]:
     Raises:
         WeightsError: there is no such model, or its card is missing or damaged.
     """
-    path = Path(folder or FOLDER) / f"{find_model(name, folder).stem}.json"
+    path = Path(folder or FOLDER) / f"{find_model(name, folder).full_name}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -156,7 +156,7 @@ def add_model(
         version=version,
     )  # fmt: skip
     check_new(entry, entries)
-    path = Path(folder) / f"{entry.stem}.safetensors"
+    path = Path(folder) / f"{entry.full_name}.safetensors"
     card = {"name": name, "version": version, "role": role, **facts, **(details or {})}
     if role == "dictionary":
         parameters, found = _write_dictionary(weights, path)
@@ -175,7 +175,7 @@ def add_model(
     )
     card |= found | {"parameters": parameters, "bytes": entry.bytes, "sha256": entry.sha256}
     card |= {"faceskd": __version__, "released": date.today().isoformat()}
-    _write_json(Path(folder) / f"{entry.stem}.json", card)
+    _write_json(Path(folder) / f"{entry.full_name}.json", card)
     write_index(folder, [*entries, entry])
     if role != "dictionary":
         measured = golden_figures(load_pretrained(entry.full_name, folder))
@@ -213,7 +213,7 @@ def _write_network(
 ) -> tuple[int, dict[str, Any]]:
     """Write `path`, in fp16 where that is not visible; how many parameters, what the card says."""
     stored = read_weights(weights)
-    atoms = path.with_name(f"{dictionary.stem}.safetensors") if dictionary else None
+    atoms = path.with_name(f"{dictionary.full_name}.safetensors") if dictionary else None
     network = load_network(weights, atoms)
     if network.uses_dictionary != (role == "teacher"):
         raise ConfigError(f"{str(weights)!r} holds a {type(network).__name__}, no {role}")

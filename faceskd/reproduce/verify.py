@@ -84,7 +84,7 @@ def _file(model: PretrainedModel, folder: Path) -> Check:
     try:
         path = model_path(model.full_name, folder)
     except FaceskdError as error:
-        there = (folder / f"{model.stem}.safetensors").is_file()
+        there = (folder / f"{model.full_name}.safetensors").is_file()
         return Check(model.full_name, "file", DIFFERS if there else MISSING, str(error))
     return Check(model.full_name, "file", OK, f"{path.stat().st_size} bytes")
 

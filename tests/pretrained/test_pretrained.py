@@ -97,7 +97,9 @@ class TestThePackage:
                 path = model_path(model.full_name)
                 assert path.stat().st_size == model.bytes
                 assert read_weights(path) if model.role != "dictionary" else Dictionary.load(path)
-        listed = {f"{model.stem}.safetensors" for model in available_models() if not model.recipe}
+        listed = {
+            f"{model.full_name}.safetensors" for model in available_models() if not model.recipe
+        }
         assert {path.name for path in pretrained.FOLDER.glob("*.safetensors")} == listed
 
     def test_its_notice_has_the_licence_of_the_teachers_encoder(self):
@@ -146,7 +148,7 @@ class TestReleasing:
         entry = release_student(student, folder)
         assert available_models(folder) == [entry]
         assert (entry.figures, entry.licence) == ({"psnr": 28.1235}, "Apache-2.0")
-        assert entry.bytes == (folder / "lite-m.safetensors").stat().st_size
+        assert entry.bytes == (folder / "lite-m@1.safetensors").stat().st_size
         before, after = load_network(student / "w.safetensors"), load_pretrained("lite-m", folder)
         assert entry.parameters == sum(p.numel() for p in after.parameters())
         lr = torch.rand(2, 3, 32, 32)
@@ -182,7 +184,7 @@ class TestReleasing:
         assert names == ["lite-m@1", "lite-s@1", "lite-s@2"]
         assert find_model("lite-s", folder) == find_model("lite-s@2", folder) == new
         assert find_model("lite-s@1", folder) == old
-        assert model_path("lite-s@1", folder).name == "lite-s.safetensors"
+        assert model_path("lite-s@1", folder).name == "lite-s@1.safetensors"
         assert model_path("lite-s", folder).name == "lite-s@2.safetensors"
         assert model_card("lite-s@1", folder)["version"] == 1
         assert model_card("lite-s", folder)["version"] == 2
@@ -191,10 +193,10 @@ class TestReleasing:
 
     def test_a_released_version_never_changes(self, student, folder):
         release_student(student, folder)
-        before = (folder / "lite-m.safetensors").read_bytes()
+        before = (folder / "lite-m@1.safetensors").read_bytes()
         with pytest.raises(ConfigError, match="lite-m@1 is released already"):
             release_student(student, folder)
-        assert (folder / "lite-m.safetensors").read_bytes() == before
+        assert (folder / "lite-m@1.safetensors").read_bytes() == before
 
     def test_golden_figures_are_written(self, student, folder):
         release_student(student, folder)
@@ -318,7 +320,7 @@ class TestTeacherAndDictionary:
 
     def test_a_dictionary_left_out_says_how_to_make_it(self, materials, folder, metrics):
         self.release_both(materials, folder, metrics)
-        (folder / "atoms.safetensors").unlink()
+        (folder / "atoms@1.safetensors").unlink()
         index = json.loads((folder / INDEX).read_text())
         index["models"][-1]["recipe"] = "faceskd dictionary atoms=3"
         (folder / INDEX).write_text(json.dumps(index))
@@ -360,7 +362,7 @@ class TestWhatCanBeWrong:
 
     def test_one_changed_byte_is_noticed(self, student, folder):
         release_student(student, folder)
-        path = folder / "lite-m.safetensors"
+        path = folder / "lite-m@1.safetensors"
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
@@ -369,8 +371,8 @@ class TestWhatCanBeWrong:
 
     def test_a_missing_file_and_card(self, student, folder):
         release_student(student, folder)
-        (folder / "lite-m.safetensors").unlink()
-        (folder / "lite-m.json").unlink()
+        (folder / "lite-m@1.safetensors").unlink()
+        (folder / "lite-m@1.json").unlink()
         with pytest.raises(WeightsError, match=r"is not there.*install faceskd again"):
             load_pretrained("lite-m", folder)
         with pytest.raises(WeightsError, match="card of the pretrained 'lite-m' cannot be read"):

@@ -46,12 +46,15 @@ def test_export(tmp_path):
     assert out.stat().st_size > 1e6
 
 
-@pytest.mark.parametrize("name", ["lite-s", "lite-s@1", "teacher", "teacher.safetensors"])
-def test_profile(name):
-    model = str(model_path("teacher")) if name.endswith(".safetensors") else name
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [*((name, name) for name in ("lite-s", "lite-s@1", "teacher")),
+     (str(model_path("teacher")), "teacher@1")],
+)  # fmt: skip
+def test_profile(model, name):
     named = named_subjects([model])
     assert named.left_out == {}
-    assert set(named.subjects) == {f"{name.removesuffix('.safetensors')}@fp32"}
+    assert set(named.subjects) == {f"{name}@fp32"}
 
 
 def test_profile_of_a_version_that_does_not_exist():

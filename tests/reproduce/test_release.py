@@ -489,7 +489,7 @@ def test_the_hash_of_a_plan_is_that_of_its_settings_and_not_of_its_places():
 
 def test_hashes(out):
     for model in available_models(out / "models"):
-        assert sha256(out / "models" / f"{model.stem}.safetensors") == model.sha256
+        assert sha256(out / "models" / f"{model.full_name}.safetensors") == model.sha256
 
 
 def test_the_plan_of_the_drawings_writes_its_cards(tmp_path):
