@@ -1,4 +1,4 @@
-"""faceskd: 32x32 faces to 256x256, by adversarial distillation of facial-component dictionaries.
+"""faceskd restores the faces in photos and videos, and trains the networks that do it.
 
 `faceskd.Restorer` is the door for users of trained weights, `faceskd.available_models()` says which
 come with the package. Both are imported when first touched, so that `import faceskd` and

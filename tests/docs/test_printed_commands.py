@@ -57,7 +57,7 @@ def run_page(name: str, folder: Path, *, without: Collection[str] = ()) -> None:
         "README.md",
         *(
             pytest.param(page, marks=pytest.mark.slow)
-            for page in ("docs/models.md", "docs/reproduce.md")
+            for page in ("docs/models.md", "docs/product.md", "docs/reproduce.md")
         ),
     ],
 )
