@@ -134,15 +134,13 @@ class Engine(Resumable):
         with self.toggled_optimizer(optimizers[0]):
             loss, parts, kept = self.generator_loss(batch)
             self._descend(optimizers[0], loss, "loss")
-        stepped = 1
         logs = {"loss": loss.detach(), **{name: part.detach() for name, part in parts.items()}}
         if self.uses_discriminator():
             with self.toggled_optimizer(optimizers[1]):
                 discriminator_loss = self.discriminator_loss(kept)
                 self._descend(optimizers[1], discriminator_loss, "discriminator loss")
             logs["discriminator"] = discriminator_loss.detach()
-            stepped = 2
-        self._step_schedulers(stepped)
+        self._step_schedulers()
         self.steps += 1
         if self.average is not None:
             self.average.update(self.network)
@@ -157,11 +155,11 @@ class Engine(Resumable):
             self.clip_gradients(optimizer, self.clip, "norm")
         optimizer.step()
 
-    def _step_schedulers(self, stepped: int) -> None:
-        """Step the schedulers of the first `stepped` optimisers, which made a step."""
+    def _step_schedulers(self) -> None:
+        """Step all schedulers: that of a discriminator that starts late ends with the others."""
         schedulers = self.lr_schedulers() or []
         schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
-        for scheduler in schedulers[:stepped]:
+        for scheduler in schedulers:
             scheduler.step()  # type: ignore[call-arg]
 
     def configure_optimizers(self) -> Any:

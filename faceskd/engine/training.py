@@ -253,6 +253,8 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # frozen parts
     warnings.filterwarnings("ignore", r".*does not have many workers")
     warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)")
+    # The schedule of a discriminator that starts late runs from the first batch.
+    warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
 
 
 def _build_loggers(configs: DictConfig | None) -> list[Any]:

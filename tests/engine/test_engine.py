@@ -25,6 +25,7 @@ from torch import nn
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.engine import Autoencoder, ScratchTraining
 from faceskd.engine.resumable import TrainingDivergedError
+from faceskd.engine.schedule import CosineSchedule
 from faceskd.faces.components import mirror_boxes
 from faceskd.losses import FocalLoss, LeastSquares, WeightedSum
 from faceskd.models import VGG19, Student, Teacher
@@ -300,6 +301,17 @@ def test_schedulers_step_after_every_batch(batch):
     rates = [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers]
     assert rates == pytest.approx([2e-3 / 8, 2e-3 / 8])
     assert int(engine.steps) == 3
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.parametrize("kind", WITH_DISCRIMINATOR)
+def test_the_schedule_of_a_discriminator_that_starts_late_ends_with_the_training(kind, batch):
+    schedule = partial(CosineSchedule, T_max=4, eta_min=1e-6)
+    engine = make_engine(kind, scheduler=schedule, adversarial_start=2)
+    recorder = Recorder(lambda e: [one.param_groups[0]["lr"] for one in e.trainer.optimizers])
+    fit(engine, batch, 4, callbacks=[recorder])
+    assert recorder.seen[-1] == pytest.approx([1e-6, 1e-6])
+    assert all(network == discriminator for network, discriminator in recorder.seen)
 
 
 class BreaksAt(nn.Module):

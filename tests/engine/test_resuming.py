@@ -69,10 +69,11 @@ def test_a_terminated_training_is_no_success(words, tmp_path):
     [
         ("experiment=student_no_kd",),
         ("experiment=student_no_kd", "data.workers=1"),
+        (*MSKD, "engine.adversarial_start=3"),
         ("experiment=encoder", "engine.encoder.width=2", "engine.crop=64"),
         ("experiment=encoder", "engine.encoder.width=2", "engine.crop=64", "data.workers=1"),
     ],
-    ids=["supervised", "supervised-1-worker", "autoencoder", "autoencoder-1-worker"],
+    ids=["supervised", "supervised-1-worker", "late", "autoencoder", "autoencoder-1-worker"],
 )
 def test_a_training_in_slices_is_the_whole_one(run, options, tmp_path):
     options = (*options, "steps=6", "scheduler@engine.scheduler=cosine")
