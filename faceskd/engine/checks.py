@@ -9,6 +9,7 @@ from faceskd.common.errors import ConfigError
 from faceskd.engine.base import Engine
 from faceskd.engine.messages import WARNING, say
 from faceskd.engine.resumable import Resumable
+from faceskd.metrics import MetricSuite
 from faceskd.models import SuperResolver
 
 
@@ -26,13 +27,14 @@ def check_training(
 
     Raises:
         ConfigError: the item lacks something, its images are of another scale than the network's,
-            an optimiser or scheduler refuses its settings, or gradients would be clipped while they
-            are scaled.
+            an optimiser or scheduler refuses its settings, a metric needs landmarks, or gradients
+            would be clipped while they are scaled.
     """
     check_item(engine, item)
     engine.configure_optimizers()
     if isinstance(engine, Engine):
         check_precision(engine, trainer, resumed=resumed)
+        check_metrics(engine.suite)
         if engine.discriminator is not None and engine.adversarial_start >= steps:
             say(
                 f"engine.adversarial_start={engine.adversarial_start} is not below the {steps} "
@@ -89,3 +91,19 @@ def check_precision(engine: Engine, trainer: pl.Trainer, *, resumed: bool) -> No
     if not resumed:
         raise ConfigError(message)
     say(message, WARNING)
+
+
+def check_metrics(suite: MetricSuite) -> None:
+    """Refuse metrics that need landmarks, and say which of the others cannot be measured, and why.
+
+    Raises:
+        ConfigError: a metric needs landmarks, which the data of trainings does not have.
+    """
+    if suite.needing_landmarks:
+        raise ConfigError(
+            "expected engine.metrics without landmarks, got "
+            f"{', '.join(suite.needing_landmarks)}: `faceskd evaluate` measures them"
+        )
+    suite.load()
+    for name, problem in suite.unavailable.items():
+        say(f"validation without {name}: {problem}", WARNING)

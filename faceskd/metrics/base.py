@@ -21,10 +21,12 @@ class Metric(ABC):
     Attributes:
         name: name in tables. If the metric uses a network, the name contains the network's.
         better: which values are better.
+        needs_landmarks: whether the landmarks of the HR faces must be given.
     """
 
     name: str
     better: Direction = "higher"
+    needs_landmarks: bool = False
 
     def load(self) -> None:  # noqa: B027 - most metrics need nothing
         """Load the networks. Further calls do nothing.

@@ -87,6 +87,7 @@ class SkinTone(ImageMetric):
 
     name = TYPOLOGY_ANGLE
     better = "reference"
+    needs_landmarks = True
 
     def per_image(self, sr: Tensor, hr: Tensor, landmarks: Tensor | None) -> Tensor:
         colours = _region_colours("skin", sr, check_landmarks(landmarks, self.name))
@@ -104,6 +105,7 @@ class ColourShift(ImageMetric):
     """
 
     better = "reference"
+    needs_landmarks = True
 
     def __init__(self, name: str) -> None:
         check_choice(SHIFT_NAMES, name=name)

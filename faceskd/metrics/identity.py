@@ -34,6 +34,8 @@ class Identity(ImageMetric):
     normalised with ImageNet's mean and standard deviation; its output is embeddings (N, D).
     """
 
+    needs_landmarks = True
+
     def __init__(self, model: Path | str | None) -> None:
         self._model = Path(model) if model else None
         self.name = f"{IDENTITY}_{self._model.stem}" if self._model else IDENTITY

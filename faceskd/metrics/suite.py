@@ -138,6 +138,11 @@ class MetricSuite:
         """For each metric, which values are better."""
         return {metric.name: metric.better for metric in self._metrics}
 
+    @property
+    def needing_landmarks(self) -> list[str]:
+        """Names of the metrics that need the landmarks of the HR faces."""
+        return [metric.name for metric in self._metrics if metric.needs_landmarks]
+
     def fresh(self, names: Sequence[str] | None = None) -> "MetricSuite":
         """An empty suite of these metrics, or of some; it shares networks and `unavailable`."""
         other = object.__new__(MetricSuite)

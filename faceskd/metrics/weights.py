@@ -14,8 +14,9 @@ def metric_weights(url: str, *, allow_download: bool) -> Path:
     Raises:
         MetricUnavailable: the file is damaged, or missing and not to be downloaded.
     """
+    otherwise = "set allow_download=true of `faceskd evaluate`"
     try:
-        path = hub_file(url, allow_download=allow_download, otherwise="set allow_download=true")
+        path = hub_file(url, allow_download=allow_download, otherwise=otherwise)
         read_pickle(path)
     except WeightsError as error:
         raise MetricUnavailable(str(error)) from error

@@ -8,7 +8,7 @@ from pytorch_lightning.plugins import MixedPrecision
 
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.engine import Autoencoder, EncoderDistillation, ScratchTraining
-from faceskd.engine.checks import check_item, check_precision, check_training
+from faceskd.engine.checks import check_item, check_metrics, check_precision, check_training
 from faceskd.losses import WeightedSum
 from faceskd.models import VGG19
 from faceskd.models.scratches import ScratchNet
@@ -90,6 +90,24 @@ def test_a_discriminator_that_never_starts_is_said(start, said, capsys):
     check_training(engine, ITEM, trainer, steps=4, resumed=False)
     printed = capsys.readouterr().err
     assert (said in printed) if said else not printed
+
+
+@pytest.mark.parametrize("name", ["identity", "ita", "iris_b"])
+def test_metrics_that_need_landmarks_are_refused(name):
+    trainer = pl.Trainer(accelerator="cpu", logger=False)
+    engine = make_engine("supervised", metrics=("psnr", name))
+    with pytest.raises(ConfigError, match=rf"engine\.metrics without landmarks, got {name}: "):
+        check_training(engine, ITEM, trainer, steps=4, resumed=False)
+
+
+def test_metrics_that_cannot_be_measured_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    capsys.readouterr()
+    check_metrics(make_engine("supervised", metrics=("psnr", "lpips_squeeze")).suite)
+    printed = capsys.readouterr().err
+    assert "validation without lpips_squeeze: " in printed
+    assert str(tmp_path) in printed
+    assert "psnr" not in printed
 
 
 def test_old_results_stay_until_the_new_settings_are_checked(run, materials, tmp_path):
