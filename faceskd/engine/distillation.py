@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from faceskd.common.checks import check_not_negative
+from faceskd.common.errors import ConfigError
 from faceskd.engine.base import Batch, Engine, inputs
 from faceskd.losses.adversarial import AdversarialLoss
 from faceskd.losses.distillation import FeatureDistillation
-from faceskd.models import FeatureDiscriminators, SuperResolver
+from faceskd.models import Ensemble, FeatureDiscriminators, SuperResolver
 from faceskd.models.base import check_same_faces
 from faceskd.models.frozen import frozen
 
@@ -40,7 +41,8 @@ class Distillation(Engine):
             match. Not in the paper (0). `SoftTargets` has this loss without features.
 
     Raises:
-        ConfigError: the teacher is of another scale or size, or a weight is below 0.
+        ConfigError: the teacher is of another scale or size, a weight is below 0, or there are
+            several teachers and their faces are not used.
     """
 
     def __init__(
@@ -67,6 +69,14 @@ class Distillation(Engine):
                 "engine.output_weight": output_weight,
             }
         )
+        if output_weight == 0:  # the feature maps are those of one pass of one network
+            if isinstance(teacher, Ensemble) and len(teacher.networks) > 1:
+                raise ConfigError(
+                    f"expected one teacher, got {len(teacher.networks)}: with "
+                    "engine.output_weight=0 only the feature maps of the first are used; give one, "
+                    "or a weight above 0"
+                )
+            teacher.stop_mirroring()
         self.teacher = frozen(teacher)
         self.distillation = FeatureDistillation(
             student=self.network.feature_info,

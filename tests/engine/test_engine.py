@@ -28,7 +28,7 @@ from faceskd.engine.resumable import TrainingDivergedError
 from faceskd.engine.schedule import CosineSchedule
 from faceskd.faces.components import mirror_boxes
 from faceskd.losses import FocalLoss, LeastSquares, WeightedSum
-from faceskd.models import VGG19, Student, Teacher
+from faceskd.models import VGG19, Ensemble, Student, Teacher
 from faceskd.models.scratches import ScratchNet
 
 pytestmark = pytest.mark.filterwarnings(
@@ -157,6 +157,27 @@ def test_a_target_of_a_teacher_that_mirrors_itself_is_not_made_twice(batch, monk
     monkeypatch.setattr(Teacher, "_look_up", lambda *faces: passes.append(1) or looked_up(*faces))
     torch.testing.assert_close(engine.target(batch), (own + mirrored) / 2)
     assert len(passes) == 2
+
+
+@pytest.mark.parametrize(("output_weight", "passes"), [(0.0, 1), (0.5, 2)])
+def test_a_teacher_whose_faces_are_not_used_does_not_mirror(
+    output_weight, passes, batch, monkeypatch
+):
+    teacher = make_teacher(3, mirror_share=0.5)
+    engine = make_engine("distillation", teacher=teacher, output_weight=output_weight)
+    made = []
+    looked_up = Teacher._look_up
+    monkeypatch.setattr(Teacher, "_look_up", lambda *faces: made.append(1) or looked_up(*faces))
+    engine.generator_loss(batch)
+    assert len(made) == passes
+
+
+def test_several_teachers_whose_faces_are_not_used_are_refused():
+    several = Ensemble(networks=[make_teacher(3), make_teacher(3)])
+    make_engine("distillation", teacher=several, output_weight=0.5)
+    make_engine("distillation", teacher=Ensemble(networks=[make_teacher(3)]))
+    with pytest.raises(ConfigError, match=r"one teacher, got 2: with engine\.output_weight=0"):
+        make_engine("distillation", teacher=several)
 
 
 def step(parameters, loss):
