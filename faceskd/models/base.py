@@ -13,14 +13,15 @@ __all__ = ["FeatureInfo", "SuperResolver", "check_same_faces"]
 
 
 class SuperResolver(nn.Module):
-    """A network from LR to SR faces: RGB float in [0, 1], (B, 3, H, W) -> (B, 3, 8H, 8W).
+    """A network from LR to SR faces: RGB float in [0, 1], (B, 3, H, W) -> (B, 3, sH, sW).
 
     Networks normalise their input themselves. Their constructors take only keyword arguments. SR
     images are not clamped, because losses need gradients outside [0, 1]; they are clamped when they
     are written.
 
     Attributes:
-        scale: SR pixels per LR pixel along each side: 8, or 1 for photos.
+        scale: s, SR pixels per LR pixel along each side: 8 for LR faces of 32 px, 4 for RealSR, 1
+            for photos.
         size: side of the SR faces that it is trained for, in px. The side of LR faces is
             size / scale.
         feature_info: description of each feature map of `forward_features`, in the same order.

@@ -23,7 +23,8 @@ class Ensemble(SuperResolver):
 
     Details on which the networks disagree are often wrong, and averaging weakens them. So the mean
     is a better target for a student than one network (Hinton et al., "Distilling the Knowledge in a
-    Neural Network", 2015, section 3). The feature maps are those of the first network.
+    Neural Network", 2015, section 3). The feature maps are those of the first network. HR faces, if
+    given, are passed on to the privileged networks.
 
     Args:
         networks: networks of the same scale and size, at least one.
@@ -42,15 +43,20 @@ class Ensemble(SuperResolver):
         self.scale, self.size = networks[0].scale, networks[0].size
         self.feature_info = networks[0].feature_info
         self.needs_boxes = any(network.needs_boxes for network in networks)
+        self.privileged = any(network.privileged for network in networks)
 
     def stop_mirroring(self) -> None:
         for network in self.networks:
             network.stop_mirroring()  # type: ignore[operator]
 
+    def forward(self, lr: Tensor, boxes: Tensor | None = None, hr: Tensor | None = None) -> Tensor:
+        return self.forward_features(lr, boxes, hr)[0]
+
     def forward_features(
-        self, lr: Tensor, boxes: Tensor | None = None
+        self, lr: Tensor, boxes: Tensor | None = None, hr: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        first, *others = self.networks
-        sr, features = first.forward_features(lr, boxes)  # type: ignore[operator]
-        faces = [sr, *(network(lr, boxes) for network in others)]
-        return torch.stack(faces).mean(0), features
+        passes = []
+        for network in self.networks:
+            privilege = {"hr": hr} if network.privileged else {}
+            passes.append(network.forward_features(lr, boxes, **privilege))  # type: ignore[operator]
+        return torch.stack([sr for sr, _ in passes]).mean(0), passes[0][1]

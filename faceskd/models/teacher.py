@@ -125,7 +125,7 @@ class Teacher(SuperResolver):
         )
 
     def forward(self, lr: Tensor, boxes: Tensor | None = None, hr: Tensor | None = None) -> Tensor:
-        """The SR faces; `hr` (B, 3, 8H, 8W) is for a privileged teacher."""
+        """The SR faces (B, 3, sH, sW), s is `scale`; `hr`, of this shape, if it is privileged."""
         return self.forward_features(lr, boxes, hr)[0]
 
     def forward_features(
@@ -140,7 +140,10 @@ class Teacher(SuperResolver):
             raise ValueError(f"expected boxes ({len(lr)}, {len(COMPONENTS)}, 4), got {came}")
         sr, features = self._look_up(lr, boxes, hr)
         if self.mirror_share and not self.training:
-            other = from_mirror(lambda *face: self._look_up(*face)[0], lr, boxes, scale=self.scale)
+            flipped = None if hr is None else hr.flip(-1)
+            other = from_mirror(
+                lambda lr, boxes: self._look_up(lr, boxes, flipped)[0], lr, boxes, scale=self.scale
+            )
             sr = torch.lerp(sr, other, self.mirror_share)
         return sr, features
 

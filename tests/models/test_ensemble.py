@@ -29,6 +29,19 @@ def test_an_ensemble_needs_boxes_where_one_does():
     assert not Ensemble(networks=[student, student]).needs_boxes
 
 
+def test_hr_faces_reach_the_privileged_networks(batch):
+    torch.manual_seed(0)
+    teacher, privileged = make_teacher().eval(), make_teacher(privileged=True).eval()
+    lr, boxes, hr = batch["lr"], batch["boxes"], batch["hr"]
+    ensemble = Ensemble(networks=[teacher, privileged])
+    assert ensemble.privileged
+    assert not Ensemble(networks=[teacher]).privileged
+    with torch.no_grad():
+        expected = (teacher(lr, boxes) + privileged(lr, boxes, hr)) / 2
+        assert not torch.allclose(privileged(lr, boxes, hr), privileged(lr, boxes))
+        torch.testing.assert_close(ensemble(lr, boxes, hr), expected)
+
+
 def test_networks_for_other_faces_or_none_are_refused():
     student = Student(encoder=VGG19(width=2, weights="random"))
     photo = Teacher(encoder=VGG19(width=2, weights="random"), scale=1, size=512)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from faceskd.common.errors import ConfigError, DictionaryError
-from faceskd.faces.components import COMPONENTS
+from faceskd.faces.components import COMPONENTS, mirror_boxes
 from faceskd.models import (
     VGG19,
     FeatureInfo,
@@ -143,6 +143,16 @@ class TestTeacher:
             torch.testing.assert_close(teacher(lr.flip(-1), mirror), sr.flip(-1))
             torch.testing.assert_close(mirrored_features, features)
             assert not torch.allclose(teacher.train()(lr, boxes), mean)
+
+    def test_the_mirrored_face_is_privileged_too(self, teacher: Teacher) -> None:
+        lr, boxes = faces(2)
+        hr = torch.rand(2, 3, 8 * SIZE, 8 * SIZE, generator=torch.Generator().manual_seed(4))
+        teacher.privileged = True
+        with torch.no_grad():
+            here = teacher(lr, boxes, hr)
+            there = teacher(lr.flip(-1), mirror_boxes(boxes, 8 * SIZE), hr.flip(-1)).flip(-1)
+            teacher.mirror_share = 0.5
+            torch.testing.assert_close(teacher(lr, boxes, hr), (here + there) / 2)
 
     @pytest.mark.parametrize("share", [-0.1, 1.5])
     def test_a_share_is_from_0_to_1(self, share: float) -> None:
