@@ -35,9 +35,9 @@ class StepProfile(pl.Callback):
     `faceskd train` then neither resumes a training nor writes weights or checkpoints: what the
     folder holds stays as it is.
 
-    The speed is measured without the profiler, because the profiler slows everything down. The
-    shares are of the operators' own CPU time (without the operators they call) in the training
-    thread.
+    There is no validation, whose time would count as that of a step. The speed is measured without
+    the profiler, because the profiler slows everything down. The shares are of the operators' own
+    CPU time (without the operators they call) in the training thread.
 
     Args:
         out: folder of the run.
@@ -60,6 +60,10 @@ class StepProfile(pl.Callback):
         self._start = self._seconds = 0.0
         self._steps = 0
 
+    def on_fit_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Leave validation out: an epoch may end among the timed steps."""
+        trainer.limit_val_batches = 0
+
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Count the step; start or stop timing and profiling when it is time."""
         self._steps += 1
@@ -72,7 +76,6 @@ class StepProfile(pl.Callback):
             self._profiler.stop()
             self._report(trainer.datamodule.batch_size)  # type: ignore[attr-defined]
             trainer.should_stop = True
-            trainer.limit_val_batches = 0
 
     def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Say so if the training was too short to measure."""

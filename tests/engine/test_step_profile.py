@@ -6,6 +6,7 @@ import pytest
 
 from faceskd.common.config import compose
 from faceskd.common.errors import ConfigError
+from faceskd.engine.base import Engine
 from faceskd.engine.step_profile import StepProfile
 from faceskd.engine.training import train
 
@@ -47,6 +48,14 @@ def test_steps_are_measured_and_a_training_stays_as_it_is(run, profile, tmp_path
     figures = json.loads(record)
     assert figures["faces_per_second"] > 0
     assert sum(figures["share"].values()) == pytest.approx(1)
+
+
+def test_validation_is_no_time_of_a_step(profile, monkeypatch):
+    """An epoch has two steps, so that one ends among the timed steps."""
+    validated = []
+    monkeypatch.setattr(Engine, "validation_step", lambda *_: validated.append(1))
+    assert profile(*SHORT, "callbacks.step_profile.timed=2").steps == 4
+    assert not validated
 
 
 def test_a_training_that_is_too_short_to_measure_is_said(profile, tmp_path, capsys):
