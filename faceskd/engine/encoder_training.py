@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from faceskd.common.checks import check_whole_or_none
 from faceskd.engine.base import OptimizerFactory, SchedulerFactory
 from faceskd.engine.resumable import Resumable, build_by
 from faceskd.models.frozen import frozen_parts
@@ -19,6 +20,9 @@ class EncoderTraining(Resumable):
         encoder: encoder to train.
         optimizer, scheduler: see `Engine`.
         crop: side of the random squares to train on, in pixels; None: whole images.
+
+    Raises:
+        ConfigError: the crop is smaller than a cell of the deepest feature map.
     """
 
     product = "encoder"
@@ -32,13 +36,14 @@ class EncoderTraining(Resumable):
         crop: int | None = 128,
     ) -> None:
         super().__init__()
+        check_whole_or_none(encoder.feature_info[-1].stride, **{"engine.crop": crop})
         self.encoder = encoder
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.crop = crop
 
     def write(self, path: Path, metadata: dict[str, Any]) -> None:
-        self.encoder.save(path)
+        self.encoder.save(path, metadata)
 
     def configure_optimizers(self) -> Any:
         # They include the encoder's fixed normalisation. It gets no gradient, but the optimiser's

@@ -6,6 +6,7 @@ perceptual losses compare them. The width can be chosen; the paper has 64.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -108,19 +109,24 @@ class VGG19(nn.Module):
         missing = sorted(name for name in wanted if not isinstance(state.get(name), Tensor))
         if missing:
             raise WeightsError(
-                f"the VGG-19 weights in {str(source)!r} end before the tap {self.taps[-1]!r}: "
-                f"they have no {missing[0]!r}"
+                f"expected VGG-19 weights up to {self.taps[-1]!r} in {str(source)!r}, got none "
+                f"named {missing[0]!r}: choose taps that the file has, or give another file"
             )
         for name, value in wanted.items():
             if state[name].shape != value.shape:
                 raise WeightsError(
-                    f"the VGG-19 weights in {str(source)!r} are of another width: {name} is "
-                    f"{tuple(state[name].shape)}, expected {tuple(value.shape)}"
+                    f"expected VGG-19 weights of width {self.width} in {str(source)!r}, got {name} "
+                    f"of shape {tuple(state[name].shape)} instead of {tuple(value.shape)}: set "
+                    "encoder.width, or give another file"
                 )
         self.load_state_dict({name: state[name] for name in wanted})
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str, metadata: dict | None = None) -> None:
         """Write the weights as safetensors, atomically. `load` reads them.
+
+        Args:
+            path: file to write.
+            metadata: values that JSON can hold.
 
         Raises:
             WeightsError: a weight is NaN or infinite.
@@ -129,10 +135,9 @@ class VGG19(nn.Module):
             name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()
         }
         check_finite(state, path)
+        texts = {"fingerprint": self.fingerprint(), "metadata": json.dumps(metadata or {})}
         with atomic_path(path) as temporary:
-            write_safetensors(
-                temporary, state, {"format": FORMAT, "fingerprint": self.fingerprint()}
-            )
+            write_safetensors(temporary, state, {"format": FORMAT, **texts})
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """RGB images (B, 3, H, W) in [0, 1] -> one feature map (B, C, H/s, W/s) for each tap."""

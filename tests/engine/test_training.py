@@ -1,5 +1,6 @@
 """Whole trainings, tiny: what they leave behind, what they are made of, what they refuse."""
 
+import json
 import math
 
 import hydra
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from faceskd.common.config import compose, compose_model, conf_dir
 from faceskd.common.errors import FaceskdError, MissingExtraError, WeightsError
 from faceskd.common.images import read_image
+from faceskd.common.tensors import read_safetensors
 from faceskd.engine import (
     Adversarial,
     Autoencoder,
@@ -87,6 +89,8 @@ def test_the_autoencoder_writes_an_encoder(run):
     encoder = VGG19(width=2, weights=trained.weights)
     fresh = VGG19(width=2, weights=trained.weights)
     assert encoder.fingerprint() == fresh.fingerprint()
+    metadata = json.loads(read_safetensors(trained.weights)[1]["metadata"])
+    assert (metadata["steps"], metadata["planned_steps"], metadata["seed"]) == (4, 4, 0)
     assert math.isfinite(trained.metrics["val/psnr_conv5_4"])
 
 

@@ -94,7 +94,7 @@ def test_a_shallower_encoder_takes_the_layers_it_has(kind: str, tmp_path: Path) 
 def test_weights_that_end_before_the_tap(kind: str, tmp_path: Path) -> None:
     write, name, _ = FORMATS[kind]
     write(tmp_path / name)
-    with pytest.raises(WeightsError, match=r"end before the tap 'conv5_4'.*no 'convs\.[35]_2"):
+    with pytest.raises(WeightsError, match=r"up to 'conv5_4'.*got none named 'convs\.[35]_2"):
         VGG19(width=2, weights=tmp_path / name)
 
 
@@ -102,7 +102,9 @@ def test_weights_that_end_before_the_tap(kind: str, tmp_path: Path) -> None:
 def test_weights_of_another_width(kind: str, tmp_path: Path) -> None:
     write, name, tap = FORMATS[kind]
     write(tmp_path / name)
-    with pytest.raises(WeightsError, match=r"another width: convs\.\S+ is \(.*expected \(3"):
+    with pytest.raises(
+        WeightsError, match=r"of width 3 in .*got convs\.\S+ of shape \(2.* instead of \(3"
+    ):
         VGG19(width=3, taps=(tap,), weights=tmp_path / name)
 
 
