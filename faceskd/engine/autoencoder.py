@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from faceskd.common.errors import ConfigError
 from faceskd.engine.base import Batch
 from faceskd.engine.encoder_training import EncoderTraining
 from faceskd.models.base import FeatureInfo
@@ -35,12 +36,19 @@ class Autoencoder(EncoderTraining):
 
     Args:
         encoder, options: see `EncoderTraining`.
+
+    Raises:
+        ConfigError: the crop is no multiple of the stride of the deepest feature map, so that it
+            cannot be reconstructed whole.
     """
 
     needs = ("hr",)
 
     def __init__(self, *, encoder: VGG19, **options: Any) -> None:
         super().__init__(encoder=encoder, **options)
+        stride = encoder.feature_info[-1].stride
+        if self.crop is not None and self.crop % stride:
+            raise ConfigError(f"expected engine.crop in multiples of {stride} px, got {self.crop}")
         self.decoders = nn.ModuleList(tap_decoder(info) for info in encoder.feature_info)
 
     def reconstruct(self, hr: Tensor) -> Sequence[Tensor]:

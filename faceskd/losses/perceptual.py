@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.common.checks import check_choice
+from faceskd.common.checks import check_choice, check_whole, check_whole_or_none
 from faceskd.common.errors import ConfigError
 from faceskd.models.blocks import random_window, unit_pixels
 from faceskd.models.frozen import frozen
@@ -81,7 +81,8 @@ class PerceptualLoss(nn.Module):
             128 px, and shapes count more than pores.
 
     Raises:
-        ConfigError: an unknown distance, a wrong number of weights, or a focus without a crop.
+        ConfigError: an unknown distance, a wrong number of weights, a focus without a crop, or a
+            crop or pool below 1.
     """
 
     def __init__(
@@ -98,6 +99,8 @@ class PerceptualLoss(nn.Module):
         if weights is not None and len(weights) != len(vgg.taps):
             raise ConfigError(f"expected {len(vgg.taps)} weights, one per tap, got {len(weights)}")
         check_choice(DISTANCES, distance=distance)
+        check_whole_or_none(1, crop=crop)
+        check_whole(1, pool=pool)
         if focus and crop is None:
             raise ConfigError(f"focus={focus} needs a crop, got none: set crop, or focus=0")
         self.vgg = frozen(vgg)

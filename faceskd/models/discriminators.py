@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from faceskd.common.checks import check_whole_or_none
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import SLOPE, random_window, unit_pixels
 from faceskd.models.frozen import frozen
@@ -105,12 +106,16 @@ class ProjectedDiscriminator(nn.Module):
         crop: side in px of the random window that is judged in each call. The window lies at
             multiples of 8 px, aligned with the LR pixels. So a pattern that is fixed to the LR
             pixels is always at the same place, and is found sooner. None judges whole images.
+
+    Raises:
+        ConfigError: the crop is below 1.
     """
 
     def __init__(
         self, *, vgg: VGG19, width: int = 32, layers: int = 2, crop: int | None = None
     ) -> None:
         super().__init__()
+        check_whole_or_none(1, crop=crop)
         self.vgg = frozen(vgg)
         self.crop = crop
         self.discriminators = nn.ModuleList(

@@ -40,6 +40,11 @@ def test_the_error_is_relative_to_the_targets_features(engine, batch):
     assert [error.item() for error in engine.relative_errors(images)] == [0, 0, 0]
 
 
+def test_a_crop_without_a_cell_of_every_map_is_refused():
+    with pytest.raises(ConfigError, match=r"engine\.crop as a whole number of at least 4, got 3"):
+        EncoderDistillation(encoder=vgg(), target=vgg(), optimizer=ADAM, crop=3)
+
+
 def test_half_of_a_batch_is_sharp_and_half_is_enlarged(engine, batch):
     images = engine._images(batch)
     assert torch.equal(images[:1], batch["hr"][:1])

@@ -372,6 +372,15 @@ def test_an_autoencoder_that_diverges_ends_the_training(batch):
         fit(engine, batch, 1)
 
 
+@pytest.mark.parametrize("crop", [0, 8, 40, 1.5])
+def test_an_autoencoders_crop_must_be_whole_cells(crop):
+    vgg = VGG19(width=2, weights="random")
+    with pytest.raises(ConfigError, match=r"expected engine\.crop .* 16"):
+        Autoencoder(encoder=vgg, optimizer=ADAM, crop=crop)
+    for possible in (None, 32):
+        Autoencoder(encoder=vgg, optimizer=ADAM, crop=possible)
+
+
 def test_a_scratch_detector_that_diverges_ends_the_training(batch):
     detector, terms = ScratchNet(widths=(2, 2)), {"focal": {"weight": 1.0, "loss": FocalLoss()}}
     engine = ScratchTraining(detector=detector, losses=WeightedSum(terms=terms), optimizer=ADAM)

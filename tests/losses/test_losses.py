@@ -211,6 +211,13 @@ def test_perceptual_loss_of_blocks_is_that_of_a_smaller_image(images):
     torch.testing.assert_close(loss(*images), PerceptualLoss(vgg=vgg)(*halves))
 
 
+@pytest.mark.parametrize("setting", [{"crop": 0}, {"crop": -64}, {"pool": 0}, {"pool": 1.5}])
+def test_perceptual_refuses_a_crop_or_pool_below_1(setting):
+    (name,) = setting
+    with pytest.raises(ConfigError, match=f"expected {name} as a whole number of at least 1"):
+        PerceptualLoss(vgg=VGG19(width=1, taps=TAPS, weights="random"), **setting)
+
+
 def test_perceptual_loss_looks_between_eyes_and_mouth_as_often_as_told():
     face = torch.rand(1, 3, 64, 64)
     other = face.clone()

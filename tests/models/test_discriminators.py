@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from faceskd.common.errors import ConfigError
 from faceskd.models import (
     VGG19,
     FeatureDiscriminators,
@@ -57,6 +58,11 @@ class TestDiscriminators:
         assert image.grad.abs().sum((0, 1)).ne(0).sum() <= 16 * 16  # the window alone
         assert all(p.grad is not None for p in network.discriminators.parameters())
         assert all(p.grad is None for p in network.vgg.parameters())
+
+    def test_a_projected_crop_below_1_is_refused(self) -> None:
+        vgg = VGG19(width=2, taps=("relu1_1",), weights="random")
+        with pytest.raises(ConfigError, match="expected crop as a whole number of at least 1"):
+            ProjectedDiscriminator(vgg=vgg, crop=0)
 
     def test_each_feature_has_its_judge(self) -> None:
         network = FeatureDiscriminators(channels=[8, 4], width=2)
