@@ -53,7 +53,8 @@ def check_item(engine: Resumable, item: Mapping[str, Any]) -> None:
     if not set(needed) <= item.keys():
         raise ConfigError(
             f"expected data with {', '.join(needed)} for {_described(engine, networks)}, got "
-            f"{', '.join(item)}: choose other data (boxes: data=faces; masks: data=old_photos)"
+            f"{', '.join(item)}: choose other data (boxes: data=faces; masks: data=old_photos; a "
+            "and b: data=unpaired)"
         )
     network = networks.get("network")
     if network is None or not {"lr", "hr"} <= set(needed):
@@ -67,7 +68,8 @@ def check_item(engine: Resumable, item: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"expected HR images {network.scale} times as large as LR images, as "
             f"{_described(engine, networks)} makes them, got {hr} and {lr} px: choose another "
-            "degradation (paper for faces of 32 px, photo for scale 1) or data.size"
+            "degradation (paper for faces of 32 px, realsr for scale 4, photo for scale 1) or "
+            "data.size"
         )
 
 

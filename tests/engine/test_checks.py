@@ -55,8 +55,12 @@ def test_items_with_all_that_is_needed():
             ITEM, "expected data with lr, mask for ScratchTraining, got lr, hr, name",
         ),
         (
+            lambda: make_engine("supervised"), {"lr": ITEM["lr"]},
+            r"got lr: .*\(boxes: data=faces; masks: data=old_photos; a and b: data=unpaired\)",
+        ),
+        (
             lambda: make_engine("supervised"), ITEM | {"lr": torch.zeros(3, 64, 64)},
-            "expected HR images 8 times as large .* got 64x64 and 64x64 px",
+            "expected HR images 8 times as large .* got 64x64 and 64x64 px: .* realsr for scale 4",
         ),
     ],
 )  # fmt: skip
