@@ -293,6 +293,12 @@ def test_every_sum_of_losses_builds(losses, words):
     assert len(parts) == (1 if losses == "pixel" else 2)
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "engine").iterdir()))
+def test_every_engine_with_a_discriminator_has_its_learning_rate(name):
+    engine = compose("train", [f"engine={name}"]).engine
+    assert ("adversarial" in engine) == ("discriminator_rate" in engine)
+
+
 def test_loggers_that_are_not_installed_are_named(words, monkeypatch):
     from pytorch_lightning.loggers import mlflow, wandb
 
