@@ -19,6 +19,8 @@ from faceskd.common.files import atomic_path
 
 WHITE = (255, 255, 255)
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in luminance, ITU-R BT.601
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of red, green and blue in [0, 1]
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def read_image(path: Path | str) -> np.ndarray:

@@ -1,19 +1,24 @@
 """The base class of all trainings: optimisers, averaging, validation, checkpoints."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from faceskd.common.checks import check_positive
 from faceskd.common.errors import WeightsError
 from faceskd.engine.averaging import WeightAverage
-from faceskd.engine.resumable import OTHER_TRAINING, Resumable, build_by, trained_parameters
+from faceskd.engine.resumable import (
+    OTHER_TRAINING,
+    OptimizerFactory,
+    Resumable,
+    SchedulerFactory,
+    build_by,
+    trained_parameters,
+)
 from faceskd.losses import WeightedSum
 from faceskd.metrics import MetricSuite
 from faceskd.models import SuperResolver
@@ -32,10 +37,6 @@ def inputs(network: SuperResolver, batch: Batch) -> dict[str, Tensor]:
     """
     names = ("lr", "boxes", "hr") if network.privileged else ("lr", "boxes")
     return {name: batch[name] for name in names if name in batch}
-
-
-OptimizerFactory = Callable[..., Optimizer]
-SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
 class Engine(Resumable):
@@ -209,15 +210,11 @@ class Engine(Resumable):
         bicubic_sr = bicubic(batch["lr"], self.network.scale)
         return {"LR": batch["lr"], "bicubic": bicubic_sr, "SR": sr.float(), "HR": batch["hr"]}
 
-    # Memory format, files.
+    # Files.
 
     def write(self, path: Path, metadata: dict[str, Any]) -> None:
         with self.averaged():
             save_network(path, self.network, self.model_config, metadata)
-
-    def on_fit_start(self) -> None:
-        # Convolutions are fastest with channels_last, on CPU and GPU, most of all in bf16.
-        self.to(memory_format=torch.channels_last)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from faceskd.common.checks import check_whole_or_none
-from faceskd.engine.base import OptimizerFactory, SchedulerFactory
-from faceskd.engine.resumable import Resumable, build_by
+from faceskd.engine.resumable import OptimizerFactory, Resumable, SchedulerFactory, one_optimizer
 from faceskd.models.frozen import frozen_parts
 from faceskd.models.vgg import VGG19
 
@@ -49,16 +47,8 @@ class EncoderTraining(Resumable):
         # They include the encoder's fixed normalisation. It gets no gradient, but the optimiser's
         # state in checkpoints of release 0.1 counts it.
         parameters = self._parameters_outside_frozen()
-        optimizer = build_by(self.make_optimizer, parameters, "engine.optimizer")
-        if self.make_scheduler is None:
-            return optimizer
-        schedule = build_by(self.make_scheduler, optimizer, "engine.scheduler")
-        scheduler = {"scheduler": schedule, "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        return one_optimizer(parameters, self.make_optimizer, self.make_scheduler)
 
     def _parameters_outside_frozen(self) -> list[nn.Parameter]:
         frozen = tuple(f"{name}." for name in frozen_parts(self))
         return [value for name, value in self.named_parameters() if not name.startswith(frozen)]
-
-    def on_fit_start(self) -> None:
-        self.to(memory_format=torch.channels_last)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from faceskd.common.images import LUMA
-from faceskd.engine.base import Batch, OptimizerFactory, SchedulerFactory
-from faceskd.engine.resumable import Resumable, build_by
+from faceskd.engine.base import Batch
+from faceskd.engine.resumable import OptimizerFactory, Resumable, SchedulerFactory, one_optimizer
 from faceskd.losses import WeightedSum
 from faceskd.models.scratches import ScratchNet
 
@@ -52,16 +52,8 @@ class ScratchTraining(Resumable):
         self.detector.save(path, metadata)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_by(
-            self.make_optimizer, list(self.detector.parameters()), "engine.optimizer"
-        )
-        if self.make_scheduler is None:
-            return optimizer
-        schedule = build_by(self.make_scheduler, optimizer, "engine.scheduler")
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
-
-    def on_fit_start(self) -> None:
-        self.to(memory_format=torch.channels_last)
+        parameters = list(self.detector.parameters())
+        return one_optimizer(parameters, self.make_optimizer, self.make_scheduler)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         loss, parts = self.losses(self.detector(batch["lr"]), batch["mask"])

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from faceskd.common.images import IMAGENET_MEAN, IMAGENET_STD
 from faceskd.common.pickles import read_pickle
 from faceskd.metrics.base import Accumulator, MetricUnavailable, SetMetric
 from faceskd.metrics.weights import metric_weights
@@ -122,8 +123,8 @@ class FrechetSqueezeNet(Frechet):
         network.load_state_dict(read_pickle(path))
         trunk = nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1))
         trunk = trunk.eval().requires_grad_(False).to(self._device)
-        mean = torch.tensor([0.485, 0.456, 0.406], device=self._device).view(3, 1, 1)
-        std = torch.tensor([0.229, 0.224, 0.225], device=self._device).view(3, 1, 1)
+        mean = torch.tensor(IMAGENET_MEAN, device=self._device).view(3, 1, 1)
+        std = torch.tensor(IMAGENET_STD, device=self._device).view(3, 1, 1)
         return lambda images: trunk((images - mean) / std)
 
 

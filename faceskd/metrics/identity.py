@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from faceskd.common.errors import FaceskdError
-from faceskd.common.images import to_uint8
+from faceskd.common.images import IMAGENET_MEAN, IMAGENET_STD, to_uint8
 from faceskd.common.onnx_session import open_session
 from faceskd.faces.align import fit_similarity, warp
 from faceskd.metrics.base import ImageMetric, MetricUnavailable, check_landmarks
@@ -21,9 +21,6 @@ ARCFACE_TEMPLATE = np.array(
      [70.7299, 92.2041]]
 )  # fmt: skip
 """Eyes, nose tip and mouth corners in ArcFace's crop of 112x112 px (Deng et al., CVPR 2019)."""
-
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 
 class Identity(ImageMetric):
@@ -75,7 +72,11 @@ class Identity(ImageMetric):
             warp(image, fit_similarity(points, ARCFACE_TEMPLATE), CROP_SIDE)
             for image, points in zip(to_uint8(images), landmarks.cpu().numpy(), strict=True)
         ]
-        batch = ((np.stack(crops) / 255 - _MEAN) / _STD).transpose(0, 3, 1, 2).astype(np.float32)
+        batch = (
+            ((np.stack(crops) / 255 - IMAGENET_MEAN) / IMAGENET_STD)
+            .transpose(0, 3, 1, 2)
+            .astype(np.float32)
+        )
         name = self._session.get_inputs()[0].name
         # One face at a time, because many published files accept a batch of one only.
         rows = [self._session.run(None, {name: batch[i : i + 1]})[0] for i in range(len(batch))]

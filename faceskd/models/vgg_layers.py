@@ -4,11 +4,10 @@ import torch
 from torch import nn
 
 from faceskd.common.errors import ConfigError
+from faceskd.common.images import IMAGENET_MEAN, IMAGENET_STD
 
 CONVS_PER_BLOCK = (2, 2, 4, 4, 4)
 WIDTH_FACTORS = (1, 2, 4, 8, 8)
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def conv_names() -> list[str]:
