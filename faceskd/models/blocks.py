@@ -39,9 +39,9 @@ def conv_pair(channels: int, out: int, *, spectral: bool = False) -> nn.Sequenti
 class ResidualBlock(nn.Module):
     """x + conv(LeakyReLU(conv(x))); maps (B, C, H, W) to the same shape."""
 
-    def __init__(self, channels: int, *, spectral: bool = False) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = conv_pair(channels, channels, spectral=spectral)
+        self.body = conv_pair(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -54,26 +54,28 @@ class MultiDilationBlock(nn.Module):
     9 cells at once.
     """
 
-    def __init__(self, channels: int, dilations: tuple[int, ...] = (4, 3, 2, 1)) -> None:
+    DILATIONS = (4, 3, 2, 1)
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Sequential(
                 conv3x3(channels, channels, dilation=dilation, spectral=True),
                 nn.LeakyReLU(SLOPE, inplace=True),
             )
-            for dilation in dilations
+            for dilation in self.DILATIONS
         )
-        self.fuse = conv3x3(channels * len(dilations), channels, spectral=True)
+        self.fuse = conv3x3(channels * len(self.DILATIONS), channels, spectral=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.fuse(torch.cat([branch(x) for branch in self.branches], dim=1))
 
 
-def shrink(module: nn.Module, factor: float = 0.1) -> None:
-    """Multiply the parameters of a module by `factor`, so that its first outputs are small."""
+def shrink(module: nn.Module) -> None:
+    """Multiply the parameters of a module by 0.1, so that its first outputs are small."""
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.mul_(factor)
+            parameter.mul_(0.1)
 
 
 def upsample(x: Tensor, factor: int = 2) -> Tensor:

@@ -106,22 +106,16 @@ def load_scratches(path: Path | str) -> ScratchNet:
     return network.eval()
 
 
-def scratch_mask(network: ScratchNet, picture: np.ndarray, *, threshold: float = 0.5) -> np.ndarray:
+def scratch_mask(network: ScratchNet, picture: np.ndarray) -> np.ndarray:
     """Find the structural damage of a whole picture, tile by tile.
 
     Args:
         network: detector in eval mode.
         picture: RGB uint8 (H, W, 3), of any size.
-        threshold: probability from which a pixel is damaged, above 0 and below 1.
 
     Returns:
-        Mask, uint8 (H, W): 255 where the picture is damaged, else 0.
-
-    Raises:
-        ConfigError: the threshold is outside its range.
+        Mask, uint8 (H, W): 255 where the probability of damage is at least 0.5, else 0.
     """
-    if not 0 < threshold < 1:
-        raise ConfigError(f"expected a threshold between 0 and 1, got {threshold}")
     device = next(network.parameters()).device
 
     def found(part: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
@@ -130,4 +124,4 @@ def scratch_mask(network: ScratchNet, picture: np.ndarray, *, threshold: float =
         return 255 * torch.sigmoid(logits.float())[0].movedim(0, -1).cpu().numpy()
 
     share = blended_tiles(picture, found, channels=1)[..., 0]
-    return np.where(share >= 255 * threshold, 255, 0).astype(np.uint8)
+    return np.where(share >= 255 / 2, 255, 0).astype(np.uint8)

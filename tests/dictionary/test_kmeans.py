@@ -254,14 +254,6 @@ def test_a_far_outlier_gets_its_own_cluster_rather_than_none(save: Save) -> None
     assert found.nearest[found.counts.argmin()][0] == 7
 
 
-def test_steps_are_reported(save: Save) -> None:
-    steps: list[int] = []
-    found = kmeans(
-        save(blobs(3, 20, 2)[0]), clusters=3, initialisations=2, on_step=lambda: steps.append(1)
-    )
-    assert len(steps) == 2 + found.iterations
-
-
 def test_fewer_rows_than_clusters(save: Save) -> None:
     with pytest.raises(ConfigError, match="at least 9 faces for K = 9, got 8"):
         kmeans(save(np.zeros((8, 2))), clusters=9)

@@ -232,10 +232,6 @@ def test_the_mask_of_a_picture_is_what_the_detector_finds():
     level = picture[..., 0] / 255
     np.testing.assert_array_equal(mask[level > 0.81], 255)
     np.testing.assert_array_equal(mask[level < 0.79], 0)
-    fewer = scratch_mask(White(widths=(4, 6)), picture, threshold=0.9)
-    assert 0 < (fewer > 0).sum() < (mask > 0).sum()
-    with pytest.raises(ConfigError, match="expected a threshold between 0 and 1, got 1"):
-        scratch_mask(White(widths=(4, 6)), picture, threshold=1)
 
 
 # Whole pictures.
