@@ -57,6 +57,7 @@ class Hypothesis:
             "metric": self.metric,
             "first - second": round(paired.difference, 4),
             "95 % interval": self._interval(),
+            "interval over": self._spread(),
             "paper": None if self.paper is None else f"{self.paper:.4g}",
             "relative, %": round(100 * paired.relative, 2),
             "p": float(f"{paired.p_value:.2g}"),
@@ -72,12 +73,16 @@ class Hypothesis:
         return (
             f"{self.first} is {relation} {self.second} in {self.metric} (table of "
             f"`{self.evaluation}`): {format_cell('', self.paired.difference)}, 95 % interval "
-            f"{self._interval()}{paper}; {' and '.join(map(str, self.paired.trainings))} trainings"
+            f"{self._interval()} over {self._spread()}{paper}; "
+            f"{' and '.join(map(str, self.paired.trainings))} trainings"
         )
 
     def _interval(self) -> str:
         low, high = (format_cell("", value) for value in (self.paired.low, self.paired.high))
         return f"{low} to {high}"
+
+    def _spread(self) -> str:
+        return "faces and trainings" if self.paired.over_trainings else "faces only"
 
 
 def compare_methods(

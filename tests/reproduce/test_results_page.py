@@ -18,8 +18,8 @@ OURS = START.format("cpu"), END.format("cpu")
 OTHER = f"{START.format('quick')}\nother\n{END.format('quick')}"
 
 
-def hypothesis(metric, low, high, **more):
-    paired = Paired(9, (low + high) / 2, low, high, 0.01, 0.0, (3, 1))
+def hypothesis(metric, low, high, trainings=(3, 1), **more):
+    paired = Paired(9, (low + high) / 2, low, high, 0.01, 0.0, trainings)
     return Hypothesis("methods", "student", "teacher", metric, paired, 0.02, **more)
 
 
@@ -47,9 +47,18 @@ def test_a_conclusion_is_a_sentence_with_its_figures():
     confirmed, undecided = conclusions(found)
     assert confirmed.startswith("**Confirmed**, 1 of 2:")
     assert "student is better than teacher in psnr" in confirmed
-    assert "0.2000, 95 % interval 0.1000 to 0.3000; in the paper 0.84" in confirmed
-    assert "3 and 1 trainings" in confirmed
+    assert "0.2000, 95 % interval 0.1000 to 0.3000 over faces only; in the paper" in confirmed
+    assert "in the paper 0.84; 3 and 1 trainings" in confirmed
     assert "student is as good as teacher" in undecided
+
+
+@pytest.mark.parametrize(
+    ("trainings", "spread"), [((3, 1), "faces only"), ((3, 2), "faces and trainings")]
+)
+def test_it_is_told_what_an_interval_is_over(trainings, spread):
+    found = hypothesis("psnr", 0.1, 0.3, trainings)
+    assert f"0.1000 to 0.3000 over {spread}; " in found.sentence()
+    assert found.row()["interval over"] == spread
 
 
 def write_log(path, rows):
