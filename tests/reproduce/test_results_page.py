@@ -47,7 +47,8 @@ def test_a_conclusion_is_a_sentence_with_its_figures():
     confirmed, undecided = conclusions(found)
     assert confirmed.startswith("**Confirmed**, 1 of 2:")
     assert "student is better than teacher in psnr" in confirmed
-    assert "0.2000, 95 % interval 0.1000 to 0.3000 over faces only; in the paper" in confirmed
+    assert "student minus teacher is +0.2000 (higher is better), 95 % interval" in confirmed
+    assert "95 % interval 0.1000 to 0.3000 over faces only; in the paper" in confirmed
     assert "in the paper 0.84; 3 and 1 trainings" in confirmed
     assert "student is as good as teacher" in undecided
 
@@ -59,6 +60,14 @@ def test_it_is_told_what_an_interval_is_over(trainings, spread):
     found = hypothesis("psnr", 0.1, 0.3, trainings)
     assert f"0.1000 to 0.3000 over {spread}; " in found.sentence()
     assert found.row()["interval over"] == spread
+
+
+def test_small_figures_are_not_printed_as_zeros():
+    paired = Paired(9, 0.2, 0.1, 0.3, 3e-9, -0.00284, (1, 1))
+    found = Hypothesis("methods", "student", "teacher", "lpips_squeeze", paired, 0.034)
+    assert "is +0.2000 (lower is better)" in found.sentence()
+    cells = {name: found.row()[name] for name in ("p", "p, adjusted", "relative, %")}
+    assert cells == {"p": "< .0001", "p, adjusted": "0.034", "relative, %": "-0.28"}
 
 
 def write_log(path, rows):
