@@ -15,7 +15,7 @@ from faceskd.common.files import write_text
 from faceskd.common.machine import git_revision
 from faceskd.data.layout import OK, verify
 from faceskd.data.sources import read_sources
-from faceskd.jobs.plan import Job, Options, read_plan, weights_of
+from faceskd.jobs.plan import Job, Options, given_jobs, read_plan, weights_of
 from faceskd.jobs.report import jobs_section
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.weights import read_metadata
@@ -72,10 +72,15 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
 def planned(options: Options) -> dict[str, Job]:
     """The jobs of a plan, with its evaluations and the chosen ablations.
 
+    The folders of `places` that no job is given, such as `bad_photos`, become given jobs: their
+    content counts in the keys of the jobs that read them, and not where they are.
+
     Raises:
-        ConfigError: an option is invalid.
+        ConfigError: an option is invalid, or there is no such folder.
     """
-    jobs = read_plan(with_evaluations(with_ablations(options)))
+    options = with_evaluations(with_ablations(options))
+    folders = {name: options[name] for name in options["places"] if name not in options["jobs"]}
+    jobs = read_plan({**options, "jobs": options["jobs"] | given_jobs(folders)})
     check_trainings(jobs)
     return jobs
 

@@ -335,6 +335,19 @@ def test_the_plan_for_backgrounds_composes():
     assert set(cfg["models"]) == {"scene"}
 
 
+def test_the_folders_that_a_plan_reads_count_by_their_content(tmp_path):
+    for name in ("photos", "scenes", "bad_photos"):
+        (tmp_path / name).mkdir()
+    cfg = to_plain(compose("release", ["plan=scene", "out=/out", *places_at(tmp_path, "scene")]))
+    given = {name: job.given for name, job in release.planned(cfg).items() if job.given}
+    assert given == {name: tmp_path / name for name in ("photos", "scenes", "bad_photos")}
+    (tmp_path / "scenes").rmdir()
+    with pytest.raises(
+        ConfigError, match=r"expected a file or folder for scenes at .*, found none"
+    ):
+        release.planned(cfg)
+
+
 def test_the_plan_that_compares_students_with_and_without_a_teacher_trains_them_equally():
     jobs = read_plan(with_evaluations(options("plan=photo_distillation", *PHOTO_WORDS)))
     trained = trainings_of(jobs)
