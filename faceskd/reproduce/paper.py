@@ -11,7 +11,7 @@ from faceskd.common.checks import check_choices, check_whole
 from faceskd.common.config import compose, compose_model, instantiate
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.data.manifest import read_manifest
-from faceskd.jobs.plan import Job, Options, read_plan, select_jobs, weights_of
+from faceskd.jobs.plan import Job, Options, given_jobs, read_plan, select_jobs, weights_of
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.vgg import NO_WEIGHTS
 from faceskd.reproduce.page import check_page, write_page
@@ -69,10 +69,20 @@ def planned(options: Options) -> tuple[dict[str, Any], dict[str, Job]]:
     check_names(options)
     tables = {"tables": table_names(options), "evaluations": chosen_tables(options)}
     options = seeded_options(with_rates({**options, **tables}))
-    jobs = read_plan(options)
+    jobs = read_plan({**options, "jobs": options["jobs"] | _given_weights(options)})
     if options["only"] is None and options["tables"] is not None:
         jobs = select_jobs(jobs, needed_jobs(options, jobs))
     return options, jobs
+
+
+def _given_weights(options: Options) -> dict[str, Options]:
+    """A given job for the encoder's weights, where they are a file that no job of the plan writes.
+
+    Their content then counts in the keys of the jobs that read them, and not where they are.
+    """
+    weights, out = Path(options["budget"]["encoder_weights"] or ""), Path(options["out"])
+    is_given = weights.is_file() and out.resolve() not in weights.resolve().parents
+    return given_jobs({"encoder_weights": weights}) if is_given else {}
 
 
 def check_names(options: Options) -> None:
