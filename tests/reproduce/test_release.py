@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -15,13 +16,14 @@ from faceskd.commands.release import main as release_command
 from faceskd.common.arguments import with_literal_paths
 from faceskd.common.config import EXIT_UNFINISHED, compose, to_plain
 from faceskd.common.errors import ConfigError, FacesError
-from faceskd.common.files import sha256
+from faceskd.common.files import held, sha256
 from faceskd.jobs.plan import read_plan, select_jobs
 from faceskd.models.weights import load_network, read_metadata
 from faceskd.portraits import write_portraits
 from faceskd.pretrained import available_models, find_model, load_pretrained, model_card
 from faceskd.reproduce import release, verify
 from faceskd.reproduce.ablations import with_ablations
+from faceskd.reproduce.cards import write_models
 from faceskd.reproduce.evaluations import with_evaluations
 from faceskd.reproduce.provenance import plan_sha256
 from faceskd.reproduce.verify import plan_now, verify_release
@@ -81,6 +83,21 @@ def test_photos_are_needed(monkeypatch):
     monkeypatch.delenv("FACESKD_FACES", raising=False)
     with pytest.raises(ConfigError, match="expected photos as the folder"):
         release.check_photos(to_plain(compose("release", ["out=/out"])))
+
+
+def test_two_processes_do_not_write_the_models_at_once(tmp_path, monkeypatch):
+    def busy():
+        raise BlockingIOError
+
+    def provenance(*_, **__):
+        with pytest.raises(BlockingIOError), held(tmp_path / ".models.lock", busy):
+            pass
+        return {}
+
+    monkeypatch.setattr("faceskd.reproduce.cards.provenance", provenance)
+    runner = SimpleNamespace(out=tmp_path)
+    folder = write_models({"models": {}}, runner, revision="abc", data={})
+    assert available_models(folder) == []
 
 
 def test_a_folder_belongs_to_one_plan(tmp_path):
