@@ -14,6 +14,7 @@ from faceskd.data.manifest import read_manifest
 from faceskd.jobs.plan import Job, Options, given_jobs, read_plan, select_jobs, weights_of
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.vgg import NO_WEIGHTS
+from faceskd.reproduce.checks import check_trainings
 from faceskd.reproduce.page import check_page, write_page
 from faceskd.reproduce.rates import complete, with_rates
 from faceskd.reproduce.seeds import SEED, seeded_options, training_names
@@ -36,8 +37,8 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
         fail; there are none where there is more to do, or where `only` names some jobs.
 
     Raises:
-        FaceskdError: an option is invalid, there are no prepared faces at `faces` or `second`, or
-            `page` has no place for the results.
+        FaceskdError: an option is invalid, also one of a training; there are no prepared faces at
+            `faces` or `second`; or `page` has no place for the results.
     """
     check_whole(0, show=options["show"])
     for folder in (options["faces"], options["second"]):
@@ -47,6 +48,7 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
         raise ConfigError(f"this budget needs a pretrained encoder: {NO_WEIGHTS}")
     tables, whole = chosen_tables(options), options["only"] is None
     options, jobs = planned(options)
+    check_trainings(jobs)
     if whole and options["page"] is not None:
         check_page(options["page"], results_name(options))
     runner = Runner.of(options, run_command, console)

@@ -2,14 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
 from rich.console import Console
 
-from faceskd.common.config import compose
 from faceskd.common.errors import ConfigError
 from faceskd.common.files import write_text
 from faceskd.common.machine import git_revision
@@ -22,6 +19,7 @@ from faceskd.models.weights import read_metadata
 from faceskd.reporting.curves import plot_validations
 from faceskd.reporting.tables import markdown_table
 from faceskd.reproduce.ablations import ablation_section, with_ablations
+from faceskd.reproduce.checks import check_trainings
 from faceskd.reproduce.evaluations import (
     SPLIT,
     enlargement,
@@ -116,23 +114,6 @@ def check_revision(*, dirty: bool) -> str:
             "dirty=true, which the cards will say, too"
         )
     return revision or "no git checkout"
-
-
-def check_trainings(jobs: Mapping[str, Job]) -> None:
-    """Check the options of all trainings before the first one takes hours.
-
-    Raises:
-        ConfigError: an option of a training is unknown, or its steps are not a whole number of
-            epochs.
-    """
-    from faceskd.data.stream import steps_per_epoch
-
-    for job in jobs.values():
-        if job.command == "train" and job.given is None:
-            try:
-                steps_per_epoch(compose(job.command, job.overrides))
-            except (ConfigError, HydraException) as error:
-                raise ConfigError(f"the training {job.name} cannot run: {error}") from error
 
 
 def check_photos(options: Options) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def toy(out, *words):
     )  # fmt: skip
     for name in cfg.jobs:
         cfg.jobs[name] = None
-    cfg.jobs.plain = {"command": "train", "overrides": ["encoder.weights=torchvision"]}
+    cfg.jobs.plain = {"command": "train", "overrides": ["+encoder.weights=torchvision"]}
     cfg.evaluations.methods.methods = ["plain"]
     return to_plain(cfg)
 
@@ -161,6 +161,14 @@ def test_results_without_pictures(tmp_path, monkeypatch):
     assert "landmarks.png" not in (tmp_path / "out" / "results.md").read_text()
     assert "encoder.weights=torchvision" in text  # a word, not a path of this machine
     assert "out=OUT/plain" in text
+
+
+def test_a_training_that_cannot_run_is_told_before_the_first(tmp_path):
+    options = toy(tmp_path / "out", "figure_1=false", "budget.steps=100", "budget.chunk=80")
+    with pytest.raises(
+        ConfigError, match=r"plain cannot run: expected steps as a multiple of .*80"
+    ):
+        reproduce(options, pytest.fail, Console(quiet=True))
 
 
 def test_a_number_of_faces_that_is_none_is_refused_at_once(tmp_path):
