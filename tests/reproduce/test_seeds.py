@@ -43,11 +43,28 @@ def test_tables_measure_every_training():
     options = {
         "jobs": JOBS,
         "seeds": {"student": 2},
+        "other_dictionaries": {},
         "evaluations": {"t": {"methods": ["teacher", "student"]}},
     }
     assert seeded_options(options)["evaluations"]["t"]["methods"] == [
         "teacher", "student", "student_seed1",
     ]  # fmt: skip
+
+
+def test_another_dictionary_has_all_seeds_of_its_training():
+    options = {
+        "jobs": JOBS,
+        "seeds": {"teacher": 2},
+        "other_dictionaries": {"extended": {"training": "teacher", "dictionary": "more"}},
+        "evaluations": {"t": {"methods": ["extended"]}},
+    }
+    found = seeded_options(options)
+    assert found["seeds"] == {"teacher": 2, "extended": 2}
+    assert found["other_dictionaries"] == {
+        "extended": {"training": "teacher", "dictionary": "more"},
+        "extended_seed1": {"training": "teacher_seed1", "dictionary": "more"},
+    }
+    assert found["evaluations"]["t"]["methods"] == ["extended", "extended_seed1"]
 
 
 @pytest.fixture
