@@ -1,6 +1,7 @@
 """`faceskd reproduce`: train every method, measure them side by side, write the tables."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +129,20 @@ def table_names(options: Options) -> list[str] | None:
 
 def needed_jobs(options: Options, jobs: Mapping[str, Job]) -> list[str]:
     """The jobs that make the methods and the faces of the evaluations."""
-    needed = []
+    needed: list[str] = []
     for config in options["evaluations"].values():
-        for name in (*config["needs"], *config["methods"]):
-            other = options["other_dictionaries"].get(name)
-            needed += list(other.values()) if other else [name]
+        needed += [*config["needs"], *made_by(config["methods"], options)]
     return [name for name in dict.fromkeys(needed) if name in jobs]
+
+
+def made_by(methods: Sequence[str], options: Options) -> list[str]:
+    """The jobs that make methods: trainings, and for some another dictionary.
+
+    An interpolation, which no job makes, is among them by its own name.
+    """
+    others = options["other_dictionaries"]
+    jobs = [[*others[name].values()] if name in others else [name] for name in methods]
+    return list(dict.fromkeys(chain.from_iterable(jobs)))
 
 
 def results_name(options: Options) -> str:
@@ -174,7 +183,7 @@ def measure(options: Options, tables: Options, runner: Runner, console: Console)
             evaluations.append(Evaluated(name, config["title"], folder, trainings, paper))
     models = [name for name in options["profile"]["models"] if name in files]
     if models:
-        runner.run(profile_job(models, files, options))
+        runner.run(profile_job(models, files, options, runner))
     if runner.unfinished:
         return
     landmarks = measure_landmarks(options, runner, out) if options["figure_1"] else None
@@ -201,11 +210,13 @@ def evaluation_job(
         *(f"++methods.{method}={quoted(str(files[method]))}" for method in methods),
     ]
     needs = [need for need in config["needs"] if options["jobs"].get(need) is not None]
-    needs += [method for method in methods if method in runner.outcomes]
+    needs += _done(methods, options, runner)
     return Job(job, "evaluate", tuple(overrides), tuple(needs))
 
 
-def profile_job(models: Sequence[str], files: Mapping[str, Path], options: Options) -> Job:
+def profile_job(
+    models: Sequence[str], files: Mapping[str, Path], options: Options, runner: Runner
+) -> Job:
     """`faceskd profile` of those networks that are done, and of bicubic interpolation."""
     listed = ",".join([*(quoted(str(files[model])) for model in models), "bicubic"])
     overrides = (
@@ -213,7 +224,12 @@ def profile_job(models: Sequence[str], files: Mapping[str, Path], options: Optio
         f"models=[{listed}]",
         f"out={_folder(options, 'profile')}",
     )
-    return Job("profile", "profile", overrides, tuple(models))
+    return Job("profile", "profile", overrides, _done(models, options, runner))
+
+
+def _done(methods: Sequence[str], options: Options, runner: Runner) -> tuple[str, ...]:
+    """The jobs that made these methods."""
+    return tuple(job for job in made_by(methods, options) if job in runner.outcomes)
 
 
 def measure_landmarks(options: Options, runner: Runner, out: Path) -> dict[str, Any] | None:

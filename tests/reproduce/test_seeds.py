@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,7 @@ from faceskd.common.errors import ConfigError
 from faceskd.jobs.plan import read_jobs
 from faceskd.reproduce.hypotheses import compare_methods
 from faceskd.reproduce.page import END, START
-from faceskd.reproduce.paper import reproduce
+from faceskd.reproduce.paper import evaluation_job, profile_job, reproduce
 from faceskd.reproduce.seeds import seeded_options, with_seeds
 from faceskd.reproduce.tables import Evaluated
 
@@ -164,6 +165,21 @@ def test_seeds_are_no_methods_of_the_tables(tmp_path):
             "bicubic": 20.0, "plain": 21.5,
         }  # fmt: skip
     assert "budget=quick, tables=methods\n" in (tmp_path / "results.md").read_text()
+
+
+def test_table_3_may_have_methods_that_no_job_of_their_name_makes():
+    options = {
+        "out": "/out",
+        "shared": {"profile": [], "evaluate": []},
+        "jobs": {},
+        "other_dictionaries": {"extended": {"training": "teacher", "dictionary": "more"}},
+    }
+    files = {name: Path(f"{name}.safetensors") for name in ("nearest", "extended", "plain")}
+    runner = SimpleNamespace(outcomes=dict.fromkeys(["teacher", "more", "plain"]))
+    made = ("teacher", "more", "plain")
+    assert profile_job([*files], files, options, runner).needs == made
+    table = {"methods": [*files], "faces": "/faces", "needs": []}
+    assert evaluation_job("t", table, files, options, runner).needs == made
 
 
 def test_results_without_pictures(tmp_path, monkeypatch):
