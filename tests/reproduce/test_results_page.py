@@ -1,18 +1,22 @@
 """What the results say: hypotheses, figures of the paper, enough faces, and the page."""
 
 import csv
+import json
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from faceskd.common.errors import ConfigError
-from faceskd.common.files import held
+from faceskd.common.files import held, write_text
 from faceskd.common.images import write_image
 from faceskd.evaluation.statistics import Paired
-from faceskd.reproduce.baselines import least_faces
+from faceskd.reproduce.baselines import least_faces, least_faces_section
 from faceskd.reproduce.hypotheses import Hypothesis, conclusions
 from faceskd.reproduce.page import END, START, WIDEST, write_page
+from faceskd.reproduce.rates import choice
 
 OURS = START.format("cpu"), END.format("cpu")
 OTHER = f"{START.format('quick')}\nother\n{END.format('quick')}"
@@ -84,6 +88,31 @@ def test_least_faces_is_the_first_validation_above_bicubic(tmp_path):
     assert least_faces(tmp_path, 26.0, 4) == 80
     assert least_faces(tmp_path, 24.0, 4) == 40
     assert least_faces(tmp_path, 28.0, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (40, "Each was trained on at least 2.0 times what it needed; .* the budget is enough"),
+        (39, "at least 1.9 times what it needed; .* the budget is too small"),
+        (10, "srgan_start never was: the budget is too small"),
+    ],
+)
+def test_enough_faces_are_twice_those_that_a_baseline_needed_in_its_own_training(
+    steps, said, tmp_path, monkeypatch
+):
+    """Not in `budget.steps`, of which SRGAN's first phase is half."""
+    log = [(step, "", 25 + step / 19) for step in range(9, steps, 10)]
+    write_log(tmp_path / "srgan_start" / "csv" / "version_0" / "metrics.csv", log)
+    metrics = tmp_path / choice("srgan_start") / "metrics.json"
+    write_text(metrics, json.dumps({"metrics": {"bicubic": {"values": {"psnr": 25.9}}}}))
+    training = {"steps": steps, "batch_size": 4}
+    monkeypatch.setattr("faceskd.reproduce.baselines.read_metadata", lambda _: training)
+    options = {"budget": {"batch_size": 4, "steps": 1000}, "baselines": ["srgan_start"]}
+    runner = SimpleNamespace(out=tmp_path, outcomes={"srgan_start": None})
+    _, text, table = least_faces_section(options, runner)
+    assert re.search(said, text)
+    assert f"| {4 * steps} |" in table
 
 
 def test_the_page_gets_text_and_pictures_between_its_lines(tmp_path):
