@@ -82,6 +82,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     OmegaConf.register_new_resolver("first", _first, replace=True)
     OmegaConf.register_new_resolver("chosen", _chosen, replace=True)
+    OmegaConf.register_new_resolver("sum", lambda *values: sum(values), replace=True)
     OmegaConf.register_new_resolver("quoted", quoted, replace=True)
     OmegaConf.register_new_resolver("absolute", _absolute, replace=True)
     OmegaConf.register_new_resolver("weights_file", _weights_file, replace=True)

@@ -365,12 +365,14 @@ def test_the_folders_that_a_plan_reads_count_by_their_content(tmp_path):
         release.planned(cfg)
 
 
-def test_the_plan_that_compares_students_with_and_without_a_teacher_trains_them_equally():
-    jobs = read_plan(with_evaluations(options("plan=photo_distillation", *PHOTO_WORDS)))
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_plan_that_compares_students_with_and_without_a_teacher_trains_them_equally(first):
+    words = ("plan=photo_distillation", f"seed={first}", *PHOTO_WORDS)
+    jobs = read_plan(with_evaluations(options(*words)))
     trained = trainings_of(jobs)
     students = {name: config for name, config in trained.items() if name != "teacher_photo"}
     assert len(students) == 4 and all(config.data.size == 256 for config in trained.values())
-    for seed, suffix in enumerate(("", "_seed1")):
+    for seed, suffix in enumerate(("", "_seed1"), start=first):
         alone = to_plain(students[f"photo_s_whole{suffix}"])
         distilled = to_plain(students[f"photo_s_distilled{suffix}"])
         assert alone["seed"] == distilled["seed"] == seed
