@@ -9,12 +9,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 
-from faceskd.common.config import hydra_main
+from faceskd.common.config import EXIT_SOME_FAILED, hydra_main
 from faceskd.data.layout import OK, Checked, lay_out
 from faceskd.data.sources import read_sources
 from faceskd.reporting.tables import write_csv
-
-EXIT_SOME_FAILED = 1
 
 
 @hydra_main("data_layout")

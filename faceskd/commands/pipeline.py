@@ -18,12 +18,12 @@ def main(cfg: DictConfig) -> None:
     console = Console()
     runner = Runner.of(options, run_command, console)
     runner.run_all(read_plan(options))
-    if status := runner.report():
-        raise SystemExit(status)
-    if cfg.only is None:
+    if cfg.only is None and not (runner.unfinished or runner.failures):
         synthetic = cfg.photos is None
         report = write_quickstart_report(runner.out, runner.outcomes, synthetic=synthetic)
         show_quickstart(runner.out, report, console)
+    if status := runner.report():
+        raise SystemExit(status)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,11 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
-from faceskd.common.config import hydra_main
+from faceskd.common.config import EXIT_SOME_FAILED, hydra_main
 from faceskd.common.errors import FaceskdError, ImageError
 from faceskd.common.files import check_no_folder
 from faceskd.common.images import read_image
 from faceskd.common.listing import images_and_problems
-
-EXIT_SOME_FAILED = 1
 
 
 @hydra_main("pools")

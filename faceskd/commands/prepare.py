@@ -6,12 +6,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from faceskd.common.config import hydra_main, instantiate, to_plain
+from faceskd.common.config import EXIT_SOME_FAILED, hydra_main, instantiate, to_plain
 from faceskd.common.stopping import EXIT_STOPPED, terminating_as_interrupted
 from faceskd.data.picture import FAILURES
 from faceskd.data.prepare import Summary, prepare
-
-EXIT_SOME_FAILED = 1
 
 
 def show(summary: Summary, console: Console) -> None:

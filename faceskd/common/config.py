@@ -23,6 +23,8 @@ from rich.console import Console
 from faceskd.common.arguments import expanded, quoted, with_literal_paths
 from faceskd.common.errors import ConfigError, FaceskdError, disk_full_as_error, reason
 
+EXIT_SOME_FAILED = 1
+"""Exit status of a command that did its work, but not for all files."""
 EXIT_UNFINISHED = 75
 """Exit status for unfinished work (EX_TEMPFAIL of sysexits.h): run the command again."""
 LONGEST_NAME = 120
@@ -80,6 +82,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     OmegaConf.register_new_resolver("first", _first, replace=True)
     OmegaConf.register_new_resolver("chosen", _chosen, replace=True)
+    OmegaConf.register_new_resolver("sum", lambda *values: sum(values), replace=True)
     OmegaConf.register_new_resolver("quoted", quoted, replace=True)
     OmegaConf.register_new_resolver("absolute", _absolute, replace=True)
     OmegaConf.register_new_resolver("weights_file", _weights_file, replace=True)

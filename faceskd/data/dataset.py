@@ -145,7 +145,8 @@ class FaceData(StreamData):
 
     Args:
         faces: folder with the manifest.
-        degradation: degradation of both; for validation it is the same in every epoch.
+        degradation: degradation of both; for validation it is the same in every epoch and for
+            every seed.
         augment: augmentation for training.
         train_limit: number of faces to train on, drawn at random with `seed`; None: all. The faces
             of a smaller limit are among those of a larger one.
@@ -190,17 +191,15 @@ class FaceData(StreamData):
         check_whole_or_none(1, **{"data.train_limit": train_limit, "data.val_limit": val_limit})
         check_whole(0, **{"data.cache": cache})
         check_whole(1, **{"data.size": size})
-        dataset = partial(
-            FaceDataset, faces, degradation=degradation, seed=seed, cache=cache, size=size
-        )
+        dataset = partial(FaceDataset, faces, degradation=degradation, cache=cache, size=size)
         self.most_generated = most_generated
         self.train = dataset(
-            "train", augment=augment, limit=train_limit, draw=seed,
+            "train", augment=augment, seed=seed, limit=train_limit, draw=seed,
             mix_kinds=most_generated is None,
         )  # fmt: skip
         if most_generated is not None:
             self._check_generated(most_generated)
-        self.val = dataset("val", limit=val_limit)
+        self.val = dataset("val", limit=val_limit)  # always with seed 0
 
     def limits(self) -> dict[str, Any]:
         if self.most_generated is None:

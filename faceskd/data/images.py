@@ -197,6 +197,8 @@ def _shares(folders: Folders) -> np.ndarray:
 class ImageData(StreamData):
     """A training stream of `ImageCrops`, and a fixed set of them for validation.
 
+    The set is the same for every seed.
+
     Args:
         folders: folders to train on, see `ImageCrops`.
         val_folders: folders to validate on.
@@ -226,6 +228,6 @@ class ImageData(StreamData):
         )
         check_whole(1, **{"data.size": size, "data.val_limit": val_limit})
         check_whole(0, **{"data.cache": cache})
-        options: dict[str, Any] = {"size": size, "seed": seed, "cache": cache}
-        self.train = self.crops(folders, degradation, **options)
+        options: dict[str, Any] = {"size": size, "cache": cache}
+        self.train = self.crops(folders, degradation, seed=seed, **options)
         self.val = self.crops(val_folders, degradation, length=val_limit, **options)

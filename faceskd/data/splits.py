@@ -49,7 +49,8 @@ def assign(
             A picture without a split in it gets that of its folder.
         fractions: share of the identities in each split, if splits are not given; the sum is 1.
         identity_by: "folder": all pictures in a folder show the same person; "file": each picture
-            shows another person; "auto": by folder if there is more than one, else by file.
+            shows another person; "auto": by folder if there is more than one, else by file. The
+            folders train/, val/ and test/ are no persons.
 
     Raises:
         ConfigError: the fractions do not add up to 1, or there is no such `identity_by`.
@@ -61,7 +62,7 @@ def assign(
     given = _splits_by_folder(
         [source for source in sources if not rows.get(source, {}).get("split")]
     )
-    identities = _identities(sources, identity_by, inside_split=bool(given))
+    identities = _identities(sources, identity_by)
     check_fractions(fractions)
     places = {}
     for source in sources:
@@ -108,17 +109,25 @@ def _splits_by_folder(sources: Sequence[str]) -> dict[str, str]:
     return inside
 
 
-def _identities(sources: Sequence[str], by: IdentityBy, inside_split: bool) -> dict[str, str]:
+def _identities(sources: Sequence[str], by: IdentityBy) -> dict[str, str]:
     paths = {source: PurePosixPath(source) for source in sources}
-    folders = {
-        source: PurePosixPath(*path.parent.parts[1 if inside_split else 0 :]).as_posix()
-        for source, path in paths.items()
-    }
+    folders = {source: _person_folder(path) for source, path in paths.items()}
     by_folder = by == "folder" or (by == "auto" and len(set(folders.values())) > 1)
     return {
         source: folders[source] if by_folder and folders[source] != "." else path.stem
         for source, path in paths.items()
     }
+
+
+def _person_folder(path: PurePosixPath) -> str:
+    """The folder of a picture without the name of a split, which is that of no person.
+
+    Examples:
+        >>> _person_folder(PurePosixPath("train/ann/1.png")), _person_folder(PurePosixPath("1.png"))
+        ('ann', '.')
+    """
+    parts = path.parent.parts
+    return PurePosixPath(*parts[1:] if parts and parts[0] in SPLITS else parts).as_posix()
 
 
 def _read_split_file(path: Path | str, sources: Iterable[str]) -> dict[str, dict[str, str]]:

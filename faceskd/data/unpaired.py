@@ -140,6 +140,8 @@ def check_names(images_a: list[Path], images_b: list[Path], a: Path | str, b: Pa
 class UnpairedData(StreamData):
     """A training stream of `UnpairedCrops`, and a fixed set of them for validation.
 
+    The set is the same for every seed.
+
     Args:
         a, b: folder of each domain to train on.
         val_a, val_b: folders to validate on.
@@ -175,5 +177,5 @@ class UnpairedData(StreamData):
         check_whole(0, **{"data.cache": cache})
         self.train = UnpairedCrops(a, b, size=size, seed=seed, cache=cache)
         self.val = UnpairedCrops(
-            val_a, val_b, size=size, seed=seed, cache=cache, length=val_limit, paired=val_paired
+            val_a, val_b, size=size, cache=cache, length=val_limit, paired=val_paired
         )

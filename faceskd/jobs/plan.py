@@ -102,6 +102,11 @@ def read_jobs(
     return select_jobs(jobs, jobs)
 
 
+def given_jobs(paths: Mapping[str, Path | str]) -> dict[str, Options]:
+    """Configs of jobs that run nothing: what is at these paths counts by its content."""
+    return {name: {"command": "given", "given": str(path)} for name, path in paths.items()}
+
+
 def select_jobs(jobs: Mapping[str, Job], only: Collection[str]) -> dict[str, Job]:
     """The jobs of these names and the jobs they need, each after the jobs it needs.
 

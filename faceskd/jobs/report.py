@@ -7,7 +7,7 @@ from faceskd.reporting.tables import markdown_table
 
 
 def jobs_section(outcomes: Collection[Outcome]) -> str:
-    """Markdown: the total time, and a table with a row for each job."""
+    """Markdown: the total time, in which jobs files failed, and a row for each job."""
     rows = [
         {
             "job": outcome.job.name,
@@ -19,4 +19,6 @@ def jobs_section(outcomes: Collection[Outcome]) -> str:
     ]
     minutes = sum(outcome.seconds for outcome in outcomes) / 60
     total = f"{minutes:.1f} minutes in all. Peak memory is that of the process until the job's end."
-    return f"{total}\n\n{markdown_table(rows)}"
+    in_part = [f"`{outcome.job.name}`" for outcome in outcomes if outcome.in_part]
+    told = [f"Some files failed in {', '.join(in_part)}."] if in_part else []
+    return "\n\n".join([total, *told, markdown_table(rows)])

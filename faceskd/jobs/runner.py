@@ -4,7 +4,8 @@ A job is done if its key was completed. The key is a hash of its command line, o
 products of the jobs it needs, and of the content of what is given and named in its command. If the
 key changes, the output is deleted and the job starts again. A job that was interrupted with the
 same key resumes. The traceback of a failed job is written to a file. Jobs that need a failed job
-are skipped; the others run.
+are skipped; the others run. If a command could not do some of its files, such as damaged photos,
+the jobs that need it run with the others, and the next call tries these files again.
 """
 
 import gc
@@ -19,7 +20,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from faceskd.common.checks import is_number
-from faceskd.common.config import EXIT_UNFINISHED
+from faceskd.common.config import EXIT_SOME_FAILED, EXIT_UNFINISHED
 from faceskd.common.errors import ConfigError, FaceskdError, reason
 from faceskd.common.machine import peak_memory_mib
 from faceskd.jobs.keys import (
@@ -34,10 +35,10 @@ from faceskd.jobs.plan import Job, Options
 
 LIMITED = {"train": "trainer.max_time={}"}
 """Command -> override that sets its time limit."""
-EXIT_SOME_FAILED = 1
-"""Exit status of a command that did its work, but not for all files."""
 FIRST_SIGNAL = 128
 """An exit status above this means: ended by the signal with number status - 128."""
+DONE, IN_PART, UNFINISHED, FAILED = "done", "done in part", "unfinished", "failed"
+"""Results of a call. "done in part": some files failed, and the next call tries them again."""
 
 RunCommand = Callable[[str, Sequence[str]], int]
 """Function that runs a command of faceskd in this process and returns its exit status."""
@@ -45,12 +46,21 @@ RunCommand = Callable[[str, Sequence[str]], int]
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished job: its time in seconds, its peak memory, and whether an earlier call did it."""
+    """A finished job.
+
+    Attributes:
+        job: the job.
+        seconds: its time in all calls together.
+        peak_memory_mib: its peak memory.
+        cached: whether an earlier call did it.
+        in_part: whether its command could not do some files.
+    """
 
     job: Job
     seconds: float
     peak_memory_mib: float
-    cached: bool
+    cached: bool = False
+    in_part: bool = False
 
 
 class Runner:
@@ -152,15 +162,19 @@ class Runner:
     def report(self) -> int:
         """Print failures, and whether there is more to do. Returns the exit status.
 
-        The status is 75 (EX_TEMPFAIL) if there is more to do, else 1 if a job failed, else 0.
+        The status is 75 (EX_TEMPFAIL) if there is more to do, else 1 if a job or some of its files
+        failed, else 0.
         """
-        for name, why in self.failures.items():
+        in_part = [name for name, outcome in self.outcomes.items() if outcome.in_part]
+        failures = dict.fromkeys(in_part, "some files failed: call again to try them again")
+        failures |= self.failures
+        for name, why in failures.items():
             self._console.print(f"{name}: {why}", style="bold red", markup=False)
         if self.unfinished:
             again = "call again, without restart=true" if self._restart else "call again"
             self._console.print(f"there is more to do: {again}", style="yellow")
             return EXIT_UNFINISHED
-        return EXIT_SOME_FAILED if self.failures else 0
+        return EXIT_SOME_FAILED if failures else 0
 
     def _key(self, job: Job) -> str:
         """The key of a job. It does not depend on where the plan's folder and given files are.
@@ -180,7 +194,7 @@ class Runner:
         if before and before.done:
             if job.product is None or job.product.exists():
                 self._say(f"done before, in {_spoken(before.seconds)}: {job.line()}")
-                self._note_done(job, before, cached=True)
+                self._note_outcome(job, before, cached=True)
                 return
             before = None
         if self._end is not None and self._advanced and time.monotonic() >= self._end:
@@ -195,12 +209,12 @@ class Runner:
             result = self._attempt(job, marker, resume=resume)
         finally:  # a card tells the time of all calls, also of those that the user stopped
             marker = self._note_call(job, marker, result, time.perf_counter() - start)
-        if result != "failed":
-            self._advanced = True
-            self.unfinished |= not marker.done
-        if marker.done:
+        # A second attempt at failed files is no advance: else slices might never get beyond it.
+        self._advanced |= result in (DONE, UNFINISHED)
+        self.unfinished |= result == UNFINISHED
+        if result in (DONE, IN_PART):
             self._markers.note_error(job.name, None)
-            self._note_done(job, marker, cached=False)
+            self._note_outcome(job, marker, in_part=result == IN_PART)
         gc.collect()  # networks and optimisers refer to each other
 
     def _note_call(self, job: Job, marker: Marker, result: str, spent: float) -> Marker:
@@ -212,16 +226,16 @@ class Runner:
         self._say(f"{job.name}: {result} after {_spoken(spent)}")
         if self._markers.read(job.name, marker.key):
             seconds, memory = marker.seconds + spent, peak_memory_mib()
-            done = result == "done"
+            done = result == DONE
             marker = replace(marker, done=done, seconds=seconds, peak_memory_mib=memory)
             self._markers.write(job.name, marker)
         return marker
 
-    def _note_done(self, job: Job, marker: Marker, *, cached: bool) -> None:
-        self.outcomes[job.name] = Outcome(job, marker.seconds, marker.peak_memory_mib, cached)
+    def _note_outcome(self, job: Job, marker: Marker, **more: bool) -> None:
+        self.outcomes[job.name] = Outcome(job, marker.seconds, marker.peak_memory_mib, **more)
 
     def _attempt(self, job: Job, marker: Marker, *, resume: bool) -> str:
-        """Run a job's command: "done", "unfinished" or "failed"."""
+        """Run a job's command; one of the results at the top of this module."""
         more = []
         if self._end is not None and job.command in LIMITED:
             left = max(self._end - time.monotonic(), 0)
@@ -235,16 +249,17 @@ class Runner:
             if status > FIRST_SIGNAL:  # the user stopped the job; it did not fail
                 raise SystemExit(status)
             if status == EXIT_UNFINISHED:
-                return "unfinished"
+                return UNFINISHED
             if status not in (0, EXIT_SOME_FAILED):
                 raise FaceskdError(f"the command ended with status {status}")
         except Exception as error:  # the other jobs still run
             self._markers.note_error(job.name, traceback.format_exc())
             self._fail(job, f"failed: {reason(error)}")
-            return "failed"
+            return FAILED
         if status == EXIT_SOME_FAILED:
             self._say(f"{job.name}: some files failed, as listed above; the others are done")
-        return "done"
+            return IN_PART
+        return DONE
 
     def _fail(self, job: Job, why: str) -> None:
         self.failures[job.name] = why

@@ -19,7 +19,7 @@ import torch
 
 from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
-from faceskd.common.files import atomic_path, make_folder, sha256, write_text
+from faceskd.common.files import atomic_path, held, make_folder, sha256, write_text
 from faceskd.common.version import __version__
 from faceskd.data.sample_faces import sample_lr_faces
 from faceskd.evaluation.evaluate import HR
@@ -66,12 +66,19 @@ NOTICE = "NOTICE"
 def write_models(options: Options, runner: Runner, *, revision: str, data: Any) -> Path:
     """Write the models of a plan into `<out>/models`, in the form of the package's own folder.
 
+    Another process that writes them, too, waits until this one is ready.
+
     Args:
         options: the plan.
         runner: all jobs are done.
         revision: of the source.
         data: what is known of the photos.
     """
+    with held(runner.out / ".models.lock", on_busy=lambda: None):
+        return _write_models(options, runner, revision=revision, data=data)
+
+
+def _write_models(options: Options, runner: Runner, *, revision: str, data: Any) -> Path:
     folder = runner.out / "models"
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder)

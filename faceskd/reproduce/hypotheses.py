@@ -57,10 +57,11 @@ class Hypothesis:
             "metric": self.metric,
             "first - second": round(paired.difference, 4),
             "95 % interval": self._interval(),
+            "interval over": self._spread(),
             "paper": None if self.paper is None else f"{self.paper:.4g}",
-            "relative, %": round(100 * paired.relative, 2),
-            "p": float(f"{paired.p_value:.2g}"),
-            "p, adjusted": float(f"{self.adjusted_p:.2g}"),
+            "relative, %": f"{100 * paired.relative:.2f}",
+            "p": p_text(paired.p_value),
+            "p, adjusted": p_text(self.adjusted_p),
             "hypothesis": "better" if self.limit is None else "as good",
             "verdict": self.verdict,
         }
@@ -71,13 +72,28 @@ class Hypothesis:
         paper = "" if self.paper is None else f"; in the paper {self.paper:.4g}"
         return (
             f"{self.first} is {relation} {self.second} in {self.metric} (table of "
-            f"`{self.evaluation}`): {format_cell('', self.paired.difference)}, 95 % interval "
-            f"{self._interval()}{paper}; {' and '.join(map(str, self.paired.trainings))} trainings"
+            f"`{self.evaluation}`): {self.first} minus {self.second} is "
+            f"{self.paired.difference:+.4f} ({direction(self.metric)} is better), 95 % interval "
+            f"{self._interval()} over {self._spread()}{paper}; "
+            f"{' and '.join(map(str, self.paired.trainings))} trainings"
         )
 
     def _interval(self) -> str:
         low, high = (format_cell("", value) for value in (self.paired.low, self.paired.high))
         return f"{low} to {high}"
+
+    def _spread(self) -> str:
+        return "faces and trainings" if self.paired.over_trainings else "faces only"
+
+
+def p_text(p: float) -> str:
+    """A p value with two digits.
+
+    Examples:
+        >>> p_text(0.0234), p_text(0.00002)
+        ('0.023', '< .0001')
+    """
+    return "< .0001" if p < 0.0001 else f"{p:.2g}"
 
 
 def compare_methods(

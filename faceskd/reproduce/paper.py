@@ -1,6 +1,7 @@
 """`faceskd reproduce`: train every method, measure them side by side, write the tables."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from faceskd.common.checks import check_choices, check_whole
 from faceskd.common.config import compose, compose_model, instantiate
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.data.manifest import read_manifest
-from faceskd.jobs.plan import Job, Options, read_plan, select_jobs, weights_of
+from faceskd.jobs.plan import Job, Options, given_jobs, read_plan, select_jobs, weights_of
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.vgg import NO_WEIGHTS
+from faceskd.reproduce.checks import check_trainings
 from faceskd.reproduce.page import check_page, write_page
 from faceskd.reproduce.rates import complete, with_rates
 from faceskd.reproduce.seeds import SEED, seeded_options, training_names
@@ -36,8 +38,8 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
         fail; there are none where there is more to do, or where `only` names some jobs.
 
     Raises:
-        FaceskdError: an option is invalid, there are no prepared faces at `faces` or `second`, or
-            `page` has no place for the results.
+        FaceskdError: an option is invalid, also one of a training; there are no prepared faces at
+            `faces` or `second`; or `page` has no place for the results.
     """
     check_whole(0, show=options["show"])
     for folder in (options["faces"], options["second"]):
@@ -47,6 +49,7 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
         raise ConfigError(f"this budget needs a pretrained encoder: {NO_WEIGHTS}")
     tables, whole = chosen_tables(options), options["only"] is None
     options, jobs = planned(options)
+    check_trainings(jobs)
     if whole and options["page"] is not None:
         check_page(options["page"], results_name(options))
     runner = Runner.of(options, run_command, console)
@@ -69,10 +72,20 @@ def planned(options: Options) -> tuple[dict[str, Any], dict[str, Job]]:
     check_names(options)
     tables = {"tables": table_names(options), "evaluations": chosen_tables(options)}
     options = seeded_options(with_rates({**options, **tables}))
-    jobs = read_plan(options)
+    jobs = read_plan({**options, "jobs": options["jobs"] | _given_weights(options)})
     if options["only"] is None and options["tables"] is not None:
         jobs = select_jobs(jobs, needed_jobs(options, jobs))
     return options, jobs
+
+
+def _given_weights(options: Options) -> dict[str, Options]:
+    """A given job for the encoder's weights, where they are a file that no job of the plan writes.
+
+    Their content then counts in the keys of the jobs that read them, and not where they are.
+    """
+    weights, out = Path(options["budget"]["encoder_weights"] or ""), Path(options["out"])
+    is_given = weights.is_file() and out.resolve() not in weights.resolve().parents
+    return given_jobs({"encoder_weights": weights}) if is_given else {}
 
 
 def check_names(options: Options) -> None:
@@ -116,12 +129,20 @@ def table_names(options: Options) -> list[str] | None:
 
 def needed_jobs(options: Options, jobs: Mapping[str, Job]) -> list[str]:
     """The jobs that make the methods and the faces of the evaluations."""
-    needed = []
+    needed: list[str] = []
     for config in options["evaluations"].values():
-        for name in (*config["needs"], *config["methods"]):
-            other = options["other_dictionaries"].get(name)
-            needed += list(other.values()) if other else [name]
+        needed += [*config["needs"], *made_by(config["methods"], options)]
     return [name for name in dict.fromkeys(needed) if name in jobs]
+
+
+def made_by(methods: Sequence[str], options: Options) -> list[str]:
+    """The jobs that make methods: trainings, and for some another dictionary.
+
+    An interpolation, which no job makes, is among them by its own name.
+    """
+    others = options["other_dictionaries"]
+    jobs = [[*others[name].values()] if name in others else [name] for name in methods]
+    return list(dict.fromkeys(chain.from_iterable(jobs)))
 
 
 def results_name(options: Options) -> str:
@@ -162,7 +183,7 @@ def measure(options: Options, tables: Options, runner: Runner, console: Console)
             evaluations.append(Evaluated(name, config["title"], folder, trainings, paper))
     models = [name for name in options["profile"]["models"] if name in files]
     if models:
-        runner.run(profile_job(models, files, options))
+        runner.run(profile_job(models, files, options, runner))
     if runner.unfinished:
         return
     landmarks = measure_landmarks(options, runner, out) if options["figure_1"] else None
@@ -189,11 +210,13 @@ def evaluation_job(
         *(f"++methods.{method}={quoted(str(files[method]))}" for method in methods),
     ]
     needs = [need for need in config["needs"] if options["jobs"].get(need) is not None]
-    needs += [method for method in methods if method in runner.outcomes]
+    needs += _done(methods, options, runner)
     return Job(job, "evaluate", tuple(overrides), tuple(needs))
 
 
-def profile_job(models: Sequence[str], files: Mapping[str, Path], options: Options) -> Job:
+def profile_job(
+    models: Sequence[str], files: Mapping[str, Path], options: Options, runner: Runner
+) -> Job:
     """`faceskd profile` of those networks that are done, and of bicubic interpolation."""
     listed = ",".join([*(quoted(str(files[model])) for model in models), "bicubic"])
     overrides = (
@@ -201,7 +224,12 @@ def profile_job(models: Sequence[str], files: Mapping[str, Path], options: Optio
         f"models=[{listed}]",
         f"out={_folder(options, 'profile')}",
     )
-    return Job("profile", "profile", overrides, tuple(models))
+    return Job("profile", "profile", overrides, _done(models, options, runner))
+
+
+def _done(methods: Sequence[str], options: Options, runner: Runner) -> tuple[str, ...]:
+    """The jobs that made these methods."""
+    return tuple(job for job in made_by(methods, options) if job in runner.outcomes)
 
 
 def measure_landmarks(options: Options, runner: Runner, out: Path) -> dict[str, Any] | None:

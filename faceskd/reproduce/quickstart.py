@@ -1,16 +1,18 @@
 """The quick start's report: one page from what its jobs wrote."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from faceskd.common.files import write_text
+from faceskd.evaluation.evaluate import HR
 from faceskd.jobs.report import jobs_section
 from faceskd.jobs.runner import Outcome
-from faceskd.reporting.tables import markdown_table, rich_table
+from faceskd.reporting.tables import column_names, markdown_table, rich_table
+from faceskd.reproduce.tables import direction
 
 SHOWN = ("psnr", "ssim", "ms_ssim", "lpips_squeeze", "frechet_squeezenet", "grid_index")
 SYNTHETIC = (
@@ -31,12 +33,13 @@ def write_quickstart_report(
         synthetic: whether the faces are drawn, which the report then says.
     """
     out = Path(out)
+    quality = quality_rows(out)
     sheets = sorted((out / "dictionary.sheets").glob("relu3_4_*.png"))
     parts = [
         "# faceskd quick start",
         SYNTHETIC if synthetic else REAL,
         "## Quality",
-        markdown_table(quality_rows(out), **_better(out)),
+        markdown_table(quality, **_marks(quality)),
         _unavailable(out),
         "All metrics, intervals and how they were measured: [evaluate](evaluate/report.md).",
         "![faces](evaluate/faces.png)",
@@ -60,7 +63,8 @@ def write_quickstart_report(
 def show_quickstart(out: Path | str, report: Path, console: Console) -> None:
     """Print the tables, and where the report and the restored faces are."""
     out = Path(out)
-    console.print(rich_table(quality_rows(out), title="quality", transpose=True, **_better(out)))
+    quality = quality_rows(out)
+    console.print(rich_table(quality, title="quality", transpose=True, **_marks(quality)))
     console.print(rich_table(_profile_rows(out), title="cost"))
     unavailable = _unavailable(out)
     if unavailable:
@@ -93,12 +97,12 @@ def _profile_rows(out: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _better(out: Path) -> dict[str, Any]:
-    better = {"psnr": "higher", "ssim": "higher", "ms_ssim": "higher", "lpips_squeeze": "lower"}
-    rows = quality_rows(out)
-    better |= {name: "higher" for name in rows[0] if name.startswith("identity")}
-    better |= {"frechet_squeezenet": "lower"}
-    return {"better": {name: way for name, way in better.items() if name in rows[0]}}
+def _marks(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a table needs to mark the best figures: see `faceskd.reporting.tables`."""
+    return {
+        "better": {name: direction(name) for name in column_names(rows) if name != "method"},
+        "reference": next((row for row in rows if row["method"] == HR), None),
+    }
 
 
 def _unavailable(out: Path) -> str:

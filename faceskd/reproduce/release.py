@@ -2,26 +2,24 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
 from rich.console import Console
 
-from faceskd.common.config import compose
 from faceskd.common.errors import ConfigError
 from faceskd.common.files import write_text
 from faceskd.common.machine import git_revision
 from faceskd.data.layout import OK, verify
 from faceskd.data.sources import read_sources
-from faceskd.jobs.plan import Job, Options, read_plan, weights_of
+from faceskd.jobs.plan import Job, Options, given_jobs, read_plan, weights_of
 from faceskd.jobs.report import jobs_section
 from faceskd.jobs.runner import RunCommand, Runner
 from faceskd.models.weights import read_metadata
 from faceskd.reporting.curves import plot_validations
 from faceskd.reporting.tables import markdown_table
 from faceskd.reproduce.ablations import ablation_section, with_ablations
+from faceskd.reproduce.checks import check_trainings
 from faceskd.reproduce.evaluations import (
     SPLIT,
     enlargement,
@@ -72,10 +70,15 @@ def train_release(options: Options, run_command: RunCommand, console: Console) -
 def planned(options: Options) -> dict[str, Job]:
     """The jobs of a plan, with its evaluations and the chosen ablations.
 
+    The folders of `places` that no job is given, such as `bad_photos`, become given jobs: their
+    content counts in the keys of the jobs that read them, and not where they are.
+
     Raises:
-        ConfigError: an option is invalid.
+        ConfigError: an option is invalid, or there is no such folder.
     """
-    jobs = read_plan(with_evaluations(with_ablations(options)))
+    options = with_evaluations(with_ablations(options))
+    folders = {name: options[name] for name in options["places"] if name not in options["jobs"]}
+    jobs = read_plan({**options, "jobs": options["jobs"] | given_jobs(folders)})
     check_trainings(jobs)
     return jobs
 
@@ -111,23 +114,6 @@ def check_revision(*, dirty: bool) -> str:
             "dirty=true, which the cards will say, too"
         )
     return revision or "no git checkout"
-
-
-def check_trainings(jobs: Mapping[str, Job]) -> None:
-    """Check the options of all trainings before the first one takes hours.
-
-    Raises:
-        ConfigError: an option of a training is unknown, or its steps are not a whole number of
-            epochs.
-    """
-    from faceskd.data.stream import steps_per_epoch
-
-    for job in jobs.values():
-        if job.command == "train" and job.given is None:
-            try:
-                steps_per_epoch(compose(job.command, job.overrides))
-            except (ConfigError, HydraException) as error:
-                raise ConfigError(f"the training {job.name} cannot run: {error}") from error
 
 
 def check_photos(options: Options) -> dict[str, Any]:

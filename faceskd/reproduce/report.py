@@ -24,16 +24,17 @@ COST_NOTE = (
 )
 CONCLUSION_NOTE = (
     "Each line is a hypothesis about two methods on the same faces. It is confirmed or "
-    "contradicted if all of the 95 % bootstrap interval says so. *As good as* means: at most "
+    "contradicted if all of the 95 % interval says so. *As good as* means: at most "
     f"{LIMITS['psnr']:g} dB of PSNR and {100 * LIMITS['lpips']:g} % of LPIPS worse, a tolerance of "
-    "ours; the paper's student is 0.05 to 0.06 dB below its teacher. The interval contains the "
-    "spread over faces, and over trainings where a method has several. A method that was trained "
-    "once adds no such spread: then the verdict is about this training, not about the method."
+    "ours; the paper's student is 0.05 to 0.06 dB below its teacher. Where both methods have "
+    "several trainings, the interval contains the spread over faces and over trainings. Else it is "
+    "over faces only: then the verdict is about these trainings, not about the methods."
 )
 COMPARISON_NOTE = (
-    "Differences of two methods on the same faces, with 95 % bootstrap intervals over faces, and "
-    "over trainings where there are several. p is from Wilcoxon's signed-rank test over faces "
-    "alone; the adjusted p corrects it for the number of tests (Benjamini and Hochberg)."
+    "Differences of two methods on the same faces. Where both have several trainings, the 95 % "
+    "intervals are over faces and trainings, with Student's t and the degrees of freedom of Welch "
+    "and Satterthwaite; else by bootstrap over faces only. p is from Wilcoxon's signed-rank test "
+    "over faces alone; the adjusted p corrects it for the number of tests (Benjamini and Hochberg)."
 )
 PAPER_NOTE = (
     "Columns that say *paper* have figures of Jo et al. 2021: of other faces, other "

@@ -51,13 +51,27 @@ def with_seeds(jobs: Mapping[str, Any], seeds: Mapping[str, int]) -> dict[str, A
 
 
 def seeded_options(options: Options) -> dict[str, Any]:
-    """A plan whose jobs and tables have the other seeds of `options["seeds"]`, too."""
-    seeds = options["seeds"]
-    jobs = with_seeds(options["jobs"], seeds)
+    """A plan whose jobs and tables have the other seeds of `options["seeds"]`, too.
+
+    A method that is a training with another dictionary has the seeds of this training.
+    """
+    jobs = with_seeds(options["jobs"], options["seeds"])
+    seeds, others = dict(options["seeds"]), {}
+    for method, config in options["other_dictionaries"].items():
+        count = seeds[method] = seeds.get(config["training"], 1)
+        names, trainings = (training_names(name, count) for name in (method, config["training"]))
+        for name, training in zip(names, trainings, strict=True):
+            others[name] = {**config, "training": training}
     evaluations = {
         name: {**config, "methods": [*chain.from_iterable(
             training_names(method, seeds.get(method, 1)) for method in config["methods"]
         )]}
         for name, config in options["evaluations"].items()
     }  # fmt: skip
-    return {**options, "jobs": jobs, "evaluations": evaluations}
+    return {
+        **options,
+        "jobs": jobs,
+        "seeds": seeds,
+        "other_dictionaries": others,
+        "evaluations": evaluations,
+    }

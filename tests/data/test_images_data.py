@@ -141,15 +141,20 @@ def test_impossible_folders(given, sentence):
 
 def test_the_data_module_streams_and_validates_on_frozen_squares(folders):
     given = {"dark": {"path": folders / "dark"}}
-    data = ImageData(
-        folders=given, val_folders=given, degradation=CLEAN, size=64, batch_size=3,
-        steps_per_epoch=4, val_limit=5,
+    data, other = (
+        ImageData(
+            folders=given, val_folders=given, degradation=CLEAN, size=64, batch_size=3,
+            steps_per_epoch=4, val_limit=5, seed=seed,
+        )
+        for seed in (0, 1)
     )  # fmt: skip
     batches = list(data.train_dataloader())
     assert [len(batch["hr"]) for batch in batches] == [3, 3, 3, 3]
     assert len(data.val) == 5
-    first, again = ([batch["hr"] for batch in data.val_dataloader()] for _ in range(2))
-    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
+    first, again, another = (
+        torch.cat([batch["hr"] for batch in each.val_dataloader()]) for each in (data, data, other)
+    )
+    assert torch.equal(first, again) and torch.equal(first, another)
     with pytest.raises(ConfigError, match=r"data\.val_limit .* at least 1, got 0"):
         ImageData(folders=given, val_folders=given, degradation=CLEAN, val_limit=0)
 

@@ -72,6 +72,22 @@ def test_a_file_without_splits_leaves_those_of_the_folders(tmp_path):
     assert [place.split for place in places.values()] == ["train", "val"]
 
 
+def test_a_file_of_splits_does_not_make_persons_of_the_folders_of_splits(tmp_path):
+    path = tmp_path / "splits.csv"
+
+    def assigned(*sources):
+        rows = [f"{source},{source.split('/')[0]}\n" for source in sources]
+        path.write_text("source,split\n" + "".join(rows))
+        return assign(sources, split_file=path)
+
+    places = assigned("train/a.png", "train/b.png", "val/c.png")
+    assert [place.identity for place in places.values()] == ["a", "b", "c"]
+    places = assigned("train/ann/1.png", "train/ann/2.png", "val/bob/1.png")
+    assert [place.identity for place in places.values()] == ["ann", "ann", "bob"]
+    with pytest.raises(FacesError, match="'ann' is in the splits"):
+        assigned("train/ann/1.png", "train/bob/1.png", "val/ann/2.png")
+
+
 @pytest.mark.parametrize(
     "fractions", [{"train": "80%"}, {"train": 0.5}, {"train": 2, "val": -1}, {"all": 1}, {}]
 )

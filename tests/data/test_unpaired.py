@@ -116,11 +116,16 @@ def test_pairs_need_the_same_names(folders):
 
 def test_the_data_module_streams_and_validates_on_fixed_squares(folders):
     given = {"a": folders / "a", "b": folders / "b", "val_a": folders / "a", "val_b": folders / "b"}
-    data = UnpairedData(**given, size=64, batch_size=2, steps_per_epoch=3, val_limit=5)
+    data, other = (
+        UnpairedData(**given, size=64, batch_size=2, steps_per_epoch=3, val_limit=5, seed=seed)
+        for seed in (0, 1)
+    )
     assert [batch["a"].shape[0] for batch in data.train_dataloader()] == [2, 2, 2]
-    first, again = ([batch["b"] for batch in data.val_dataloader()] for _ in range(2))
-    assert sum(len(batch) for batch in first) == 5
-    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
+    first, again, another = (
+        torch.cat([batch["b"] for batch in each.val_dataloader()]) for each in (data, data, other)
+    )
+    assert len(first) == 5
+    assert torch.equal(first, again) and torch.equal(first, another)
     moved = data.on_after_batch_transfer({"a": torch.rand(2, 3, 8, 8), "paired": torch.ones(2)}, 0)
     assert moved["a"].is_contiguous(memory_format=torch.channels_last)
     with pytest.raises(ConfigError, match=r"data\.val_limit .* at least 1, got 0"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, norm, rankdata
+from scipy.stats import bootstrap, norm, rankdata, ttest_ind
 
 from faceskd.common.errors import ConfigError
 from faceskd.evaluation.statistics import adjusted, compare_paired
@@ -104,11 +104,21 @@ def test_adjustment_is_benjamini_and_hochbergs():
 # Several trainings of a method.
 
 
-def trained(count, faces, spread, seed=2):
-    """Trainings that differ by a constant each, on faces that differ by more."""
-    rng = np.random.default_rng(seed)
-    face, training = rng.normal(25, 3, faces), rng.normal(0, spread, count)
-    return [by_face(face + shift + rng.normal(0, 0.1, faces)) for shift in training]
+def trained(rng, count, faces, *, method=1.0):
+    """Trainings on faces (trainings, faces): each differs by a constant, each face by its own.
+
+    Args:
+        rng: generator of random numbers.
+        count: number of trainings.
+        faces: difficulties of the faces, which all methods share.
+        method: standard deviation of what a face means to this method in particular.
+    """
+    own = rng.normal(0, method, len(faces))
+    return faces + own + rng.normal(0, 0.5, (count, 1)) + rng.normal(0, 0.1, (count, len(faces)))
+
+
+def compared(a, b):
+    return compare_paired([by_face(run) for run in a], [by_face(run) for run in b])
 
 
 def test_one_training_in_a_list_is_one_training():
@@ -127,16 +137,36 @@ def test_the_interval_of_trainings_that_agree_is_that_of_the_faces():
     assert three.p_value == pytest.approx(one.p_value)
 
 
-def test_trainings_that_differ_widen_the_interval():
-    """By the spread of the mean of three: here faces add next to nothing."""
-    a, b = trained(3, 200, 0.5), trained(3, 200, 0.0)
-    found = compare_paired(a, b)
-    means = np.array([np.mean(list(run.values())) for run in a])
-    drawn = np.random.default_rng(5).integers(0, 3, (20000, 3))
-    literal = means[drawn].mean(axis=1) - np.mean([list(run.values()) for run in b])
-    low, high = np.percentile(literal, [2.5, 97.5])
-    assert found.low == pytest.approx(low, abs=0.05)
-    assert found.high == pytest.approx(high, abs=0.05)
+@pytest.mark.parametrize("method", [0.1, 2.0])
+def test_the_interval_contains_the_true_difference_in_95_of_100_cases(method):
+    rng = np.random.default_rng(4)
+    hits, cases = 0, 1500
+    for _ in range(cases):
+        faces = rng.normal(25, 3, 40)
+        found = compared(*(trained(rng, 3, faces, method=method) for _ in range(2)))
+        hits += found.low <= 0 <= found.high
+    assert hits / cases == pytest.approx(0.95, abs=0.02)
+
+
+def test_with_many_faces_the_interval_is_that_of_welchs_test():
+    rng = np.random.default_rng(2)
+    faces = rng.normal(25, 3, 20_000)
+    a, b = trained(rng, 3, faces, method=0.1), trained(rng, 2, faces, method=0.1)
+    found = compared(a, b)
+    test = ttest_ind(a.mean(axis=1), b.mean(axis=1), equal_var=False)
+    literal = test.confidence_interval(0.95)
+    assert [found.low, found.high] == pytest.approx([literal.low, literal.high], rel=1e-3)
+
+
+@pytest.mark.parametrize("trainings", [(3, 1), (1, 3)])
+def test_where_one_method_has_one_training_the_interval_is_over_faces(trainings):
+    rng = np.random.default_rng(3)
+    faces = rng.normal(25, 3, 60)
+    a, b = (trained(rng, number, faces) for number in trainings)
+    found, means = compared(a, b), compared([a.mean(axis=0)], [b.mean(axis=0)])
+    assert (found.low, found.high) == (means.low, means.high)
+    assert not found.over_trainings
+    assert compared(a[[0, 0]], b[[0, 0]]).over_trainings
 
 
 def test_every_training_has_the_same_faces():

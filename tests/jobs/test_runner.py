@@ -15,6 +15,7 @@ from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import write_text
 from faceskd.jobs.markers import Markers
 from faceskd.jobs.plan import read_jobs
+from faceskd.jobs.report import jobs_section
 from faceskd.jobs.runner import Runner
 
 
@@ -300,10 +301,21 @@ def test_the_failure_of_one_leaves_the_others(plan, end):
     assert not error.exists()
 
 
-def test_some_failed_files_are_no_failure_but_are_told(plan):
+def test_some_failed_files_are_told_and_tried_again_and_leave_the_others(plan):
+    configs = {"a": job("a"), "b": job("b", needs=["a"])}
     plan.ends["a"] = 1
-    assert not plan.run({"a": job("a")}).failures
-    assert "some files failed" in plan.printed
+    for names in (["a", "b"], ["a"]):
+        runner = plan.run(configs)
+        assert (plan.names, plan.status) == (names, 1)
+        assert set(runner.outcomes) == {"a", "b"} and not runner.failures
+        assert "a: some files failed: call again to try them again" in plan.printed
+        assert "Some files failed in `a`." in jobs_section(runner.outcomes.values())
+    plan.ends.clear()
+    runner = plan.run(configs)
+    assert (plan.names, plan.status) == (["a"], 0)
+    assert "failed" not in jobs_section(runner.outcomes.values())
+    plan.run(configs)
+    assert (plan.names, plan.status) == ([], 0)
 
 
 # Slices.
@@ -338,6 +350,15 @@ def test_every_call_gets_something_done_also_after_a_failure(plan):
         plan.run(CHAIN, seconds=0)
         told.append((plan.names, plan.status))
     assert told == [(["faces"], 75), (["teacher", "rcan"], 1), (["teacher"], 1)]
+
+
+def test_trying_failed_files_again_does_not_use_up_a_slice(plan):
+    plan.ends = {n: after(plan, 60, n == "faces") for n in CHAIN}
+    told = []
+    for _ in range(3):
+        plan.run(CHAIN, seconds=0)
+        told.append((plan.names, plan.status))
+    assert told == [(["faces", n], 75) for n in ("teacher", "student")] + [(["faces", "rcan"], 1)]
 
 
 def test_a_training_is_told_its_time_and_is_not_done_when_it_is_over(plan):

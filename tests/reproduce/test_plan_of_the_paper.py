@@ -100,3 +100,17 @@ def test_a_misspelt_name_is_told_before_the_trainings(word, name, tmp_path):
     plan = to_plain(compose("reproduce", [f"out={tmp_path}", word]))
     with pytest.raises(ConfigError, match=rf"expected {word.split('=')[0]} of .*; got '{name}'"):
         planned(plan)
+
+
+def test_the_weights_of_the_encoder_count_by_their_content(tmp_path):
+    def given(weights):
+        words = [f"out={tmp_path}/out", "photos=null", f"budget.encoder_weights={weights}"]
+        jobs = planned(to_plain(compose("reproduce", words)))[1]
+        return {name: job.given for name, job in jobs.items() if job.given}
+
+    file, made = tmp_path / "vgg.pth", tmp_path / "out" / "encoder" / "weights.safetensors"
+    made.parent.mkdir(parents=True)
+    for path in (file, made):
+        path.touch()
+    assert given(file) == {"encoder_weights": file}
+    assert given(made) == given("torchvision") == given("null") == {}

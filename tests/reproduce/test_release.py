@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -15,13 +16,14 @@ from faceskd.commands.release import main as release_command
 from faceskd.common.arguments import with_literal_paths
 from faceskd.common.config import EXIT_UNFINISHED, compose, to_plain
 from faceskd.common.errors import ConfigError, FacesError
-from faceskd.common.files import sha256
+from faceskd.common.files import held, sha256
 from faceskd.jobs.plan import read_plan, select_jobs
 from faceskd.models.weights import load_network, read_metadata
 from faceskd.portraits import write_portraits
 from faceskd.pretrained import available_models, find_model, load_pretrained, model_card
 from faceskd.reproduce import release, verify
 from faceskd.reproduce.ablations import with_ablations
+from faceskd.reproduce.cards import write_models
 from faceskd.reproduce.evaluations import with_evaluations
 from faceskd.reproduce.provenance import plan_sha256
 from faceskd.reproduce.verify import plan_now, verify_release
@@ -81,6 +83,21 @@ def test_photos_are_needed(monkeypatch):
     monkeypatch.delenv("FACESKD_FACES", raising=False)
     with pytest.raises(ConfigError, match="expected photos as the folder"):
         release.check_photos(to_plain(compose("release", ["out=/out"])))
+
+
+def test_two_processes_do_not_write_the_models_at_once(tmp_path, monkeypatch):
+    def busy():
+        raise BlockingIOError
+
+    def provenance(*_, **__):
+        with pytest.raises(BlockingIOError), held(tmp_path / ".models.lock", busy):
+            pass
+        return {}
+
+    monkeypatch.setattr("faceskd.reproduce.cards.provenance", provenance)
+    runner = SimpleNamespace(out=tmp_path)
+    folder = write_models({"models": {}}, runner, revision="abc", data={})
+    assert available_models(folder) == []
 
 
 def test_a_folder_belongs_to_one_plan(tmp_path):
@@ -335,12 +352,27 @@ def test_the_plan_for_backgrounds_composes():
     assert set(cfg["models"]) == {"scene"}
 
 
-def test_the_plan_that_compares_students_with_and_without_a_teacher_trains_them_equally():
-    jobs = read_plan(with_evaluations(options("plan=photo_distillation", *PHOTO_WORDS)))
+def test_the_folders_that_a_plan_reads_count_by_their_content(tmp_path):
+    for name in ("photos", "scenes", "bad_photos"):
+        (tmp_path / name).mkdir()
+    cfg = to_plain(compose("release", ["plan=scene", "out=/out", *places_at(tmp_path, "scene")]))
+    given = {name: job.given for name, job in release.planned(cfg).items() if job.given}
+    assert given == {name: tmp_path / name for name in ("photos", "scenes", "bad_photos")}
+    (tmp_path / "scenes").rmdir()
+    with pytest.raises(
+        ConfigError, match=r"expected a file or folder for scenes at .*, found none"
+    ):
+        release.planned(cfg)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_plan_that_compares_students_with_and_without_a_teacher_trains_them_equally(first):
+    words = ("plan=photo_distillation", f"seed={first}", *PHOTO_WORDS)
+    jobs = read_plan(with_evaluations(options(*words)))
     trained = trainings_of(jobs)
     students = {name: config for name, config in trained.items() if name != "teacher_photo"}
     assert len(students) == 4 and all(config.data.size == 256 for config in trained.values())
-    for seed, suffix in enumerate(("", "_seed1")):
+    for seed, suffix in enumerate(("", "_seed1"), start=first):
         alone = to_plain(students[f"photo_s_whole{suffix}"])
         distilled = to_plain(students[f"photo_s_distilled{suffix}"])
         assert alone["seed"] == distilled["seed"] == seed

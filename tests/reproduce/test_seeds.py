@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,7 @@ from faceskd.common.errors import ConfigError
 from faceskd.jobs.plan import read_jobs
 from faceskd.reproduce.hypotheses import compare_methods
 from faceskd.reproduce.page import END, START
-from faceskd.reproduce.paper import reproduce
+from faceskd.reproduce.paper import evaluation_job, profile_job, reproduce
 from faceskd.reproduce.seeds import seeded_options, with_seeds
 from faceskd.reproduce.tables import Evaluated
 
@@ -43,11 +44,28 @@ def test_tables_measure_every_training():
     options = {
         "jobs": JOBS,
         "seeds": {"student": 2},
+        "other_dictionaries": {},
         "evaluations": {"t": {"methods": ["teacher", "student"]}},
     }
     assert seeded_options(options)["evaluations"]["t"]["methods"] == [
         "teacher", "student", "student_seed1",
     ]  # fmt: skip
+
+
+def test_another_dictionary_has_all_seeds_of_its_training():
+    options = {
+        "jobs": JOBS,
+        "seeds": {"teacher": 2},
+        "other_dictionaries": {"extended": {"training": "teacher", "dictionary": "more"}},
+        "evaluations": {"t": {"methods": ["extended"]}},
+    }
+    found = seeded_options(options)
+    assert found["seeds"] == {"teacher": 2, "extended": 2}
+    assert found["other_dictionaries"] == {
+        "extended": {"training": "teacher", "dictionary": "more"},
+        "extended_seed1": {"training": "teacher_seed1", "dictionary": "more"},
+    }
+    assert found["evaluations"]["t"]["methods"] == ["extended", "extended_seed1"]
 
 
 @pytest.fixture
@@ -89,8 +107,7 @@ def test_a_comparison_has_all_trainings(evaluated):
     (found,) = compare_methods([evaluated], [("methods", "student", "teacher")])
     assert found.paired.trainings == (2, 1)
     assert found.paired.difference == pytest.approx(0.5)
-    assert found.paired.low == pytest.approx(-1)
-    assert found.paired.high == pytest.approx(3)
+    assert (found.paired.low, found.paired.high) == (0, 1)  # of the two faces
     assert found.verdict == "undecided"
 
 
@@ -134,7 +151,7 @@ def toy(out, *words):
     )  # fmt: skip
     for name in cfg.jobs:
         cfg.jobs[name] = None
-    cfg.jobs.plain = {"command": "train", "overrides": ["encoder.weights=torchvision"]}
+    cfg.jobs.plain = {"command": "train", "overrides": ["+encoder.weights=torchvision"]}
     cfg.evaluations.methods.methods = ["plain"]
     return to_plain(cfg)
 
@@ -150,6 +167,21 @@ def test_seeds_are_no_methods_of_the_tables(tmp_path):
     assert "budget=quick, tables=methods\n" in (tmp_path / "results.md").read_text()
 
 
+def test_table_3_may_have_methods_that_no_job_of_their_name_makes():
+    options = {
+        "out": "/out",
+        "shared": {"profile": [], "evaluate": []},
+        "jobs": {},
+        "other_dictionaries": {"extended": {"training": "teacher", "dictionary": "more"}},
+    }
+    files = {name: Path(f"{name}.safetensors") for name in ("nearest", "extended", "plain")}
+    runner = SimpleNamespace(outcomes=dict.fromkeys(["teacher", "more", "plain"]))
+    made = ("teacher", "more", "plain")
+    assert profile_job([*files], files, options, runner).needs == made
+    table = {"methods": [*files], "faces": "/faces", "needs": []}
+    assert evaluation_job("t", table, files, options, runner).needs == made
+
+
 def test_results_without_pictures(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text(f"{START.format('quick-methods')}\n{END.format('quick-methods')}\n")
@@ -162,6 +194,14 @@ def test_results_without_pictures(tmp_path, monkeypatch):
     assert "landmarks.png" not in (tmp_path / "out" / "results.md").read_text()
     assert "encoder.weights=torchvision" in text  # a word, not a path of this machine
     assert "out=OUT/plain" in text
+
+
+def test_a_training_that_cannot_run_is_told_before_the_first(tmp_path):
+    options = toy(tmp_path / "out", "figure_1=false", "budget.steps=100", "budget.chunk=80")
+    with pytest.raises(
+        ConfigError, match=r"plain cannot run: expected steps as a multiple of .*80"
+    ):
+        reproduce(options, pytest.fail, Console(quiet=True))
 
 
 def test_a_number_of_faces_that_is_none_is_refused_at_once(tmp_path):
