@@ -1,5 +1,6 @@
 """Photos as workers decode and write them; the server never imports this module."""
 
+import errno
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,8 @@ def read(path: Path, max_pixels: int) -> PhotoFile:
     The size in the file's header is checked before anything is decoded.
 
     Raises:
-        Problem: it is no image, damaged, or has too many pixels.
+        Problem: it is no image, damaged, or has too many pixels; or, which may pass, memory is
+            short, or the file is missing or cannot be read.
     """
     try:
         return read_photo(path, max_pixels=max_pixels)
@@ -43,8 +45,15 @@ def read(path: Path, max_pixels: int) -> PhotoFile:
     except ImageError as error:
         if any(isinstance(one, MemoryError) for one in causes(error)):
             raise Problem("no_memory") from error
+        if any(map(_is_of_the_disk, causes(error))) or not path.is_file():
+            raise Problem("file_away") from error
         reason = str(error).removeprefix(f"{path.name}: ")
         raise Problem("unreadable", reason=reason) from error
+
+
+def _is_of_the_disk(error: BaseException) -> bool:
+    """Whether an error comes from the disk. Decoders go to impossible places of damaged files."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def cut(photo: PhotoFile, crop: Crop | None) -> PhotoFile:

@@ -21,6 +21,7 @@ from faceskd.studio.tables import (
     DONE,
     FAILED,
     IMPORT,
+    NEW,
     OPEN,
     QUEUED,
     RUNNING,
@@ -231,6 +232,8 @@ def retry(session: Session, job: Job, now: datetime) -> bool:
     job.state, job.attempts, job.error = QUEUED, 0, None
     job.step, job.progress, job.finished = "waiting", 0, None
     job.queued = job.due = now
+    if job.kind == IMPORT and job.photo is not None:
+        job.photo.state, job.photo.error = NEW, None
     return True
 
 

@@ -102,7 +102,11 @@ class Worker:
         return Restorer.from_pretrained(SMALL_STUDENT, device=self.device)
 
     def run(self) -> None:
-        """Work until `stopping` is set."""
+        """Work until `stopping` is set.
+
+        Raises:
+            FaceskdError: the storage folder is not that of the database.
+        """
         logger.info("worker started", extra={"worker": self.name, "device": self.device})
         while not self.stopping.is_set():
             try:
@@ -134,9 +138,14 @@ class Worker:
         return len(jobs)
 
     def _tidy(self) -> None:
-        """Once an hour: delete what is too old, and files that nothing names."""
+        """Once an hour: delete what is too old, and files that nothing names.
+
+        Raises:
+            FaceskdError: the storage folder is not that of the database.
+        """
         if time.monotonic() < self._tidy_at:
             return
+        self.storage.check()  # in a wrong folder, all files would seem to be named by nothing
         self._tidy_at = time.monotonic() + TIDY_SECONDS
         try:
             if self.settings.keep_days:
@@ -253,7 +262,7 @@ class Worker:
             if is_away(error):
                 raise
             problem = Problem.of(error)
-            known = isinstance(error, FaceskdError)
+            known = isinstance(error, FaceskdError) and not problem.passing
             logger.log(
                 logging.INFO if known else logging.ERROR,
                 "job failed",

@@ -11,10 +11,12 @@ import pytest
 from helpers.studio import picture, restore, upload
 from PIL import Image
 
-from faceskd.common.errors import ImageError, WeightsError
+from faceskd.common.errors import FaceskdError, ImageError, WeightsError
 from faceskd.studio import pictures
 from faceskd.studio.problems import Problem
+from faceskd.studio.storage import Storage
 from faceskd.studio.tables import Job, Photo
+from faceskd.studio.worker import Worker
 
 
 def job(client, key):
@@ -210,6 +212,30 @@ def test_a_photo_for_which_memory_was_short_is_read_again(lite, monkeypatch):
     lite.work()
     shown = client.get(f"/api/v1/photos/{photo}").json()
     assert (shown["state"], shown["error"]) == ("ready", None)
+
+
+@pytest.mark.parametrize(
+    ("number", "state"), [(errno.EIO, "new"), (errno.EACCES, "new"), (errno.EINVAL, "broken")]
+)
+def test_a_file_that_the_disk_does_not_give_is_not_called_damaged(lite, monkeypatch, number, state):
+    client = lite.browser("Mina")
+    photo = upload(client)
+
+    def failing(*_, **__):
+        raise ImageError("damaged or truncated image") from OSError(number, "of the disk?")
+
+    monkeypatch.setattr(pictures, "read_photo", failing)
+    lite.worker().step()
+    assert client.get(f"/api/v1/photos/{photo}").json()["state"] == state
+
+
+def test_a_worker_refuses_a_folder_that_is_not_that_of_the_database(tmp_path, lite, monkeypatch):
+    upload(lite.browser("Mina"))
+    worker = Worker(lite.settings, lite.database, Storage(tmp_path / "other", lite.database))
+    monkeypatch.setattr(worker, "step", worker.stopping.set)
+    with pytest.raises(FaceskdError, match=r"expected the files .*/other', got a folder without"):
+        worker.run()
+    lite.storage.check()
 
 
 def test_a_worker_goes_on_when_tidying_fails(lite, monkeypatch):
