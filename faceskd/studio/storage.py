@@ -180,8 +180,11 @@ class Storage:
 
     def _lock(self, session: Session, sha256: str, size: int) -> None:
         values = {"sha256": sha256, "bytes": size}
-        self.database.insert_missing(session, File, values)
-        session.execute(select(File.sha256).where(File.sha256 == sha256).with_for_update())
+        row = select(File.sha256).where(File.sha256 == sha256).with_for_update()
+        while True:
+            self.database.insert_missing(session, File, values)
+            if session.scalar(row):
+                return  # else it was deleted between the two
 
 
 def is_named(session: Session, sha256: str) -> bool:

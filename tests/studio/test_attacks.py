@@ -81,6 +81,18 @@ def test_many_jobs_at_once_do_not_pass_the_limit_on_jobs(place):
     assert statuses == [201] * 2 + [429] * 4
 
 
+def test_a_request_that_comes_again_at_the_same_moment_does_nothing_twice(place):
+    client = place.browser("Mina")
+    files, key = {"file": ("a.jpg", picture())}, {"idempotency-key": "a random text"}
+    statuses = at_once(6, lambda _: client.post("/api/v1/photos", files=files, headers=key))
+    assert statuses == [201] * 6
+    (photo,) = client.get("/api/v1/photos").json()["items"]
+    body = {"photos": [photo["id"]], "kind": "none"}
+    statuses = at_once(6, lambda _: client.post("/api/v1/jobs", json=body, headers=key))
+    assert statuses == [201] * 6
+    assert len(client.get("/api/v1/jobs").json()["items"]) == 1
+
+
 def test_a_job_that_is_tried_again_counts_for_the_limit_on_jobs(places):
     client = places(jobs_per_user=1).browser("Mina")
     photo = upload(client)
