@@ -5,10 +5,12 @@ import re
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 from helpers.studio import Place, code, picture, restore, upload
 
+from faceskd.studio.routes.archive import _unique
 from faceskd.studio.translation import LANGUAGES
 
 
@@ -132,6 +134,14 @@ def test_an_archive_has_newest_results_under_different_names(lite):
     assert archive.read("가-restored.jpg") == picture(seed=0)
     archive = zipfile.ZipFile(io.BytesIO(client.get("/api/v1/zip?content=originals").content))
     assert archive.namelist() == ["가.jpg", "가 (2).jpg", "without.jpg"]
+
+
+def test_thousands_of_equal_names_in_an_archive_take_no_time():
+    began = time.thread_time()
+    names = [name for name, _ in _unique([("a.jpg", Path()), ("A.JPG", Path())] * 5000)]
+    assert time.thread_time() - began < 1
+    assert names[:3] == ["a.jpg", "A (2).JPG", "a (3).jpg"]
+    assert len({name.lower() for name in names}) == 10_000
 
 
 def test_a_small_photo_is_restored_directly_and_not_kept(place):
