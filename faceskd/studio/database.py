@@ -110,6 +110,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def _engine(url: str) -> Engine:
+    """An engine whose errors, which are logged, do not hold the values of statements."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -127,13 +128,15 @@ def _engine(url: str) -> Engine:
             pool_size=20,
             max_overflow=30,
             pool_timeout=10,
+            hide_parameters=True,
             connect_args={"connect_timeout": 5},
         )
     if kind != "sqlite":
         raise ConfigError(f"expected a database of SQLite or PostgreSQL, got {kind}")
     if parsed.database:
         make_folder(Path(parsed.database).parent)
-    engine = create_engine(parsed, connect_args={"timeout": 30, "check_same_thread": False})
+    options = {"timeout": 30, "check_same_thread": False}
+    engine = create_engine(parsed, hide_parameters=True, connect_args=options)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -6,6 +6,7 @@ import logging
 import pytest
 from helpers.studio import PASSWORD, SAME_SITE, code, restore, upload
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from faceskd.studio.tables import Base, Login, Token, User
 
@@ -263,6 +264,13 @@ def test_logs_hold_no_secrets_and_no_names_of_photos(lite, caplog):
     secrets = (PASSWORD, "wrong password", token, client.cookies[COOKIE], "a-private-name")
     for secret in secrets:
         assert secret not in logged
+
+
+def test_errors_of_the_database_which_are_logged_hold_no_values(place):
+    with pytest.raises(DBAPIError) as raised, place.database.write() as session:
+        session.execute(text("SELECT missing(:password)"), {"password": PASSWORD})
+    assert "missing" in str(raised.value)
+    assert PASSWORD not in str(raised.value)
 
 
 def test_names_are_compared_without_case_in_every_script(place):
