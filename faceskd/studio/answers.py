@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from faceskd.studio import context, schemas
-from faceskd.studio.database import is_away
+from faceskd.studio.database import is_away, is_deadlock
 from faceskd.studio.errors import Refusal, not_found, too_large
 from faceskd.studio.rendering import page
 from faceskd.studio.security import HEADERS
@@ -95,7 +95,7 @@ def deleted_meanwhile(request: Request, error: Exception) -> Response:
 
 def database_failed(request: Request, error: DBAPIError) -> Response:
     """The answer when the database cannot be reached, or refuses a change."""
-    if isinstance(error, IntegrityError):  # two requests at once made the same thing
+    if isinstance(error, IntegrityError) or is_deadlock(error):  # two requests at once
         text = "Somebody else changed this at the same moment. Try again."
         return refused(request, Refusal(409, "conflict", text))
     if isinstance(error, DataError):  # PostgreSQL keeps no text with a NUL

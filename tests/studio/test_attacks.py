@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 from helpers.studio import PASSWORD, code, picture, restore, upload
+from sqlalchemy.exc import OperationalError
 
 from faceskd.studio import library, removal
 from faceskd.studio.context import network
+from faceskd.studio.database import is_away
 from faceskd.studio.routes import direct
 from faceskd.studio.tables import Job
 
@@ -162,6 +164,26 @@ def test_photos_are_deleted_in_one_order_whatever_the_request_says(lite, monkeyp
     )
     client.post("/api/v1/photos/delete", json={"photos": sorted(keys, reverse=True)})
     assert seen == sorted(keys)
+
+
+def test_a_deletion_that_ends_by_a_deadlock_is_tried_once_more(lite, monkeypatch):
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
+    client = lite.browser("Mina")
+    photo = upload(client)
+    deadlock = OperationalError("DELETE", {}, psycopg.errors.DeadlockDetected())
+    assert not is_away(deadlock)
+    inner, left = removal.forget_photo, [2]
+
+    def forget_photo(session, row):
+        if left[0]:
+            left[0] -= 1
+            raise deadlock
+        return inner(session, row)
+
+    monkeypatch.setattr(removal, "forget_photo", forget_photo)
+    assert code(client.delete(f"/api/v1/photos/{photo}")) == "conflict"
+    left[0] = 1
+    assert client.delete(f"/api/v1/photos/{photo}").status_code == 204
 
 
 def test_many_deletions_at_once_delete_once(place):

@@ -7,8 +7,9 @@ import threading
 import time
 
 import pytest
+from helpers.postgres import wait_for_a_lock
 from helpers.studio import picture, upload
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select
 
 from faceskd.studio import storage as module
 from faceskd.studio.errors import Refusal
@@ -43,15 +44,11 @@ def test_a_file_that_comes_again_while_it_is_deleted_has_its_row(place):
             return place.storage.keep(session, incoming)
 
     name = keep()
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     with place.database.write() as session:
         place.storage._lock(session, name, 0)
         thread = threading.Thread(target=keep)
         thread.start()
-        end = time.monotonic() + 30
-        while not session.scalar(waiting):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_for_a_lock(session)
         session.execute(delete(File))
     thread.join()
     with place.database.read() as session:

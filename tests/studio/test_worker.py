@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers.postgres import wait_for_a_lock
 from helpers.studio import picture, restore, upload
 from PIL import Image
 
@@ -271,6 +272,28 @@ def test_a_job_whose_photo_was_deleted_says_so(place):
     assert (lost["state"], lost["photo_id"], lost["photo_name"]) == ("failed", None, "photo.jpg")
     assert lost["error"]["code"] == "photo_deleted"
     assert client.post(f"/api/v1/jobs/{key}/retry").status_code == 409
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_photo_can_be_deleted_while_its_import_ends(place, monkeypatch):
+    client = place.browser("Mina")
+    photo = upload(client)
+    worker, inner, answers = place.worker(), place.storage.keep, []
+    thread = threading.Thread(
+        target=lambda: answers.append(client.delete(f"/api/v1/photos/{photo}").status_code)
+    )
+
+    def keep(session, incoming):
+        if not thread.ident:
+            thread.start()
+            wait_for_a_lock(session)
+        return inner(session, incoming)
+
+    monkeypatch.setattr(worker.storage, "keep", keep)
+    assert worker.step() == 1
+    thread.join()
+    assert answers == [204]
+    assert place.work() == 0
 
 
 @pytest.mark.parametrize("end", ["delete photo", "delete job", "cancel", "delete account"])
