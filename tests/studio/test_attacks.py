@@ -16,6 +16,7 @@ from faceskd.studio import library, removal
 from faceskd.studio.context import network
 from faceskd.studio.database import is_away
 from faceskd.studio.routes import direct
+from faceskd.studio.security import FORM_BYTES
 from faceskd.studio.tables import Job
 
 
@@ -119,6 +120,27 @@ def test_guesses_of_access_tokens_are_counted(places):
     wrong = {"authorization": "Bearer fks_wrong"}
     statuses = [client.get("/api/v1/photos", headers=wrong).status_code for _ in range(3)]
     assert statuses == [401, 401, 429]
+
+
+def test_the_large_body_of_a_stranger_is_not_read(places, monkeypatch):
+    client = places(requests_per_minute=3).browser()
+    client.cookies.set("faceskd_session", "made up")
+    monkeypatch.setattr("starlette.requests.MultiPartParser", lambda *_, **__: pytest.fail("read"))
+    large = b"\xff\xd8\xff" + bytes(FORM_BYTES)
+    assert client.post("/api/v1/photos", files={"file": ("a.jpg", large)}).status_code == 401
+    answer = client.post("/upload", files={"files": ("a.jpg", large)})
+    assert answer.headers["location"] == "/login?next=/"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    for status in (401, 429):  # of a body that does not say how long it is
+        answer = client.post("/api/v1/restore", content=iter([b"--x"]), headers=headers)
+        assert answer.status_code == status
+
+
+def test_a_request_with_a_large_body_is_counted_once(lite, monkeypatch):
+    client, counted = lite.browser("Mina"), []
+    monkeypatch.setattr(lite.app.state.studio.rate, "count", counted.append)
+    upload(client, picture() + bytes(FORM_BYTES))
+    assert len(counted) == 1
 
 
 def test_results_count_for_the_limit_on_storage(places):
