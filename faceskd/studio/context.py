@@ -5,7 +5,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -73,8 +73,26 @@ def find_user(request: Request) -> User | None:
         return user
     if not studio.settings.with_accounts:
         return accounts.local_user(studio.database)
-    token = request.cookies.get(SESSION_COOKIE)
-    return accounts.user_of_login(studio.database, studio.settings, token) if token else None
+    if not (token := request.cookies.get(SESSION_COOKIE)):
+        return None
+    user, noted = accounts.user_of_login(studio.database, studio.settings, token)
+    if noted:  # the cookie lasts as long as the login; `Security` adds the header to the answer
+        request.state.headers = {"Set-Cookie": session_cookie(request, token)}
+    return user
+
+
+def session_cookie(request: Request, token: str) -> str:
+    """The header that gives a browser the token of its login."""
+    settings, answer = get_studio(request).settings, Response()
+    answer.set_cookie(
+        SESSION_COOKIE,
+        token,
+        max_age=round(settings.session_days * 86_400),
+        httponly=True,
+        samesite="lax",
+        secure=settings.secure_cookies or request.url.scheme == "https",
+    )
+    return answer.headers["set-cookie"]
 
 
 def limited_user(request: Request) -> User | None:

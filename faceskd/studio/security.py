@@ -43,7 +43,10 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class Security:
-    """Sets `HEADERS`, and refuses wrong hosts, forged requests and bodies that are too large.
+    """Sets headers, and refuses wrong hosts, forged requests and bodies that are too large.
+
+    All answers have `HEADERS` and what is in the request's `state.headers`, unless they set these
+    headers by themselves.
 
     A request that changes something and is authenticated by the browser (cookie, or loopback) must
     come from the studio's own pages: `Sec-Fetch-Site` says so, which all browsers send since 2023
@@ -79,7 +82,8 @@ class Security:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                own = scope.get("state", {}).get("headers", {})
+                for name, value in (HEADERS | own).items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
