@@ -286,6 +286,27 @@ def test_the_language_is_the_browsers(lite):
     assert 'lang="ko"' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("body", "english", "korean"),
+    [
+        ({"photos": ["0" * 32] * 1001}, "photos: too many entries: at most 1000", "1000개"),
+        ({"photos": [], "x": 1}, "photos: too few entries: at least 1", "1개"),
+        ({}, "photos: it is missing", "없습니다"),
+        ({"photos": "x"}, "photos: it has the wrong type or form", "형식"),
+        ({"photos": ["x"]}, "photos.0: it has the wrong type or form", "형식"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_in_the_language(lite, body, english, korean):
+    client = lite.browser("Mina")
+    answer = client.post("/api/v1/photos/delete", json=body)
+    assert answer.status_code == 422
+    assert english in answer.json()["error"]["message"]
+    client.cookies.set("language", "ko")
+    message = client.post("/api/v1/photos/delete", json=body).json()["error"]["message"]
+    assert korean in message
+    assert not re.search("[a-z]{3}", message.replace("photos", ""))
+
+
 def test_health_readiness_and_metrics(place):
     client = place.browser("Mina")
     assert client.get("/healthz").text == client.get("/readyz").text == "ok"
