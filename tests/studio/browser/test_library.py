@@ -192,6 +192,30 @@ def test_photos_are_selected_by_keyboard_and_deleted(page):
     expect(page.get_by_role("heading", name="Drop photos here")).to_be_visible()
 
 
+def test_more_photos_than_a_request_takes_are_deleted_in_parts(page):
+    add_photo(page)
+    page.goto("/")
+    page.evaluate(
+        """() => {
+            const [tile] = document.querySelectorAll("#tiles .tile");
+            for (let more = 0; more < 1000; more += 1) tile.after(tile.cloneNode(true));
+        }"""
+    )
+    sizes = []
+
+    def answer(route):
+        sizes.append(len(route.request.post_data_json["photos"]))
+        route.fulfill(status=204)
+
+    page.route("**/api/v1/photos/delete", answer)
+    tiles(page).first.locator("a").focus()
+    page.keyboard.press("Control+a")
+    page.locator("#picked").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert sizes == [1000, 1]
+
+
 def test_an_album_is_downloaded_as_zip(page):
     album = add_album(page)
     photos = [add_photo(page, f"{hue}.png", portrait(hue=hue), album=album) for hue in (20, 90)]
