@@ -23,6 +23,19 @@ PASTE = """([name, type, bytes]) => {
 }"""
 
 
+DROP_FOLDER = """(bytes) => {
+    const content = new File([new Uint8Array(bytes)], "good.png", { type: "image/png" });
+    const good = { isFile: true, name: "good.png", file: (done) => done(content) };
+    const bad = { isFile: true, name: "locked.png", file: (_, failed) => failed(new Error()) };
+    const parts = [[bad, good], []];
+    const createReader = () => ({ readEntries: (done) => done(parts.shift()) });
+    const item = { webkitGetAsEntry: () => ({ isDirectory: true, name: "holiday", createReader }) };
+    const event = new Event("drop", { cancelable: true });
+    event.dataTransfer = { types: ["Files"], items: [item], files: [] };
+    window.dispatchEvent(event);
+}"""
+
+
 def tiles(page):
     return page.locator("#tiles .tile")
 
@@ -80,6 +93,27 @@ def test_an_upload_that_was_cut_off_is_tried_again(page):
     page.unroute("**/api/v1/photos")
     page.get_by_role("button", name="Try later.png again").click()
     expect(page.get_by_alt_text("later.png")).to_be_visible()
+
+
+def test_an_upload_that_fails_is_told_also_where_the_panel_was_closed(page):
+    page.goto("/")
+    waiting = []
+    page.route("**/api/v1/photos", lambda route: waiting.append(route))
+    with page.expect_request("**/api/v1/photos"):
+        page.set_input_files("#files", [file("later.png", portrait(hue=5))])
+    uploads = page.get_by_role("region", name="Uploads")
+    uploads.get_by_role("button", name="Close").click()
+    expect(uploads).to_have_count(0)
+    waiting[0].abort()
+    expect(uploads.get_by_role("status")).to_have_text("1 file was not uploaded")
+    expect(uploads.get_by_text("The connection was lost.")).to_be_visible()
+
+
+def test_a_file_of_a_folder_that_cannot_be_read_is_named_and_the_others_come(page):
+    page.goto("/")
+    page.evaluate(DROP_FOLDER, list(portrait(hue=6)))
+    expect(page.locator("#toasts")).to_contain_text("Cannot be read: locked.png")
+    expect(page.get_by_alt_text("good.png")).to_be_visible()
 
 
 def test_all_formats_become_thumbnails(page):
