@@ -76,8 +76,11 @@ def delete_job(database: Database, storage: Storage, user: User, key: str) -> No
 
 def delete_album(
     database: Database, storage: Storage, user: User, key: str, *, photos: bool
-) -> None:
+) -> list[str]:
     """Delete an album, and its photos or only their place in it.
+
+    Returns:
+        The photos that were deleted.
 
     Raises:
         Refusal: there is no such album.
@@ -90,6 +93,7 @@ def delete_album(
     with database.write() as session:
         session.execute(update(Photo).where(Photo.album_id == key).values(album_id=None))
         session.delete(owned(session, Album, key, user))
+    return inside if photos else []
 
 
 @again_after_deadlock
