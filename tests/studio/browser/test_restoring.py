@@ -2,7 +2,16 @@
 
 import re
 
-from helpers.live_studio import add_album, add_photo, held, portrait, restored, until
+from helpers.live_studio import (
+    PASSWORD,
+    add_album,
+    add_photo,
+    held,
+    portrait,
+    restored,
+    send,
+    until,
+)
 from playwright.sync_api import expect
 
 NOTIFICATIONS = """
@@ -15,6 +24,15 @@ window.Notification = class {
 };
 Object.defineProperty(document, "hidden", { get: () => true });
 """
+STREAMS = """
+window.streams = [];
+window.EventSource = class extends EventTarget {
+    static CLOSED = 2;
+    constructor() { super(); window.streams.push(this); }
+    close() {}
+};
+"""
+LOCKS = "navigator.locks.query().then(({ held }) => held.length)"
 TRANSFORMS = "[...document.querySelectorAll('.pane img')].map((image) => image.style.transform)"
 
 
@@ -131,6 +149,28 @@ def test_jobs_that_ended_unheard_are_told_and_counted_no_more(page):
     page.goto("/")
     expect(page.locator("#toasts")).to_contain_text("head.png is restored.")
     expect(page.locator("#active-jobs")).to_be_hidden()
+
+
+def test_what_was_missed_while_streams_were_refused_is_asked_for(page):
+    page.add_init_script(STREAMS)
+    page.clock.install()
+    page.goto("/")
+    until(lambda: page.evaluate("streams.length") == 1, page)
+    page.evaluate("streams[0].dispatchEvent(new Event('hello'))")
+    page.evaluate("streams[0].readyState = 2; streams[0].dispatchEvent(new Event('error'))")
+    page.clock.fast_forward(5000)
+    until(lambda: page.evaluate("streams.length") == 2, page)
+    with page.expect_request("**/api/v1/jobs?*"):
+        page.evaluate("streams[1].dispatchEvent(new Event('hello'))")
+
+
+def test_tabs_of_two_users_share_no_stream(visit):
+    page = visit("earlier")
+    page.goto("/")
+    assert send(page, "POST", "/users", {"name": "later", "password": PASSWORD}).status == 201
+    other = page.context.new_page()
+    other.goto("/")
+    until(lambda: other.evaluate(LOCKS) == 2, other)
 
 
 def test_both_pictures_are_zoomed_and_moved_together(page):
