@@ -133,6 +133,35 @@ def test_result_and_original_are_compared_with_a_slider(page):
     )
 
 
+def test_a_picture_that_comes_late_does_not_replace_a_newer_one(page):
+    photo = add_photo(page, "face.png", portrait(240, 160))
+    jobs = [restored(page, photo, options={"scale": scale})["id"] for scale in (1, 2)]
+    waiting = []
+    page.route(f"**/jobs/{jobs[0]}/preview", lambda route: waiting.append(route))
+    page.goto(f"/photos/{photo}")
+    after = page.get_by_alt_text("Result: face.png")
+    newest = re.compile(jobs[1])
+    expect(after).to_have_attribute("src", newest)
+    with page.expect_request(f"**/jobs/{jobs[0]}/preview"):
+        page.locator(f"[data-show='{jobs[0]}']").click()
+    page.locator(f"[data-show='{jobs[1]}']").click()
+    with page.expect_response(f"**/jobs/{jobs[0]}/preview"):
+        waiting[0].continue_()
+    page.wait_for_timeout(200)
+    expect(after).to_have_attribute("src", newest)
+
+
+def test_a_picture_that_could_not_be_loaded_is_loaded_by_another_click(page):
+    photo = add_photo(page, "face.png", portrait(240, 160))
+    job = restored(page, photo)["id"]
+    page.route("**/jobs/*/preview", lambda route: route.abort())
+    page.goto(f"/photos/{photo}")
+    expect(page.locator("#toasts")).to_contain_text("The picture cannot be loaded.")
+    page.unroute("**/jobs/*/preview")
+    page.locator(f"[data-show='{job}']").click()
+    expect(page.get_by_alt_text("Result: face.png")).to_be_visible()
+
+
 def test_the_face_of_a_square_is_marked_where_the_pictures_show_it(page):
     open_restored(page, kind="face")
     after = page.locator("[data-pane=after]")
