@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from helpers.studio import Place, code, picture, restore, upload
+from sqlalchemy.exc import OperationalError
 
 from faceskd.studio.routes.archive import _unique
 from faceskd.studio.translation import LANGUAGES
@@ -279,6 +280,36 @@ def test_preferences_are_kept_and_only_those_there_are(lite):
     assert "dark" in page
     client.post("/preferences", data={"language": "xx", "theme": "pink"})
     assert 'lang="ko"' in client.get("/jobs").text
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "address"),
+    [
+        ("/account/tokens", {"name": "script"}, "/account"),
+        ("/account/password", {"current": "wrong", "new": "wrong"}, "/account"),
+        ("/login", {"name": "Mina", "password": "wrong"}, "/login"),
+        ("/signup", {"name": "Mina", "password": "short"}, "/signup"),
+        ("/albums", {"name": ""}, "/"),
+    ],
+)
+def test_the_page_that_answers_a_form_leads_to_one_that_there_is(lite, path, form, address):
+    client = lite.browser("Mina")
+    page = client.post(path, data=form).text
+    assert re.findall('name="next" value="([^"]*)"', page)[:2] == [address] * 2
+    assert client.get(address).status_code in (200, 303)
+
+
+def test_a_page_tries_again_by_itself_but_never_a_form(lite, monkeypatch):
+    client = lite.browser("Mina")
+
+    def away(*_):
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr(lite.database, "read", away)
+    asked, sent = client.get("/jobs"), client.post("/albums", data={"name": "A"})
+    assert asked.status_code == sent.status_code == 503
+    assert "retry.js" in asked.text and 'href="/jobs">Try again' in asked.text
+    assert "retry.js" not in sent.text and 'href="/">Go to your photos' in sent.text
 
 
 def test_the_language_is_the_browsers(lite):
