@@ -2,7 +2,7 @@
 
 import errno
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,14 @@ def cut(photo: PhotoFile, crop: Crop | None) -> PhotoFile:
     rows, columns = slice(crop.y, crop.y + crop.side), slice(crop.x, crop.x + crop.side)
     alpha = None if photo.alpha is None else photo.alpha[rows, columns]
     return PhotoFile(np.ascontiguousarray(photo.image[rows, columns]), alpha, {}, photo.grey)
+
+
+def central_square(photo: PhotoFile) -> PhotoFile:
+    """The largest central square of a photo, with its metadata."""
+    height, width = photo.image.shape[:2]
+    side = min(height, width)
+    square = Crop((width - side) // 2, (height - side) // 2, side)
+    return replace(cut(photo, square), metadata=photo.metadata)
 
 
 def suffix_of(format_: str, image: np.ndarray) -> str:
