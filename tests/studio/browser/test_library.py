@@ -266,7 +266,7 @@ def test_an_album_is_downloaded_as_zip(page):
     assert len(names["results"]) == 1 and names["results"][0].startswith("20")
 
 
-def test_without_scripts_photos_are_uploaded_and_restored(visit):
+def test_without_scripts_photos_are_uploaded_restored_and_deleted(visit):
     page = visit("plain", java_script_enabled=False)
     page.goto("/")
     page.locator("#files").set_input_files([file("plain.png", portrait())])
@@ -281,3 +281,6 @@ def test_without_scripts_photos_are_uploaded_and_restored(visit):
     page.get_by_label("Settings").click()
     page.get_by_role("button", name="Dark").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.locator("#delete-photos button.danger").click()
+    expect(page).to_have_url("/")
+    expect(tiles(page)).to_have_count(0)
