@@ -169,22 +169,23 @@ def change_password(database: Database, user: User, password: str, keep: str | N
         session.execute(others.where(Login.token != digest(keep)) if keep else others)
 
 
-def user_of_login(database: Database, settings: Settings, token: str) -> User | None:
-    """Whose login a cookie's token is; None if it ended."""
+def user_of_login(database: Database, settings: Settings, token: str) -> tuple[User | None, bool]:
+    """Whose login a cookie's token is, None if it ended; whether its use was written down."""
     with database.read() as session:
         login = session.get(Login, digest(token))
     if login is None:
-        return None
+        return None, False
     now = utcnow()
     if now - login.used > timedelta(days=settings.session_days):
         with database.write() as session:
             session.execute(delete(Login).where(Login.token == login.token))
-        return None
-    if now - login.used > USED_EVERY:
+        return None, False
+    late = now - login.used > USED_EVERY
+    if late:
         with database.write() as session:
             if kept := session.get(Login, login.token):
                 kept.used = now
-    return login.user
+    return login.user, late
 
 
 def new_token(session: Session, user: User, name: str) -> tuple[Token, str]:

@@ -12,14 +12,31 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from faceskd.studio import context, schemas
-from faceskd.studio.database import is_away
+from faceskd.studio.database import is_away, is_deadlock
 from faceskd.studio.errors import Refusal, not_found, too_large
 from faceskd.studio.rendering import page
 from faceskd.studio.security import HEADERS
 from faceskd.studio.tables import User
-from faceskd.studio.translation import translator
+from faceskd.studio.translation import mark, translator
 
 logger = logging.getLogger(__name__)
+
+REASONS = {
+    "missing": mark("it is missing"),
+    "extra_forbidden": mark("there is no such field"),
+    "too_short": mark("too few entries: at least {min_length}"),
+    "too_long": mark("too many entries: at most {max_length}"),
+    "string_too_short": mark("too few characters: at least {min_length}"),
+    "string_too_long": mark("too many characters: at most {max_length}"),
+    "greater_than_equal": mark("it is less than {ge}"),
+    "less_than_equal": mark("it is more than {le}"),
+    "literal_error": mark("it must be {expected}"),
+    "json_invalid": mark("it is no JSON"),
+}
+"""By pydantic's types of errors; its own messages are in English only."""
+
+WRONG = mark("it has the wrong type or form")
+"""Of all other types."""
 
 
 def install(app: FastAPI) -> None:
@@ -83,8 +100,10 @@ def invalid(request: Request, error: RequestValidationError) -> Response:
     place = [str(part) for part in first["loc"]]
     if place[0] == "path":
         return refused(request, not_found())
+    say = translator(context.get_language(request))
+    reason = say(REASONS.get(first["type"], WRONG), **first.get("ctx", {}))
+    name = ".".join(place[1:]) or place[0]
     text = "Not accepted: {name}: {reason}."
-    name, reason = ".".join(place[1:]) or place[0], first["msg"]
     return refused(request, Refusal(422, "invalid", text, name=name[:100], reason=reason[:200]))
 
 
@@ -95,7 +114,7 @@ def deleted_meanwhile(request: Request, error: Exception) -> Response:
 
 def database_failed(request: Request, error: DBAPIError) -> Response:
     """The answer when the database cannot be reached, or refuses a change."""
-    if isinstance(error, IntegrityError):  # two requests at once made the same thing
+    if isinstance(error, IntegrityError) or is_deadlock(error):  # two requests at once
         text = "Somebody else changed this at the same moment. Try again."
         return refused(request, Refusal(409, "conflict", text))
     if isinstance(error, DataError):  # PostgreSQL keeps no text with a NUL

@@ -96,6 +96,12 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     answers.install(app)
     limit = settings.max_bytes
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=limit + FORM_BYTES)
-    app.add_middleware(Security, hosts=settings.hosts, max_bytes=limit, refuse=answers.refused)
+    app.add_middleware(
+        Security,
+        hosts=settings.hosts,
+        max_bytes=limit,
+        expect_user=context.expect_user,
+        refuse=answers.refused,
+    )
     app.add_middleware(MeasureRequests, metrics=app.state.metrics)
     return app

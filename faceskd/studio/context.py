@@ -1,10 +1,13 @@
 """What routes are given: the studio, and who makes the request."""
 
+import contextlib
 import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from faceskd.studio import accounts
 from faceskd.studio.database import Database
@@ -70,16 +73,36 @@ def find_user(request: Request) -> User | None:
         return user
     if not studio.settings.with_accounts:
         return accounts.local_user(studio.database)
-    token = request.cookies.get(SESSION_COOKIE)
-    return accounts.user_of_login(studio.database, studio.settings, token) if token else None
+    if not (token := request.cookies.get(SESSION_COOKIE)):
+        return None
+    user, noted = accounts.user_of_login(studio.database, studio.settings, token)
+    if noted:  # the cookie lasts as long as the login; `Security` adds the header to the answer
+        request.state.headers = {"Set-Cookie": session_cookie(request, token)}
+    return user
+
+
+def session_cookie(request: Request, token: str) -> str:
+    """The header that gives a browser the token of its login."""
+    settings, answer = get_studio(request).settings, Response()
+    answer.set_cookie(
+        SESSION_COOKIE,
+        token,
+        max_age=round(settings.session_days * 86_400),
+        httponly=True,
+        samesite="lax",
+        secure=settings.secure_cookies or request.url.scheme == "https",
+    )
+    return answer.headers["set-cookie"]
 
 
 def limited_user(request: Request) -> User | None:
-    """As `find_user`; counts the request.
+    """As `find_user`; counts the request, once.
 
     Raises:
         Refusal: too many requests, or the access token is not valid.
     """
+    if hasattr(request.state, "user"):  # found before the body was read
+        return request.state.user
     rate = get_studio(request).rate
     try:
         user = find_user(request)
@@ -100,6 +123,16 @@ def get_user(user: Annotated[User | None, Depends(limited_user)]) -> User:
     if user is None:
         raise Refusal(401, "unauthorized", "Log in first, or send an access token.")
     return user
+
+
+def expect_user(request: Request) -> None:
+    """As `get_user`; if the database cannot be reached, the route will say so.
+
+    Raises:
+        Refusal: nobody is logged in, or too many requests.
+    """
+    with contextlib.suppress(DBAPIError, PoolTimeout):
+        get_user(limited_user(request))
 
 
 def get_language(request: Request) -> str:

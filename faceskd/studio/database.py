@@ -1,10 +1,11 @@
 """Engine and sessions, and all that differs between SQLite and PostgreSQL."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -17,9 +18,15 @@ from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.common.files import make_folder
 from faceskd.studio.tables import Base, utcnow
 
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 7_230_115
 """Number of the advisory lock under which only one process at a time migrates PostgreSQL."""
+
+DEADLOCK = "40P01"
+"""SQLSTATE of PostgreSQL."""
 
 
 class Database:
@@ -105,11 +112,32 @@ class Database:
 def is_away(error: BaseException) -> bool:
     """Whether an error says that the database cannot be reached, and may be so again later."""
     if isinstance(error, OperationalError | InterfaceError):
-        return True
+        return not is_deadlock(error)
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
+def is_deadlock(error: BaseException) -> bool:
+    """Whether PostgreSQL ended a transaction, because it and another waited for each other."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == DEADLOCK
+
+
+def again_after_deadlock(change: Callable[Given, Made]) -> Callable[Given, Made]:
+    """A function with a transaction, which is called once more if that ended by a deadlock."""
+
+    @wraps(change)
+    def call(*given: Given.args, **more: Given.kwargs) -> Made:
+        try:
+            return change(*given, **more)
+        except DBAPIError as error:
+            if not is_deadlock(error):
+                raise
+        return change(*given, **more)
+
+    return call
+
+
 def _engine(url: str) -> Engine:
+    """An engine whose errors, which are logged, do not hold the values of statements."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -127,13 +155,15 @@ def _engine(url: str) -> Engine:
             pool_size=20,
             max_overflow=30,
             pool_timeout=10,
+            hide_parameters=True,
             connect_args={"connect_timeout": 5},
         )
     if kind != "sqlite":
         raise ConfigError(f"expected a database of SQLite or PostgreSQL, got {kind}")
     if parsed.database:
         make_folder(Path(parsed.database).parent)
-    engine = create_engine(parsed, connect_args={"timeout": 30, "check_same_thread": False})
+    options = {"timeout": 30, "check_same_thread": False}
+    engine = create_engine(parsed, hide_parameters=True, connect_args=options)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -183,11 +183,11 @@ def add_photo(
     incoming = storage.receive(file, settings.max_bytes)
     try:
         with database.write() as session:
+            lock(session, user)  # before the look: the same request may be there twice at once
             if key and (found := session.get(Photo, keyed_id(user, key))):
                 return found
             if album_id is not None:
                 owned(session, Album, album_id, user)
-            lock(session, user)
             if used_bytes(session, user.id) + incoming.bytes > settings.bytes_per_user:
                 raise quota(settings.bytes_per_user)
             photo = Photo(
@@ -235,6 +235,7 @@ def add_jobs(
         raise Refusal(422, "invalid", "There is no kind of restoration with this name.")
     checked = found.check(options)
     with database.write() as session:
+        lock(session, user)  # before the look, as for photos
         ids = [keyed_id(user, f"{key} {photo}") if key else new_id() for photo in photos]
         known = {job.id: job for one in ids if key and (job := session.get(Job, one))}
         if new := len(ids) - len(known):

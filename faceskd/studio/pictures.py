@@ -1,7 +1,8 @@
 """Photos as workers decode and write them; the server never imports this module."""
 
+import errno
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def read(path: Path, max_pixels: int) -> PhotoFile:
     The size in the file's header is checked before anything is decoded.
 
     Raises:
-        Problem: it is no image, damaged, or has too many pixels.
+        Problem: it is no image, damaged, or has too many pixels; or, which may pass, memory is
+            short, or the file is missing or cannot be read.
     """
     try:
         return read_photo(path, max_pixels=max_pixels)
@@ -43,8 +45,15 @@ def read(path: Path, max_pixels: int) -> PhotoFile:
     except ImageError as error:
         if any(isinstance(one, MemoryError) for one in causes(error)):
             raise Problem("no_memory") from error
+        if any(map(_is_of_the_disk, causes(error))) or not path.is_file():
+            raise Problem("file_away") from error
         reason = str(error).removeprefix(f"{path.name}: ")
         raise Problem("unreadable", reason=reason) from error
+
+
+def _is_of_the_disk(error: BaseException) -> bool:
+    """Whether an error comes from the disk. Decoders go to impossible places of damaged files."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def cut(photo: PhotoFile, crop: Crop | None) -> PhotoFile:
@@ -61,6 +70,14 @@ def cut(photo: PhotoFile, crop: Crop | None) -> PhotoFile:
     rows, columns = slice(crop.y, crop.y + crop.side), slice(crop.x, crop.x + crop.side)
     alpha = None if photo.alpha is None else photo.alpha[rows, columns]
     return PhotoFile(np.ascontiguousarray(photo.image[rows, columns]), alpha, {}, photo.grey)
+
+
+def central_square(photo: PhotoFile) -> PhotoFile:
+    """The largest central square of a photo, with its metadata."""
+    height, width = photo.image.shape[:2]
+    side = min(height, width)
+    square = Crop((width - side) // 2, (height - side) // 2, side)
+    return replace(cut(photo, square), metadata=photo.metadata)
 
 
 def suffix_of(format_: str, image: np.ndarray) -> str:

@@ -27,6 +27,10 @@ TEXTS = {
         "The workers do not know this kind of restoration. They may be older than the server."
     ),
     "no_model": mark("The model cannot be loaded. Ask the operator. ({reason})"),
+    "file_away": mark(
+        "The file of the photo cannot be read at present. Ask the operator: the storage folder may "
+        "be away, or another one."
+    ),
     "no_memory": mark("There was not enough memory for the photo."),
     "disk_full": DISK_FULL,
     "quota": QUOTA,
@@ -37,7 +41,7 @@ TEXTS = {
 }
 """English texts by code. A code is never taken out or given another meaning: rows name it."""
 
-PASSING = frozenset({"disk_full", "no_memory", "unexpected"})
+PASSING = frozenset({"disk_full", "file_away", "no_memory", "unexpected"})
 """Codes of what may be over when the same is tried again."""
 
 LONGEST_REASON = 500

@@ -8,6 +8,7 @@ however often a job is tried.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session, joinedload
@@ -20,6 +21,7 @@ from faceskd.studio.tables import (
     DONE,
     FAILED,
     IMPORT,
+    NEW,
     OPEN,
     QUEUED,
     RUNNING,
@@ -51,6 +53,9 @@ class Queue:
     def claim(self, worker: str, count: int) -> list[Job]:
         """Take jobs that wait, or whose worker is dead; each with its photo.
 
+        A job that was tried before comes alone: it may be what its worker died of, and would take
+        the others of its batch with it.
+
         Returns:
             `count` jobs at most; by priority, oldest first.
         """
@@ -68,7 +73,8 @@ class Queue:
                 .with_for_update(skip_locked=True, of=Job)
                 .options(joinedload(Job.photo))
             )
-            jobs = list(session.scalars(query))
+            found = list(session.scalars(query))
+            jobs = list(takewhile(lambda job: not job.attempts, found)) or found[:1]
             for job in jobs:
                 job.state, job.worker, job.lease = RUNNING, worker, now + self.lease
                 job.attempts += 1
@@ -226,6 +232,8 @@ def retry(session: Session, job: Job, now: datetime) -> bool:
     job.state, job.attempts, job.error = QUEUED, 0, None
     job.step, job.progress, job.finished = "waiting", 0, None
     job.queued = job.due = now
+    if job.kind == IMPORT and job.photo is not None:
+        job.photo.state, job.photo.error = NEW, None
     return True
 
 

@@ -1,11 +1,11 @@
 """Deleting photos, jobs, albums and users, with all that belongs to them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 
-from faceskd.studio.database import Database
+from faceskd.studio.database import Database, again_after_deadlock
 from faceskd.studio.errors import Refusal
 from faceskd.studio.library import owned
 from faceskd.studio.queue import forget_photo, result_files
@@ -13,7 +13,10 @@ from faceskd.studio.storage import Storage
 from faceskd.studio.tables import Album, Job, Photo, Result, User, utcnow
 
 
-def delete_photos(database: Database, storage: Storage, user: User, photos: Iterable[str]) -> None:
+@again_after_deadlock
+def delete_photos(
+    database: Database, storage: Storage, user: User, photos: Collection[str]
+) -> None:
     """Delete photos with their results.
 
     Raises:
@@ -21,7 +24,11 @@ def delete_photos(database: Database, storage: Storage, user: User, photos: Iter
     """
     files: list[str] = []
     with database.write() as session:
-        for key in sorted(set(photos)):  # in one order, so that two requests cannot deadlock
+        # In one order, so that two requests cannot deadlock. Jobs before their photo: workers lock
+        # the job that they end, then change the photo.
+        for key in sorted(set(photos)):
+            jobs = select(Job.id).where(Job.photo_id == key, Job.user_id == user.id)
+            session.execute(jobs.with_for_update())
             photo = owned(session, Photo, key, user, lock=True)
             files += forget_photo(session, photo)
             session.delete(photo)
@@ -69,8 +76,11 @@ def delete_job(database: Database, storage: Storage, user: User, key: str) -> No
 
 def delete_album(
     database: Database, storage: Storage, user: User, key: str, *, photos: bool
-) -> None:
+) -> list[str]:
     """Delete an album, and its photos or only their place in it.
+
+    Returns:
+        The photos that were deleted.
 
     Raises:
         Refusal: there is no such album.
@@ -83,8 +93,10 @@ def delete_album(
     with database.write() as session:
         session.execute(update(Photo).where(Photo.album_id == key).values(album_id=None))
         session.delete(owned(session, Album, key, user))
+    return inside if photos else []
 
 
+@again_after_deadlock
 def delete_user(database: Database, storage: Storage, user: User) -> None:
     """Delete a user with all data."""
     with database.write() as session:

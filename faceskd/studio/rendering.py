@@ -15,6 +15,7 @@ from jinja2.runtime import Context
 from faceskd.studio import context, schemas, views
 from faceskd.studio.formats import SUFFIXES
 from faceskd.studio.problems import TEXTS
+from faceskd.studio.security import SAFE
 from faceskd.studio.tables import User
 from faceskd.studio.translation import (
     format_bytes,
@@ -68,19 +69,26 @@ def page(
             script_messages=dict(script_messages(language)) | problem_texts(language),
             limits={
                 "max_bytes": settings.max_bytes,
-                "max_pixels": settings.max_pixels,
-                "accepted": SUFFIXES,
                 "accept": ",".join(SUFFIXES),
             },
             kinds=[kind.model_dump() for kind in views.kinds(settings, language)],
             page=template,
-            path=request.url.path,
+            path=page_address(request),
+            asked=request.method in SAFE,
             sign_up=settings.with_accounts and settings.sign_up,
             status=status,
             **values,
         )
     )
     return HTMLResponse(text, status)
+
+
+def page_address(request: Request) -> str:
+    """The address that shows a page like this again; that of a form may only take what is sent."""
+    path = request.url.path
+    if request.method in SAFE or path in ("/login", "/signup"):
+        return path
+    return "/account" if path.startswith("/account/") else "/"
 
 
 def problem_text(problem: schemas.Problem, language: str) -> str:

@@ -21,6 +21,7 @@ from typing import IO
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
+from faceskd.common.errors import FaceskdError
 from faceskd.common.files import make_folder
 from faceskd.studio.database import Database
 from faceskd.studio.errors import DISK_FULL, Refusal, too_large
@@ -31,6 +32,10 @@ INCOMING = "incoming"
 
 ORPHAN_SECONDS = 3600
 """Younger files without a row may be just being uploaded."""
+
+
+CHECKED_FILES = 100
+"""So many of the newest files are looked for; some of them may be lost."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,21 @@ class Storage:
         self.folder = make_folder(Path(folder).expanduser().absolute())
         self.database = database
         make_folder(self.folder / INCOMING)
+
+    def check(self) -> None:
+        """Check that this is the folder of the database.
+
+        Raises:
+            FaceskdError: the database names files, and the newest are not here.
+        """
+        newest = select(File.sha256).order_by(File.created.desc()).limit(CHECKED_FILES)
+        with self.database.read() as session:
+            names = list(session.scalars(newest))
+        if names and not any(self.path(name).exists() for name in names):
+            raise FaceskdError(
+                f"expected the files that the database names in {str(self.folder)!r}, got a folder "
+                "without them; mount it, or correct --storage or --database"
+            )
 
     def path(self, sha256: str) -> Path:
         """Where a file lies."""
@@ -160,8 +180,11 @@ class Storage:
 
     def _lock(self, session: Session, sha256: str, size: int) -> None:
         values = {"sha256": sha256, "bytes": size}
-        self.database.insert_missing(session, File, values)
-        session.execute(select(File.sha256).where(File.sha256 == sha256).with_for_update())
+        row = select(File.sha256).where(File.sha256 == sha256).with_for_update()
+        while True:
+            self.database.insert_missing(session, File, values)
+            if session.scalar(row):
+                return  # else it was deleted between the two
 
 
 def is_named(session: Session, sha256: str) -> bool:

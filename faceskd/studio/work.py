@@ -68,17 +68,18 @@ class ResultFiles:
         self, storage: Storage, work: Work, kind: Kind, outcome: Outcome, ran_on: RanOn
     ) -> None:
         self.storage, self.outcome, self.ran_on = storage, outcome, ran_on
+        picture = pictures.central_square(work.picture) if kind.square else work.picture
         if kind.keeps_file and work.job.crop is None:
             data, self.format = storage.path(work.photo.file).read_bytes(), work.photo.format
         else:
             suffix = pictures.suffix_of(work.photo.format, outcome.image)
             self.format = FORMATS[suffix]
             with tempfile.TemporaryDirectory() as folder:
-                data = pictures.encode(Path(folder), outcome.image, work.picture, suffix)
+                data = pictures.encode(Path(folder), outcome.image, picture, suffix)
         self.files = {
             "file": data,
             "preview": pictures.preview(outcome.image),
-            "before": pictures.before(work.picture.image, outcome.image),
+            "before": pictures.before(picture.image, outcome.image),
         }
 
     def result(self, session: Session, files: dict[str, Incoming], seconds: float) -> Result:

@@ -22,7 +22,7 @@ from faceskd.common.machine import machine_summary
 from faceskd.pretrained import DEFAULT_STUDENT, SMALL_STUDENT, model_path
 from faceskd.restore.restorer import Restorer
 from faceskd.studio import pictures, removal
-from faceskd.studio.database import Database, is_away
+from faceskd.studio.database import Database, is_away, is_deadlock
 from faceskd.studio.kinds import available_kinds
 from faceskd.studio.kinds.base import Kind, Outcome, Tools
 from faceskd.studio.leases import renewing
@@ -102,20 +102,25 @@ class Worker:
         return Restorer.from_pretrained(SMALL_STUDENT, device=self.device)
 
     def run(self) -> None:
-        """Work until `stopping` is set."""
+        """Work until `stopping` is set.
+
+        Raises:
+            FaceskdError: the storage folder is not that of the database.
+        """
         logger.info("worker started", extra={"worker": self.name, "device": self.device})
         while not self.stopping.is_set():
             try:
-                if self._unfinished:  # the database went away meanwhile
+                if self._unfinished:  # the database failed meanwhile
                     self.queue.release(self.name, self._unfinished)
                     self._unfinished = []
                 self._tidy()
                 if not self.step():
                     self.stopping.wait(IDLE_SECONDS)
             except Exception as error:
-                if not is_away(error):
+                if not _is_passing(error):
                     raise
-                logger.warning("database away", extra={"worker": self.name})
+                event = "database away" if is_away(error) else "deadlock"
+                logger.warning(event, extra={"worker": self.name})
                 self.stopping.wait(AWAY_SECONDS)
         logger.info("worker stopped", extra={"worker": self.name})
 
@@ -134,9 +139,14 @@ class Worker:
         return len(jobs)
 
     def _tidy(self) -> None:
-        """Once an hour: delete what is too old, and files that nothing names."""
+        """Once an hour: delete what is too old, and files that nothing names.
+
+        Raises:
+            FaceskdError: the storage folder is not that of the database.
+        """
         if time.monotonic() < self._tidy_at:
             return
+        self.storage.check()  # in a wrong folder, all files would seem to be named by nothing
         self._tidy_at = time.monotonic() + TIDY_SECONDS
         try:
             if self.settings.keep_days:
@@ -245,15 +255,15 @@ class Worker:
 
     @contextmanager
     def _failing(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Jobs fail by what the block raises; the database's absence is raised on."""
+        """Jobs fail by what the block raises; what the database will do later is raised on."""
         try:
             with disk_full_as_error():
                 yield
         except Exception as error:
-            if is_away(error):
+            if _is_passing(error):
                 raise
             problem = Problem.of(error)
-            known = isinstance(error, FaceskdError)
+            known = isinstance(error, FaceskdError) and not problem.passing
             logger.log(
                 logging.INFO if known else logging.ERROR,
                 "job failed",
@@ -262,6 +272,11 @@ class Worker:
             )
             for job in jobs:
                 self.queue.fail(self.name, job.id, problem, again=problem.passing)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the database will do the same later: it is away, or ended a deadlock."""
+    return is_away(error) or is_deadlock(error)
 
 
 def run_worker(settings: Settings, parent: int = 0) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 NOT_ROOT = "nobody"
 
@@ -21,6 +22,16 @@ def binary(name: str) -> str | None:
 def is_there() -> bool:
     """Whether PostgreSQL is installed."""
     return binary("postgres") is not None and binary("initdb") is not None
+
+
+def wait_for_a_lock(session: Any, seconds: float = 30) -> None:
+    """Wait until somebody waits for a lock."""
+    from sqlalchemy import text
+
+    end = time.monotonic() + seconds
+    while not session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+        assert time.monotonic() < end, "nobody waits for a lock"
+        time.sleep(0.01)
 
 
 def free_port() -> int:

@@ -2,12 +2,14 @@
 
 import hashlib
 import logging
+from datetime import timedelta
 
 import pytest
 from helpers.studio import PASSWORD, SAME_SITE, code, restore, upload
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
 
-from faceskd.studio.tables import Base, Login, Token, User
+from faceskd.studio.tables import Base, Login, Token, User, utcnow
 
 COOKIE = "faceskd_session"
 
@@ -93,6 +95,27 @@ def test_a_new_password_ends_all_other_sessions(place):
     assert there.get("/api/v1/me").status_code == 401
     assert log_in(there).status_code == 401
     assert log_in(there, password="another password").status_code == 200
+
+
+def test_the_cookie_of_a_login_that_is_used_lasts(lite):
+    client = lite.browser("Mina")
+    token = client.cookies[COOKIE]
+
+    def answers(method, path, **more):
+        with lite.database.write() as session:
+            session.execute(update(Login).values(used=utcnow() - timedelta(minutes=6)))
+        return client.request(method, path, **more).headers.get_list("set-cookie")
+
+    for path in ("/", "/api/v1/me", "/nothing"):
+        (renewed,) = answers("GET", path)
+        assert renewed.startswith(f"{COOKIE}={token};")
+        assert "Max-Age=2592000" in renewed
+    assert "set-cookie" not in client.get("/").headers  # not with every answer
+    body = {"name": "Mina", "password": PASSWORD}
+    (other,) = answers("POST", "/api/v1/session", json=body)
+    assert not other.startswith(f"{COOKIE}={token};")
+    (ended,) = answers("DELETE", "/api/v1/session")
+    assert "Max-Age=0" in ended
 
 
 def test_a_session_that_is_not_used_ends(places):
@@ -263,6 +286,13 @@ def test_logs_hold_no_secrets_and_no_names_of_photos(lite, caplog):
     secrets = (PASSWORD, "wrong password", token, client.cookies[COOKIE], "a-private-name")
     for secret in secrets:
         assert secret not in logged
+
+
+def test_errors_of_the_database_which_are_logged_hold_no_values(place):
+    with pytest.raises(DBAPIError) as raised, place.database.write() as session:
+        session.execute(text("SELECT missing(:password)"), {"password": PASSWORD})
+    assert "missing" in str(raised.value)
+    assert PASSWORD not in str(raised.value)
 
 
 def test_names_are_compared_without_case_in_every_script(place):

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from faceskd.commands.studio import main
 from faceskd.studio import removal
 from faceskd.studio.settings import Settings
-from faceskd.studio.tables import Base, Photo, utcnow
+from faceskd.studio.tables import Base, Job, Photo, utcnow
 
 TABLES = [table for table in Base.metadata.sorted_tables if table.name != "logins"]
 
@@ -67,6 +67,25 @@ def test_jobs(place, filled, capsys):
     admin(place, "jobs", "list")
     assert "none\tcancelled\t1" in capsys.readouterr().out
     assert filled.get(f"/api/v1/jobs/{key}").json()["state"] == "cancelled"
+
+
+def test_photos_whose_files_were_away_are_read_after_a_retry(lite):
+    client = lite.browser("Mina")
+    photo = upload(client)
+    (path,) = lite.storage.folder.glob("??/*")
+    aside = path.rename(lite.storage.folder / "aside")
+    for _ in range(lite.settings.attempts):
+        with lite.database.write() as session:
+            session.execute(update(Job).values(due=Job.created))
+        lite.worker().step()
+    shown = client.get(f"/api/v1/photos/{photo}").json()
+    assert (shown["state"], shown["error"]["code"]) == ("broken", "file_away")
+    aside.rename(path)
+    admin(lite, "jobs", "retry")
+    shown = client.get(f"/api/v1/photos/{photo}").json()
+    assert (shown["state"], shown["error"]) == ("new", None)
+    lite.work()
+    assert client.get(f"/api/v1/photos/{photo}").json()["state"] == "ready"
 
 
 def test_orphans(place, filled, capsys):

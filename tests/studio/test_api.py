@@ -5,10 +5,13 @@ import re
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 from helpers.studio import Place, code, picture, restore, upload
+from sqlalchemy.exc import OperationalError
 
+from faceskd.studio.routes.archive import _unique
 from faceskd.studio.translation import LANGUAGES
 
 
@@ -132,6 +135,14 @@ def test_an_archive_has_newest_results_under_different_names(lite):
     assert archive.read("가-restored.jpg") == picture(seed=0)
     archive = zipfile.ZipFile(io.BytesIO(client.get("/api/v1/zip?content=originals").content))
     assert archive.namelist() == ["가.jpg", "가 (2).jpg", "without.jpg"]
+
+
+def test_thousands_of_equal_names_in_an_archive_take_no_time():
+    began = time.thread_time()
+    names = [name for name, _ in _unique([("a.jpg", Path()), ("A.JPG", Path())] * 5000)]
+    assert time.thread_time() - began < 1
+    assert names[:3] == ["a.jpg", "A (2).JPG", "a (3).jpg"]
+    assert len({name.lower() for name in names}) == 10_000
 
 
 def test_a_small_photo_is_restored_directly_and_not_kept(place):
@@ -271,9 +282,60 @@ def test_preferences_are_kept_and_only_those_there_are(lite):
     assert 'lang="ko"' in client.get("/jobs").text
 
 
+@pytest.mark.parametrize(
+    ("path", "form", "address"),
+    [
+        ("/account/tokens", {"name": "script"}, "/account"),
+        ("/account/password", {"current": "wrong", "new": "wrong"}, "/account"),
+        ("/login", {"name": "Mina", "password": "wrong"}, "/login"),
+        ("/signup", {"name": "Mina", "password": "short"}, "/signup"),
+        ("/albums", {"name": ""}, "/"),
+    ],
+)
+def test_the_page_that_answers_a_form_leads_to_one_that_there_is(lite, path, form, address):
+    client = lite.browser("Mina")
+    page = client.post(path, data=form).text
+    assert re.findall('name="next" value="([^"]*)"', page)[:2] == [address] * 2
+    assert client.get(address).status_code in (200, 303)
+
+
+def test_a_page_tries_again_by_itself_but_never_a_form(lite, monkeypatch):
+    client = lite.browser("Mina")
+
+    def away(*_):
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr(lite.database, "read", away)
+    asked, sent = client.get("/jobs"), client.post("/albums", data={"name": "A"})
+    assert asked.status_code == sent.status_code == 503
+    assert "retry.js" in asked.text and 'href="/jobs">Try again' in asked.text
+    assert "retry.js" not in sent.text and 'href="/">Go to your photos' in sent.text
+
+
 def test_the_language_is_the_browsers(lite):
     answer = lite.browser().get("/login", headers={"accept-language": "fr, ko-KR;q=0.8, en"})
     assert 'lang="ko"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "english", "korean"),
+    [
+        ({"photos": ["0" * 32] * 1001}, "photos: too many entries: at most 1000", "1000개"),
+        ({"photos": [], "x": 1}, "photos: too few entries: at least 1", "1개"),
+        ({}, "photos: it is missing", "없습니다"),
+        ({"photos": "x"}, "photos: it has the wrong type or form", "형식"),
+        ({"photos": ["x"]}, "photos.0: it has the wrong type or form", "형식"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_in_the_language(lite, body, english, korean):
+    client = lite.browser("Mina")
+    answer = client.post("/api/v1/photos/delete", json=body)
+    assert answer.status_code == 422
+    assert english in answer.json()["error"]["message"]
+    client.cookies.set("language", "ko")
+    message = client.post("/api/v1/photos/delete", json=body).json()["error"]["message"]
+    assert korean in message
+    assert not re.search("[a-z]{3}", message.replace("photos", ""))
 
 
 def test_health_readiness_and_metrics(place):

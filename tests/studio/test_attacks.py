@@ -10,10 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 from helpers.studio import PASSWORD, code, picture, restore, upload
+from sqlalchemy.exc import OperationalError
 
 from faceskd.studio import library, removal
 from faceskd.studio.context import network
+from faceskd.studio.database import is_away
 from faceskd.studio.routes import direct
+from faceskd.studio.security import FORM_BYTES
 from faceskd.studio.tables import Job
 
 
@@ -81,6 +84,18 @@ def test_many_jobs_at_once_do_not_pass_the_limit_on_jobs(place):
     assert statuses == [201] * 2 + [429] * 4
 
 
+def test_a_request_that_comes_again_at_the_same_moment_does_nothing_twice(place):
+    client = place.browser("Mina")
+    files, key = {"file": ("a.jpg", picture())}, {"idempotency-key": "a random text"}
+    statuses = at_once(6, lambda _: client.post("/api/v1/photos", files=files, headers=key))
+    assert statuses == [201] * 6
+    (photo,) = client.get("/api/v1/photos").json()["items"]
+    body = {"photos": [photo["id"]], "kind": "none"}
+    statuses = at_once(6, lambda _: client.post("/api/v1/jobs", json=body, headers=key))
+    assert statuses == [201] * 6
+    assert len(client.get("/api/v1/jobs").json()["items"]) == 1
+
+
 def test_a_job_that_is_tried_again_counts_for_the_limit_on_jobs(places):
     client = places(jobs_per_user=1).browser("Mina")
     photo = upload(client)
@@ -105,6 +120,27 @@ def test_guesses_of_access_tokens_are_counted(places):
     wrong = {"authorization": "Bearer fks_wrong"}
     statuses = [client.get("/api/v1/photos", headers=wrong).status_code for _ in range(3)]
     assert statuses == [401, 401, 429]
+
+
+def test_the_large_body_of_a_stranger_is_not_read(places, monkeypatch):
+    client = places(requests_per_minute=3).browser()
+    client.cookies.set("faceskd_session", "made up")
+    monkeypatch.setattr("starlette.requests.MultiPartParser", lambda *_, **__: pytest.fail("read"))
+    large = b"\xff\xd8\xff" + bytes(FORM_BYTES)
+    assert client.post("/api/v1/photos", files={"file": ("a.jpg", large)}).status_code == 401
+    answer = client.post("/upload", files={"files": ("a.jpg", large)})
+    assert answer.headers["location"] == "/login?next=/"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    for status in (401, 429):  # of a body that does not say how long it is
+        answer = client.post("/api/v1/restore", content=iter([b"--x"]), headers=headers)
+        assert answer.status_code == status
+
+
+def test_a_request_with_a_large_body_is_counted_once(lite, monkeypatch):
+    client, counted = lite.browser("Mina"), []
+    monkeypatch.setattr(lite.app.state.studio.rate, "count", counted.append)
+    upload(client, picture() + bytes(FORM_BYTES))
+    assert len(counted) == 1
 
 
 def test_results_count_for_the_limit_on_storage(places):
@@ -150,6 +186,26 @@ def test_photos_are_deleted_in_one_order_whatever_the_request_says(lite, monkeyp
     )
     client.post("/api/v1/photos/delete", json={"photos": sorted(keys, reverse=True)})
     assert seen == sorted(keys)
+
+
+def test_a_deletion_that_ends_by_a_deadlock_is_tried_once_more(lite, monkeypatch):
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
+    client = lite.browser("Mina")
+    photo = upload(client)
+    deadlock = OperationalError("DELETE", {}, psycopg.errors.DeadlockDetected())
+    assert not is_away(deadlock)
+    inner, left = removal.forget_photo, [2]
+
+    def forget_photo(session, row):
+        if left[0]:
+            left[0] -= 1
+            raise deadlock
+        return inner(session, row)
+
+    monkeypatch.setattr(removal, "forget_photo", forget_photo)
+    assert code(client.delete(f"/api/v1/photos/{photo}")) == "conflict"
+    left[0] = 1
+    assert client.delete(f"/api/v1/photos/{photo}").status_code == 204
 
 
 def test_many_deletions_at_once_delete_once(place):

@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import timedelta
 
+import pytest
 from helpers.studio import picture, restore, upload
 from sqlalchemy import select
 
@@ -74,6 +75,23 @@ def test_deleted_photos_are_told_at_once(lite, monkeypatch):
 
     _, found = listen(lite, user_id(lite, "Mina"), during, 1)
     assert found == [("photo-deleted", {"id": photo})]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more"),
+    [
+        ("DELETE", "/api/v1/albums/{}?photos=delete", {}),
+        ("POST", "/albums/{}/delete", {"data": {"photos": "delete"}}),
+    ],
+)
+def test_photos_that_are_deleted_with_their_album_are_told(lite, monkeypatch, method, path, more):
+    client = lite.browser("Mina")
+    album = client.post("/api/v1/albums", json={"name": "A"}).json()["id"]
+    photo = upload(client, album_id=album)
+    told = []
+    monkeypatch.setattr(lite.app.state.studio.hub, "tell", lambda *given: told.append(given))
+    client.request(method, path.format(album), **more)
+    assert told == [(user_id(lite, "Mina"), "photo-deleted", {"id": photo})]
 
 
 def test_a_user_has_a_limited_number_of_streams(lite, monkeypatch):

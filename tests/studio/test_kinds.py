@@ -119,6 +119,19 @@ def test_drawings_of_the_operator_are_the_levels_that_are_offered(tmp_path, sqli
     place.close()
 
 
+def test_the_transparency_of_one_face_is_that_of_its_square(lite):
+    client = lite.browser("Mina")
+    pixels = np.full((40, 90, 4), 200, np.uint8)
+    pixels[..., 3] = 0
+    pixels[:, 25:65, 3] = 255
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    key = restore(client, upload(client, file.getvalue()), "face")
+    lite.work()
+    result = Image.open(io.BytesIO(client.get(f"/api/v1/jobs/{key}/file").content))
+    assert np.asarray(result)[..., 3].min() == 255
+
+
 def test_a_repair_runs_where_the_worker_does_and_not_for_nothing(monkeypatch):
     asked = []
 

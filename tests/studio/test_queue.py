@@ -99,6 +99,23 @@ def test_after_three_dead_workers_a_job_fails_and_says_so(place, queue, jobs):
     assert job.error == {"code": "workers_died", "values": {"attempts": "3"}}
 
 
+def test_a_deadly_job_takes_none_of_its_batch_with_it(place, queue, jobs):
+    deadly, *others = jobs
+    done, batches = set(), []
+    while claimed := [job.id for job in queue.claim("a", 4)]:
+        batches.append(len(claimed))
+        if deadly in claimed:
+            expire(place, *claimed)  # the worker dies of it
+            continue
+        for job in claimed:
+            assert queue.finish("a", job, lambda *_: None)
+            done.add(job)
+    assert batches == [4, 1, 1, 1, 1, 1, 2]
+    assert done == set(others)
+    found = rows(place)[deadly]
+    assert (found.state, found.error["code"]) == (FAILED, "workers_died")
+
+
 def test_only_the_owner_ends_a_job_and_there_is_one_result(place, queue, jobs):
     queue.claim("a", 1)
     expire(place, jobs[0])

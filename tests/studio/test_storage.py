@@ -3,13 +3,17 @@
 import errno
 import io
 import os
+import threading
 import time
 
 import pytest
+from helpers.postgres import wait_for_a_lock
 from helpers.studio import picture, upload
+from sqlalchemy import delete, select
 
 from faceskd.studio import storage as module
 from faceskd.studio.errors import Refusal
+from faceskd.studio.tables import File
 
 
 def files(place):
@@ -30,6 +34,25 @@ def test_the_same_bytes_are_stored_once_and_deleted_with_their_last_photo(place)
     assert jun.get(f"/api/v1/photos/{photos[2]}/file").content == picture()
     jun.delete(f"/api/v1/photos/{photos[2]}")
     assert files(place) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_file_that_comes_again_while_it_is_deleted_has_its_row(place):
+    def keep():
+        incoming = place.storage.receive(b"bytes")
+        with place.database.write() as session:
+            return place.storage.keep(session, incoming)
+
+    name = keep()
+    with place.database.write() as session:
+        place.storage._lock(session, name, 0)
+        thread = threading.Thread(target=keep)
+        thread.start()
+        wait_for_a_lock(session)
+        session.execute(delete(File))
+    thread.join()
+    with place.database.read() as session:
+        assert session.scalars(select(File.sha256)).all() == [name]
 
 
 def test_thumbnails_and_results_go_with_the_photo(place):

@@ -8,13 +8,16 @@ import threading
 
 import numpy as np
 import pytest
+from helpers.postgres import wait_for_a_lock
 from helpers.studio import picture, restore, upload
 from PIL import Image
 
-from faceskd.common.errors import ImageError, WeightsError
+from faceskd.common.errors import FaceskdError, ImageError, WeightsError
 from faceskd.studio import pictures
 from faceskd.studio.problems import Problem
+from faceskd.studio.storage import Storage
 from faceskd.studio.tables import Job, Photo
+from faceskd.studio.worker import Worker
 
 
 def job(client, key):
@@ -212,6 +215,30 @@ def test_a_photo_for_which_memory_was_short_is_read_again(lite, monkeypatch):
     assert (shown["state"], shown["error"]) == ("ready", None)
 
 
+@pytest.mark.parametrize(
+    ("number", "state"), [(errno.EIO, "new"), (errno.EACCES, "new"), (errno.EINVAL, "broken")]
+)
+def test_a_file_that_the_disk_does_not_give_is_not_called_damaged(lite, monkeypatch, number, state):
+    client = lite.browser("Mina")
+    photo = upload(client)
+
+    def failing(*_, **__):
+        raise ImageError("damaged or truncated image") from OSError(number, "of the disk?")
+
+    monkeypatch.setattr(pictures, "read_photo", failing)
+    lite.worker().step()
+    assert client.get(f"/api/v1/photos/{photo}").json()["state"] == state
+
+
+def test_a_worker_refuses_a_folder_that_is_not_that_of_the_database(tmp_path, lite, monkeypatch):
+    upload(lite.browser("Mina"))
+    worker = Worker(lite.settings, lite.database, Storage(tmp_path / "other", lite.database))
+    monkeypatch.setattr(worker, "step", worker.stopping.set)
+    with pytest.raises(FaceskdError, match=r"expected the files .*/other', got a folder without"):
+        worker.run()
+    lite.storage.check()
+
+
 def test_a_worker_goes_on_when_tidying_fails(lite, monkeypatch):
     client = lite.browser("Mina")
     key = restore(client, upload(client))
@@ -245,6 +272,28 @@ def test_a_job_whose_photo_was_deleted_says_so(place):
     assert (lost["state"], lost["photo_id"], lost["photo_name"]) == ("failed", None, "photo.jpg")
     assert lost["error"]["code"] == "photo_deleted"
     assert client.post(f"/api/v1/jobs/{key}/retry").status_code == 409
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_photo_can_be_deleted_while_its_import_ends(place, monkeypatch):
+    client = place.browser("Mina")
+    photo = upload(client)
+    worker, inner, answers = place.worker(), place.storage.keep, []
+    thread = threading.Thread(
+        target=lambda: answers.append(client.delete(f"/api/v1/photos/{photo}").status_code)
+    )
+
+    def keep(session, incoming):
+        if not thread.ident:
+            thread.start()
+            wait_for_a_lock(session)
+        return inner(session, incoming)
+
+    monkeypatch.setattr(worker.storage, "keep", keep)
+    assert worker.step() == 1
+    thread.join()
+    assert answers == [204]
+    assert place.work() == 0
 
 
 @pytest.mark.parametrize("end", ["delete photo", "delete job", "cancel", "delete account"])

@@ -138,6 +138,7 @@ class Kind(ABC):
         options: what the user can set.
         order: where it stands in lists.
         keeps_file: the result is the file that came, byte for byte, where nothing was cut out.
+        square: of a picture, only the largest central square is taken.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Kind(ABC):
     options: tuple[Option, ...] = ()
     order: int = 100
     keeps_file: bool = False
+    square: bool = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -18,6 +18,7 @@ class AlignedFace(Kind):
         "is new."
     )
     order = 2
+    square = True
 
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]

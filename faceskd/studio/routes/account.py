@@ -13,6 +13,7 @@ from faceskd.studio.context import (
     WithStudio,
     WithUser,
     network,
+    session_cookie,
 )
 from faceskd.studio.errors import Refusal, not_found
 from faceskd.studio.tables import Token, User
@@ -27,14 +28,7 @@ def start_session(studio: Studio, request: Request, response: Response, user: Us
         if old := request.cookies.get(SESSION_COOKIE):
             accounts.log_out(session, old)
         token = accounts.log_in(session, user)
-    response.set_cookie(
-        SESSION_COOKIE,
-        token,
-        max_age=round(studio.settings.session_days * 86_400),
-        httponly=True,
-        samesite="lax",
-        secure=studio.settings.secure_cookies or request.url.scheme == "https",
-    )
+    response.headers.append("Set-Cookie", session_cookie(request, token))
 
 
 def end_session(studio: Studio, request: Request, response: Response) -> None:

@@ -57,7 +57,7 @@ def delete_album(
     ] = "keep",
 ) -> None:
     """Delete an album."""
-    removal.delete_album(studio.database, studio.storage, user, album_id, photos=photos == "delete")
+    remove(studio, user, album_id, photos == "delete")
 
 
 @router.get("/albums/{album_id}/zip", response_class=StreamingResponse)
@@ -95,3 +95,10 @@ def rename(studio: Studio, user: User, album_id: str, name: str) -> schemas.Albu
         row.name = library.check_name(name)
         session.flush()
         return views.albums(session, user, album_id)[0]
+
+
+def remove(studio: Studio, user: User, album_id: str, photos: bool) -> None:
+    """Delete an album of a user's, also its photos if they are to go, and tell the browsers."""
+    parts = studio.database, studio.storage
+    for key in removal.delete_album(*parts, user, album_id, photos=photos):
+        studio.hub.tell(user.id, "photo-deleted", {"id": key})

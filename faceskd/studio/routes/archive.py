@@ -98,14 +98,16 @@ class _Buffer(io.RawIOBase):
 def _unique(files: Iterable[tuple[str, Path]]) -> Files:
     """Two photos may have the same name; in a ZIP file the second gets a number."""
     seen: set[str] = set()
+    numbers: dict[str, int] = {}  # the last one given to a name
     result = []
     for name, path in files:
         stem, dot, suffix = name.rpartition(".")
         stem, suffix = (stem, dot + suffix) if dot else (name, "")
-        number, unique = 1, name
+        number, unique = numbers.get(name.lower(), 1), name
         while unique.lower() in seen:
             number += 1
             unique = f"{stem} ({number}){suffix}"
+        numbers[name.lower()] = number
         seen.add(unique.lower())
         result.append((unique, path))
     return result

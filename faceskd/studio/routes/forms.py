@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from faceskd.studio import accounts, removal, schemas
+from faceskd.studio import accounts, schemas
 from faceskd.studio.context import (
     SESSION_COOKIE,
     MaybeUser,
@@ -167,7 +167,7 @@ def delete_album(
     user: WithUser,
     photos: Annotated[Literal["keep", "delete"], Form()] = "keep",
 ) -> RedirectResponse:
-    removal.delete_album(studio.database, studio.storage, user, album_id, photos=photos == "delete")
+    albums.remove(studio, user, album_id, photos == "delete")
     return back("/")
 
 

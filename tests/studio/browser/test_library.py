@@ -23,6 +23,19 @@ PASTE = """([name, type, bytes]) => {
 }"""
 
 
+DROP_FOLDER = """(bytes) => {
+    const content = new File([new Uint8Array(bytes)], "good.png", { type: "image/png" });
+    const good = { isFile: true, name: "good.png", file: (done) => done(content) };
+    const bad = { isFile: true, name: "locked.png", file: (_, failed) => failed(new Error()) };
+    const parts = [[bad, good], []];
+    const createReader = () => ({ readEntries: (done) => done(parts.shift()) });
+    const item = { webkitGetAsEntry: () => ({ isDirectory: true, name: "holiday", createReader }) };
+    const event = new Event("drop", { cancelable: true });
+    event.dataTransfer = { types: ["Files"], items: [item], files: [] };
+    window.dispatchEvent(event);
+}"""
+
+
 def tiles(page):
     return page.locator("#tiles .tile")
 
@@ -80,6 +93,27 @@ def test_an_upload_that_was_cut_off_is_tried_again(page):
     page.unroute("**/api/v1/photos")
     page.get_by_role("button", name="Try later.png again").click()
     expect(page.get_by_alt_text("later.png")).to_be_visible()
+
+
+def test_an_upload_that_fails_is_told_also_where_the_panel_was_closed(page):
+    page.goto("/")
+    waiting = []
+    page.route("**/api/v1/photos", lambda route: waiting.append(route))
+    with page.expect_request("**/api/v1/photos"):
+        page.set_input_files("#files", [file("later.png", portrait(hue=5))])
+    uploads = page.get_by_role("region", name="Uploads")
+    uploads.get_by_role("button", name="Close").click()
+    expect(uploads).to_have_count(0)
+    waiting[0].abort()
+    expect(uploads.get_by_role("status")).to_have_text("1 file was not uploaded")
+    expect(uploads.get_by_text("The connection was lost.")).to_be_visible()
+
+
+def test_a_file_of_a_folder_that_cannot_be_read_is_named_and_the_others_come(page):
+    page.goto("/")
+    page.evaluate(DROP_FOLDER, list(portrait(hue=6)))
+    expect(page.locator("#toasts")).to_contain_text("Cannot be read: locked.png")
+    expect(page.get_by_alt_text("good.png")).to_be_visible()
 
 
 def test_all_formats_become_thumbnails(page):
@@ -192,6 +226,30 @@ def test_photos_are_selected_by_keyboard_and_deleted(page):
     expect(page.get_by_role("heading", name="Drop photos here")).to_be_visible()
 
 
+def test_more_photos_than_a_request_takes_are_deleted_in_parts(page):
+    add_photo(page)
+    page.goto("/")
+    page.evaluate(
+        """() => {
+            const [tile] = document.querySelectorAll("#tiles .tile");
+            for (let more = 0; more < 1000; more += 1) tile.after(tile.cloneNode(true));
+        }"""
+    )
+    sizes = []
+
+    def answer(route):
+        sizes.append(len(route.request.post_data_json["photos"]))
+        route.fulfill(status=204)
+
+    page.route("**/api/v1/photos/delete", answer)
+    tiles(page).first.locator("a").focus()
+    page.keyboard.press("Control+a")
+    page.locator("#picked").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert sizes == [1000, 1]
+
+
 def test_an_album_is_downloaded_as_zip(page):
     album = add_album(page)
     photos = [add_photo(page, f"{hue}.png", portrait(hue=hue), album=album) for hue in (20, 90)]
@@ -208,7 +266,7 @@ def test_an_album_is_downloaded_as_zip(page):
     assert len(names["results"]) == 1 and names["results"][0].startswith("20")
 
 
-def test_without_scripts_photos_are_uploaded_and_restored(visit):
+def test_without_scripts_photos_are_uploaded_restored_and_deleted(visit):
     page = visit("plain", java_script_enabled=False)
     page.goto("/")
     page.locator("#files").set_input_files([file("plain.png", portrait())])
@@ -223,3 +281,6 @@ def test_without_scripts_photos_are_uploaded_and_restored(visit):
     page.get_by_label("Settings").click()
     page.get_by_role("button", name="Dark").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.locator("#delete-photos button.danger").click()
+    expect(page).to_have_url("/")
+    expect(tiles(page)).to_have_count(0)

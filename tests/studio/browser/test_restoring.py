@@ -2,7 +2,16 @@
 
 import re
 
-from helpers.live_studio import add_album, add_photo, held, portrait, restored, until
+from helpers.live_studio import (
+    PASSWORD,
+    add_album,
+    add_photo,
+    held,
+    portrait,
+    restored,
+    send,
+    until,
+)
 from playwright.sync_api import expect
 
 NOTIFICATIONS = """
@@ -15,6 +24,15 @@ window.Notification = class {
 };
 Object.defineProperty(document, "hidden", { get: () => true });
 """
+STREAMS = """
+window.streams = [];
+window.EventSource = class extends EventTarget {
+    static CLOSED = 2;
+    constructor() { super(); window.streams.push(this); }
+    close() {}
+};
+"""
+LOCKS = "navigator.locks.query().then(({ held }) => held.length)"
 TRANSFORMS = "[...document.querySelectorAll('.pane img')].map((image) => image.style.transform)"
 
 
@@ -115,6 +133,35 @@ def test_result_and_original_are_compared_with_a_slider(page):
     )
 
 
+def test_a_picture_that_comes_late_does_not_replace_a_newer_one(page):
+    photo = add_photo(page, "face.png", portrait(240, 160))
+    jobs = [restored(page, photo, options={"scale": scale})["id"] for scale in (1, 2)]
+    waiting = []
+    page.route(f"**/jobs/{jobs[0]}/preview", lambda route: waiting.append(route))
+    page.goto(f"/photos/{photo}")
+    after = page.get_by_alt_text("Result: face.png")
+    newest = re.compile(jobs[1])
+    expect(after).to_have_attribute("src", newest)
+    with page.expect_request(f"**/jobs/{jobs[0]}/preview"):
+        page.locator(f"[data-show='{jobs[0]}']").click()
+    page.locator(f"[data-show='{jobs[1]}']").click()
+    with page.expect_response(f"**/jobs/{jobs[0]}/preview"):
+        waiting[0].continue_()
+    page.wait_for_timeout(200)
+    expect(after).to_have_attribute("src", newest)
+
+
+def test_a_picture_that_could_not_be_loaded_is_loaded_by_another_click(page):
+    photo = add_photo(page, "face.png", portrait(240, 160))
+    job = restored(page, photo)["id"]
+    page.route("**/jobs/*/preview", lambda route: route.abort())
+    page.goto(f"/photos/{photo}")
+    expect(page.locator("#toasts")).to_contain_text("The picture cannot be loaded.")
+    page.unroute("**/jobs/*/preview")
+    page.locator(f"[data-show='{job}']").click()
+    expect(page.get_by_alt_text("Result: face.png")).to_be_visible()
+
+
 def test_the_face_of_a_square_is_marked_where_the_pictures_show_it(page):
     open_restored(page, kind="face")
     after = page.locator("[data-pane=after]")
@@ -131,6 +178,28 @@ def test_jobs_that_ended_unheard_are_told_and_counted_no_more(page):
     page.goto("/")
     expect(page.locator("#toasts")).to_contain_text("head.png is restored.")
     expect(page.locator("#active-jobs")).to_be_hidden()
+
+
+def test_what_was_missed_while_streams_were_refused_is_asked_for(page):
+    page.add_init_script(STREAMS)
+    page.clock.install()
+    page.goto("/")
+    until(lambda: page.evaluate("streams.length") == 1, page)
+    page.evaluate("streams[0].dispatchEvent(new Event('hello'))")
+    page.evaluate("streams[0].readyState = 2; streams[0].dispatchEvent(new Event('error'))")
+    page.clock.fast_forward(5000)
+    until(lambda: page.evaluate("streams.length") == 2, page)
+    with page.expect_request("**/api/v1/jobs?*"):
+        page.evaluate("streams[1].dispatchEvent(new Event('hello'))")
+
+
+def test_tabs_of_two_users_share_no_stream(visit):
+    page = visit("earlier")
+    page.goto("/")
+    assert send(page, "POST", "/users", {"name": "later", "password": PASSWORD}).status == 201
+    other = page.context.new_page()
+    other.goto("/")
+    until(lambda: other.evaluate(LOCKS) == 2, other)
 
 
 def test_both_pictures_are_zoomed_and_moved_together(page):

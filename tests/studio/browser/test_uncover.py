@@ -94,6 +94,26 @@ def test_a_job_is_cancelled_before_the_server_has_answered(page, studio):
         expect(page.get_by_role("button", name="Restore this square")).to_be_enabled()
 
 
+def test_a_face_that_comes_late_does_not_replace_a_newer_one(page):
+    photo = add_photo(page, "group.png", portrait(240, 160))
+    late, newer = (
+        restored(page, photo, "face", crop={"x": x, "y": 20, "side": 100})["id"] for x in (40, 60)
+    )
+    waiting = []
+    page.goto(f"/uncover/{photo}")
+    expect(page.locator(".earlier img").last).to_be_visible()
+    page.route(f"**/jobs/{late}/before", lambda route: waiting.append(route))
+    with page.expect_request(f"**/jobs/{late}/before"):
+        page.locator(f".earlier [data-job='{late}']").click()
+    page.get_by_role("button", name="Another square").click()
+    page.locator(f".earlier [data-job='{newer}']").click()
+    expect(page.locator("#surface .after")).to_have_attribute("src", re.compile(newer))
+    with page.expect_response(f"**/jobs/{late}/before"):
+        waiting[0].continue_()
+    page.wait_for_timeout(200)
+    expect(page.locator("#surface .after")).to_have_attribute("src", re.compile(newer))
+
+
 def test_the_cover_is_scratched_off(covered):
     page = covered
     box = page.locator("#surface").bounding_box()

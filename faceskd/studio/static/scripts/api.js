@@ -21,6 +21,14 @@ export async function api(method, path, body) {
   throw new Error(problem(content));
 }
 
+/** How many photos a request takes. */
+export const MOST = 1000;
+
+/** A list of photos in parts that requests take. */
+export function* parts(list) {
+  for (let start = 0; start < list.length; start += MOST) yield list.slice(start, start + MOST);
+}
+
 /** What an answer says went wrong. */
 export function problem(content) {
   return content?.error?.message ?? _("Something went wrong. Try again.");

@@ -1,7 +1,10 @@
 /* What happens on the server, told as it happens. Of all tabs one holds the connection, because a
    browser opens only six to one server; the others hear of it through a channel. */
 const heard = new EventTarget();
-const channel = new BroadcastChannel("faceskd-events");
+const { user } = document.body.dataset;
+const shared = `faceskd-events-${user}`; /* other tabs may be of another user */
+const channel = new BroadcastChannel(shared);
+let greeted = false;
 const NAMES = ["job", "photo", "photo-deleted", "job-deleted"];
 
 /** Calls `action` with the data of every event `name`. "again" comes after a lost connection. */
@@ -15,7 +18,6 @@ function tell(name, data) {
 
 function connect() {
   const source = new EventSource("/api/v1/events");
-  let greeted = false;
   const pass = (name, data) => {
     tell(name, data);
     channel.postMessage({ name, data });
@@ -34,9 +36,9 @@ function connect() {
 }
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
-if (document.body.dataset.user) {
+if (user) {
   channel.addEventListener("message", ({ data }) => tell(data.name, data.data));
-  if (navigator.locks) navigator.locks.request("faceskd-events", () => { connect(); return new Promise(() => {}); });
+  if (navigator.locks) navigator.locks.request(shared, () => { connect(); return new Promise(() => {}); });
   else connect();
   /* What changed between the making of this page and the first event is asked for once. */
   if (document.querySelector("progress, .tile .blank, .stage > .blank, [data-unready]")) setTimeout(() => tell("again", null), 1500);

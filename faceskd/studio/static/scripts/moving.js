@@ -1,5 +1,5 @@
 /* The dialog that moves photos to an album. */
-import { api } from "./api.js";
+import { api, parts } from "./api.js";
 import { _ } from "./texts.js";
 
 /** Moves photos to the album chosen in the dialog's `fields`; gives its id, null for none. */
@@ -10,7 +10,7 @@ export async function move(photos, fields) {
     if (!name) throw new Error(_("Give the new album a name."));
     album = (await api("POST", "/albums", { name })).id;
   }
-  await api("POST", "/photos/move", { photos, album_id: album });
+  for (const part of parts(photos)) await api("POST", "/photos/move", { photos: part, album_id: album });
   return album;
 }
 

@@ -14,16 +14,17 @@ const name = document.getElementById("photo-name").textContent;
 const viewer = stage.querySelector("#view") ? new Viewer(stage) : null;
 const [before, after] = stage.querySelectorAll(".pane img");
 const [original, height] = [Number(stage.dataset.width), Number(stage.dataset.height)];
-let shown = null;
+let shown = null; /* the job whose result is on the stage */
+let wanted = null; /* the one that was asked for last */
 let faces = true;
 
 const jobs = () => JSON.parse(document.querySelector(".jobs-data").textContent).filter((job) => !job.crop);
 const finished = () => jobs().filter((job) => job.state === "done" && job.result);
 
-function load(image, source) {
+function load(source) {
   return new Promise((resolve, reject) => {
     const next = new Image();
-    next.onload = () => { image.src = source; image.hidden = false; resolve(next); };
+    next.onload = () => resolve(next);
     next.onerror = () => reject(new Error(_("The picture cannot be loaded. Try again.")));
     next.src = source;
   });
@@ -31,19 +32,23 @@ function load(image, source) {
 
 /* Shows a job's result beside the original. */
 async function show(job) {
-  const keep = shown !== null;
-  shown = job.id;
+  wanted = job.id;
   try {
-    const [, picture] = await Promise.all([load(before, job.result.before), load(after, job.result.preview)]);
-    if (shown !== job.id) return;
+    const pictures = await Promise.all([load(job.result.before), load(job.result.preview)]);
+    if (wanted !== job.id) return;
+    const keep = shown !== null;
+    shown = job.id;
+    [before.src, after.src] = pictures.map((picture) => picture.src);
+    after.hidden = false;
     stage.dataset.result = job.id;
     viewer.divider.hidden = false;
     document.querySelector("[data-results]").hidden = false;
     if (!keep) viewer.mode = "slider";
-    viewer.size(picture.naturalWidth, picture.naturalHeight, job.result.width, keep);
+    viewer.size(pictures[1].naturalWidth, pictures[1].naturalHeight, job.result.width, keep);
     viewer.mark(job.result.faces, original, height);
     select();
   } catch (error) {
+    if (wanted === job.id) wanted = shown;
     toast(error.message, { tone: "bad" });
   }
 }
@@ -62,10 +67,10 @@ function select() {
 }
 
 function showNewest() {
-  const wanted = new URLSearchParams(location.search).get("job");
+  const linked = new URLSearchParams(location.search).get("job");
   const done = finished();
-  const job = (shown === null && done.find((one) => one.id === wanted)) || done[0];
-  if (job && job.id !== shown) show(job);
+  const job = (shown === null && done.find((one) => one.id === linked)) || done[0];
+  if (job && job.id !== wanted) show(job);
   else if (!job && shown) location.reload();
   else select();
 }
@@ -96,7 +101,7 @@ if (viewer) {
 
 document.getElementById("results").parentElement.addEventListener("click", (event) => {
   const result = event.target.closest("[data-show]");
-  if (result && result.dataset.show !== shown) show(jobs().find((job) => job.id === result.dataset.show));
+  if (result && result.dataset.show !== wanted) show(jobs().find((job) => job.id === result.dataset.show));
   const face = event.target.closest("[data-face]");
   if (face && viewer) {
     viewer.face(Number(face.dataset.face));

@@ -1,5 +1,5 @@
 /* The grid of photos: loads while scrolling, follows events, selection, and what is done with it. */
-import { api, page } from "./api.js";
+import { MOST, api, page, parts } from "./api.js";
 import { open, whenSent } from "./dialogs.js";
 import * as events from "./events.js";
 import { move } from "./moving.js";
@@ -13,7 +13,6 @@ const picked = document.getElementById("picked");
 const choosing = "choose" in tiles.dataset;
 const albumField = document.querySelector("#upload [name=album_id]");
 const tileOf = (id) => tiles.querySelector(`[data-photo="${id}"]`);
-const MOST = 1000;
 const plural = (count) => ngettext("{count} photo", "{count} photos", count);
 
 /* More photos come when the end of the list is near. */
@@ -209,7 +208,7 @@ whenSent("move", async (fields) => {
 });
 whenSent("delete-photos", async () => {
   const photos = chosen();
-  await api("POST", "/photos/delete", { photos });
+  for (const part of parts(photos)) await api("POST", "/photos/delete", { photos: part });
   for (const id of photos) {
     asked.delete(id);
     tileOf(id)?.remove();

@@ -140,7 +140,8 @@ function begin() {
 
   /* The address says whether a result is uncovered, or a square is cut. */
   async function route() {
-    const job = jobs.get(new URLSearchParams(location.search).get("job"));
+    const address = location.search;
+    const job = jobs.get(new URLSearchParams(address).get("job"));
     const result = job?.state === "done" ? job.result : null;
     cut.hidden = Boolean(result);
     reveal.hidden = !result;
@@ -148,6 +149,7 @@ function begin() {
     document.getElementById("save").href = result.file;
     try {
       const [before, after] = await Promise.all([load(result.before), load(result.preview)]);
+      if (location.search !== address) return; /* another was chosen meanwhile */
       uncovering.cover(before, after);
       choose(tabs.find((tab) => tab.getAttribute("aria-selected") === "true"));
       uncovering.surface.focus({ preventScroll: true });

@@ -120,6 +120,7 @@ export class Uploader {
 
   fail(row, text, again = null) {
     this.failed += 1;
+    this.show();
     row.bar.hidden = true;
     const words = note("problem", text);
     words.setAttribute("role", "alert");
@@ -147,7 +148,11 @@ export class Uploader {
   }
 
   show() {
-    if (this.panel) return;
+    if (!this.panel) this.build();
+    if (!this.panel.isConnected) document.body.append(this.panel);
+  }
+
+  build() {
     this.panel = document.createElement("section");
     this.panel.className = "uploads";
     this.panel.setAttribute("aria-label", _("Uploads"));
@@ -163,11 +168,12 @@ export class Uploader {
     this.list = document.createElement("ul");
     head.append(this.heading, close);
     this.panel.append(head, this.list);
-    document.body.append(this.panel);
   }
 
+  /* While files are on their way, only the panel goes: it comes back if one fails. */
   hide() {
     this.panel?.remove();
+    if (this.running || this.waiting.length) return;
     this.panel = null;
     this.total = this.arrived = this.failed = 0;
   }
@@ -227,26 +233,31 @@ function note(style, text) {
   return element;
 }
 
-/* Files that were dropped, also those in folders. */
+/* Files that were dropped, also those in folders; says which cannot be read. */
 async function dropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
-  const files = [];
-  for (const entry of entries) await collect(entry, files);
-  if (!files.length) toast(_("The folder is empty."), { tone: "bad" });
+  const [files, unread] = [[], []];
+  for (const entry of entries) await collect(entry, files, unread);
+  if (unread.length) toast(_("Cannot be read: {names}", { names: unread.join(", ") }), { tone: "bad" });
+  else if (!files.length) toast(_("The folder is empty."), { tone: "bad" });
   return files;
 }
 
-async function collect(entry, files) {
-  if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    if (!file.name.startsWith(".")) files.push(file);
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) {
-    const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!part.length) return;
-    for (const inner of part) await collect(inner, files);
+async function collect(entry, files, unread) {
+  try {
+    if (entry.isFile) {
+      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+      if (!file.name.startsWith(".")) files.push(file);
+      return;
+    }
+    const reader = entry.createReader();
+    for (;;) {
+      const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!part.length) return;
+      for (const inner of part) await collect(inner, files, unread);
+    }
+  } catch {
+    unread.push(entry.name);
   }
 }
