@@ -11,7 +11,7 @@ from helpers.golden import Golden
 from helpers.tiny_dictionary import build, built
 from helpers.tiny_engines import batch
 from helpers.tiny_faces import student
-from helpers.tiny_training import materials, quarter_folder, quarter_weights, run, words
+from helpers.tiny_training import materials, quarter_folder, quarter_weights, run, words, words_in
 from hydra.core.hydra_config import HydraConfig
 from hypothesis import settings
 from omegaconf import OmegaConf
@@ -34,6 +34,7 @@ __all__ = [
     "run",
     "student",
     "words",
+    "words_in",
 ]
 
 # A slow machine is no failure, and a failure repeats itself.
