@@ -53,8 +53,9 @@ def write_video(path: Path, source: Path, frames: Iterator[tuple[VideoFrame, np.
 
 
 def _copy_metadata(given: Any, made: Any, video: Any) -> None:
-    kept = {key: value for key, value in given.metadata.items() if key not in OF_THE_FILE}
-    made.metadata.update(kept)
+    for key, value in given.metadata.items():
+        if key.lower() not in OF_THE_FILE:
+            made.metadata[key] = value
     language = given.streams.video[0].metadata.get("language")
     if language:
         video.metadata["language"] = language

@@ -175,9 +175,15 @@ def test_every_credit_of_the_table_is_in_the_notice():
         assert not one.credit or one.credit.rpartition("?id=")[2] in notice
 
 
-def test_a_kind_is_known_by_content(tmp_path):
-    (tmp_path / "a").write_bytes(b"a")
-    assert kind_of(tmp_path / "a") == ""
+def test_a_kind_is_known_by_content(clones, sources, tmp_path, monkeypatch):
+    table = {one.sha256: one.kind for one in sources}
+    monkeypatch.setattr("faceskd.data.sources._kinds", lambda: table)
+    list(lay_out(clones, tmp_path / "out", sources))
+    (tmp_path / "out/test/b.jpg").rename(tmp_path / "a.jpg")
+    assert kind_of(tmp_path / "out/train/a.jpg") == "photograph"
+    assert kind_of(tmp_path / "a.jpg") == "generated"
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    assert kind_of(tmp_path / "a.jpg") == ""
 
 
 @pytest.mark.skipif(not FACES, reason="FACESKD_FACES names no folder")

@@ -46,8 +46,7 @@ def test_a_disk_has_the_deviation_of_a_disk(radius):
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10**6))
-def test_the_generator_alone_decides_and_size_and_type_stay(seed):
-    face = render_portrait(3, size=128).image
+def test_the_generator_alone_decides_and_size_and_type_stay(face, seed):
     once, again = (PhotoDegradation()(face, np.random.default_rng(seed)) for _ in range(2))
     np.testing.assert_array_equal(once, again)
     assert once.shape == face.shape and once.dtype == np.uint8

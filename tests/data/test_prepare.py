@@ -14,6 +14,7 @@ from faceskd.data.manifest import read_manifest
 from faceskd.faces.align import (
     AlignedCrop,
     BoxCrop,
+    box_crop,
     similarity_crop,
     template,
     transform_points,
@@ -112,12 +113,15 @@ def test_all_faces_of_a_picture(tmp_path, portrait):
     assert len({record.face for record in summary.records}) == 2
 
 
-def test_box_crop_and_no_upright_turn(tmp_path, portrait):
-    save(tmp_path / "src" / "a.png", portrait)
-    (upright,) = run(tmp_path / "src", tmp_path / "a").records
-    (boxed,) = run(tmp_path / "src", tmp_path / "b", crop=BoxCrop()).records
-    assert boxed.landmarks != upright.landmarks
-    assert np.all((np.array(boxed.landmarks) > 0) & (np.array(boxed.landmarks) < 256))
+def test_the_square_around_a_box(tmp_path, portrait):
+    turned = np.array(Image.fromarray(portrait).rotate(10, Image.Resampling.BICUBIC))
+    save(tmp_path / "src" / "a.png", turned)
+    (record,) = run(tmp_path / "src", tmp_path / "dst", crop=BoxCrop()).records
+    (found,) = MTCNNDetector().detect(turned)
+    crop, matrix = box_crop(turned, found.box, 256)
+    np.testing.assert_array_equal(read_image(tmp_path / "dst" / record.face), crop)
+    expected = transform_points(found.landmarks, matrix)
+    np.testing.assert_allclose(record.landmarks, expected, atol=0.01)
 
 
 def test_aligned_faces_are_only_resized(tmp_path, portrait):

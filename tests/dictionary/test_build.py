@@ -96,17 +96,6 @@ class TestBuild:
         build(settings=BuildSettings(atoms=K, limit=6, **chosen))
         assert given == [{"clusters": K} | chosen] * len(KEYS)
 
-    def test_features_by_spatial_scale_are_the_same(self) -> None:
-        vgg, hr = encoder(), torch.rand(2, 3, 256, 256)
-        boxes = torch.tensor([[[60.0, 60, 110, 110], [140, 60, 190, 110], [100, 110, 150, 160],
-                               [80, 160, 180, 240]]] * 2)  # fmt: skip
-        with torch.no_grad():
-            cuts = component_features(vgg, hr, boxes)
-        assert list(cuts) == KEYS
-        for tap, info in zip(vgg.taps, vgg.feature_info, strict=True):
-            for component in COMPONENTS:
-                assert cuts[f"{tap}/{component}"].shape == (2, *atom_shape(component, info))
-
     def test_provenance_is_complete(self, built: tuple[Built, Path]) -> None:
         result, out = built
         provenance = result.dictionary.provenance
@@ -188,6 +177,11 @@ class TestRefusals:
             )
 
 
+def atoms_of(teacher: Teacher) -> dict[str, torch.Tensor]:
+    """The rows in which a teacher looks its features up, by scale and component."""
+    return {name: rows for name, rows in teacher.named_buffers() if ".atoms_" in name}
+
+
 class TestExtend:
     """Atoms of new faces beside those of a dictionary: the teacher need not be trained again."""
 
@@ -209,9 +203,12 @@ class TestExtend:
     ) -> None:
         teacher = Teacher(encoder=encoder(), dictionary=built[1])
         both = build("both", replace(SETTINGS, atoms=2, seed=7), extend=built[1]).dictionary
-        before = teacher.dictionary_bytes
+        before = atoms_of(teacher)
+        assert len(before) == len(KEYS)
         teacher.load_dictionary(both)
-        assert teacher.dictionary_bytes == before * (K + 2) // K
+        for key, rows in atoms_of(teacher).items():
+            assert len(rows) == K + 2
+            assert torch.equal(rows[:K], before[key]), key
         lr, boxes = torch.rand(1, 3, 32, 32), torch.tensor(BOXES).float()[None]
         assert torch.isfinite(teacher(lr, boxes)).all()
 

@@ -4,7 +4,6 @@ import signal
 import time
 
 import pytest
-import torch
 from helpers.tiny_training import (
     MSKD,
     assert_same,
@@ -126,17 +125,6 @@ def test_a_finished_training_is_not_trained_again(run, tmp_path):
     before = checkpoint(tmp_path / "run")
     run("experiment=student_no_kd")
     assert_same(before["state_dict"], checkpoint(tmp_path / "run")["state_dict"])
-
-
-def test_resume_false_starts_anew(run, tmp_path):
-    run("experiment=student_no_kd", "logger=default")
-    first = checkpoint(tmp_path / "run")
-    run("experiment=student_no_kd", "logger=default", "seed=1", "resume=false")
-    again = checkpoint(tmp_path / "run")
-    assert int(again["state_dict"]["steps"]) == 4
-    name = "network.decoder.head.0.bias"
-    assert not torch.equal(first["state_dict"][name], again["state_dict"][name])
-    assert len(list((tmp_path / "run" / "csv").iterdir())) == 1
 
 
 def test_a_training_repeats_itself(run, tmp_path):

@@ -13,6 +13,7 @@ from faceskd.common.config import compose
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import write_image
 from faceskd.engine.run_record import RunRecord
+from faceskd.engine.training import train
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.weights import read_metadata
 
@@ -33,10 +34,23 @@ ENCODER = ("experiment=encoder", "engine.encoder.width=2", "engine.crop=64")
 START = ("experiment=student_no_kd", "scheduler@engine.scheduler=cosine")
 
 
-def test_other_settings_end_with_a_list_and_the_choices(run, tmp_path):
-    run(*START)
-    before = checkpoint(tmp_path / "run")["state_dict"]
-    weights = (tmp_path / "run" / "weights.safetensors").read_bytes()
+@pytest.fixture(scope="module")
+def trained(words_in, tmp_path_factory):
+    """The folder of a training of `START`."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    train(compose("train", words_in(folder, *START)))
+    return folder
+
+
+@pytest.fixture
+def finished(trained, tmp_path):
+    """A copy of it, where the fixture `run` trains."""
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def test_other_settings_end_with_a_list_and_the_choices(run, finished):
+    before = checkpoint(finished)["state_dict"]
+    weights = (finished / "weights.safetensors").read_bytes()
     with pytest.raises(ConfigError) as caught:
         run(*START, "seed=1", "learning_rate=1e-9", "engine.clip=null", "+engine.new=3")
     lines = str(caught.value).splitlines()
@@ -50,9 +64,9 @@ def test_other_settings_end_with_a_list_and_the_choices(run, tmp_path):
         "  engine.new: not set, now 3",
     }
     assert all(choice in lines[-1] for choice in ("resume=stored", "resume=false", "out=FOLDER"))
-    after = checkpoint(tmp_path / "run")["state_dict"]
+    after = checkpoint(finished)["state_dict"]
     assert all(torch.equal(value, after[name]) for name, value in before.items())
-    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == weights
+    assert (finished / "weights.safetensors").read_bytes() == weights
 
 
 @pytest.mark.parametrize(
@@ -94,8 +108,8 @@ def test_stopped_and_resumed_with_another_rate(run):
     assert run(*slow).steps == 16
 
 
-def test_a_refusal_is_a_status_and_no_traceback(run, words):
-    run(*START)
+@pytest.mark.usefixtures("finished")
+def test_a_refusal_is_a_status_and_no_traceback(words):
     status, output = train_here(*words(*START, "seed=1"))
     assert status == 2
     assert "seed: 0, now 1" in output
@@ -122,7 +136,7 @@ def test_resume_false_starts_again_and_leaves_nothing_old(run, tmp_path):
         tmp_path / "run" / "weights.safetensors", tmp_path / "run" / "weights_mine.safetensors"
     )
     stopped = run(*START, "seed=1", "steps=6", "resume=false", "trainer.max_time=00:00:00:00")
-    assert stopped.weights is None
+    assert (stopped.steps, stopped.weights) == (2, None)
     left = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert left == {".lock", "config.yaml", "last.ckpt", "weights_mine.safetensors"}
     assert OmegaConf.load(tmp_path / "run" / "config.yaml").config.seed == 1
@@ -131,8 +145,8 @@ def test_resume_false_starts_again_and_leaves_nothing_old(run, tmp_path):
 
 
 class TestLonger:
+    @pytest.mark.usefixtures("finished")
     def test_goes_on_with_the_schedule_of_the_longer_run(self, run, tmp_path):
-        run(*START)
         assert rate(tmp_path) == pytest.approx(1e-6)
         trained = run(*START, "steps=8", "trainer.max_time=00:00:00:00")
         assert trained.steps == 6
@@ -142,9 +156,9 @@ class TestLonger:
         assert (trained.steps, read_metadata(trained.weights)["steps"]) == (8, 8)
         assert rate(tmp_path) == pytest.approx(1e-6)
 
+    @pytest.mark.usefixtures("finished")
     def test_its_first_step_has_the_rate_of_the_longer_run(self, run, tmp_path):
         seen = "+callbacks.rates={_target_:helpers.tiny_training.Rates}"
-        run(*START)
         run(*START, "steps=8", seen, f"+callbacks.rates.path={tmp_path}/rates.txt")
         rates = [float(line) for line in (tmp_path / "rates.txt").read_text().split()]
         expected = [
@@ -157,8 +171,8 @@ class TestLonger:
         with pytest.raises(ConfigError, match=r"steps_per_epoch: 3, now 6 .*steps_per_epoch=3"):
             run(*START, "steps=6", "data.steps_per_epoch=500")
 
+    @pytest.mark.usefixtures("finished")
     def test_steps_that_are_made_cannot_be_taken_back(self, run):
-        run(*START)
         with pytest.raises(ConfigError, match=r"steps: 4, now 2 \(4 are made already\)"):
             run(*START, "steps=2")
 
@@ -179,8 +193,8 @@ class TestFiles:
         with pytest.raises(ConfigError, match=r"init: .* \(the same path, but its content has ch"):
             run(*START, f"init={init}")
 
+    @pytest.mark.usefixtures("finished")
     def test_the_same_content_under_another_path_is_the_same(self, run, prepared_faces, tmp_path):
-        run(*START)
         moved = shutil.copytree(prepared_faces, tmp_path / "moved")
         assert run(*START, f"data.faces={moved}").steps == 4
         manifest = moved / "manifest.csv"
@@ -217,15 +231,13 @@ class TestWithoutARecord:
         assert "has a checkpoint but no config.yaml" in said
         assert record.is_file()
 
-    def test_there_is_nothing_stored_to_resume(self, run, tmp_path):
-        run(*START)
-        (tmp_path / "run" / "config.yaml").unlink()
+    def test_there_is_nothing_stored_to_resume(self, run, finished):
+        (finished / "config.yaml").unlink()
         with pytest.raises(ConfigError, match=r"config\.yaml in .* for resume=stored, found none"):
             run(*START, "resume=stored")
 
-    def test_a_damaged_record_is_named(self, run, tmp_path):
-        run(*START)
-        (tmp_path / "run" / "config.yaml").write_text("[1, 2]\n")
+    def test_a_damaged_record_is_named(self, run, finished):
+        (finished / "config.yaml").write_text("[1, 2]\n")
         with pytest.raises(ConfigError, match="expected the settings of a training"):
             run(*START)
 

@@ -84,11 +84,17 @@ def test_exported_weights_are_the_averaged_ones(run, tmp_path):
     assert any(not torch.equal(weights[n], state[f"network.{n}"]) for n in averages)
 
 
-def test_the_autoencoder_writes_an_encoder(run):
-    trained = run("experiment=encoder", "engine.encoder.width=2", "engine.crop=64")
-    encoder = VGG19(width=2, weights=trained.weights)
-    fresh = VGG19(width=2, weights=trained.weights)
-    assert encoder.fingerprint() == fresh.fingerprint()
+def test_the_autoencoder_writes_the_encoder_that_it_trained(run, materials, tmp_path):
+    given = materials / "encoder.safetensors"
+    trained = run(
+        "experiment=encoder", "engine.encoder.width=2", f"engine.encoder.weights={given}",
+        "engine.crop=64",
+    )  # fmt: skip
+    written, before = VGG19(width=2, weights=trained.weights).state_dict(), load_file(given)
+    state = checkpoint(tmp_path / "run")["state_dict"]
+    for name, value in written.items():
+        assert torch.equal(value, state[f"encoder.{name}"]), name
+        assert torch.equal(value, before[name]) == name.startswith("normalise"), name
     metadata = json.loads(read_safetensors(trained.weights)[1]["metadata"])
     assert (metadata["steps"], metadata["planned_steps"], metadata["seed"]) == (4, 4, 0)
     assert math.isfinite(trained.metrics["val/psnr_conv5_4"])

@@ -126,9 +126,18 @@ class TestPictures:
 
     @given(st.floats(-30, 90), st.floats(-30, 90), st.floats(1, 200))
     def test_boxes_beyond_the_border_are_moved_inside(self, x, y, side):
-        box = torch.tensor([x, y, x + side, y + side])
-        picture = close_ups({"LR": self.lr, "HR": self.hr}, box.expand(2, 4, 4), "nose", zoom=2)
-        assert picture.shape[1] <= 3 * GAP + 2 * 128
+        """The colour of a pixel of these faces is its place."""
+        y_of, x_of = np.mgrid[:64, :64].astype(np.uint8)
+        places = np.stack([x_of, y_of, 0 * x_of], axis=2)
+        faces = torch.from_numpy(places).permute(2, 0, 1).expand(2, 3, 64, 64) / 255
+        boxes = torch.tensor([x, y, x + side, y + side]).expand(2, 4, 4)
+        picture = close_ups({"HR": faces}, boxes, "nose", zoom=1, margin=0)
+        shown = min(round(side), 64)
+        cell = picture[-shown - GAP : -GAP, GAP : GAP + shown]
+        left, top, _ = cell[0, 0].astype(int)
+        nearest = np.clip(np.array([x, y]) + (side - shown) / 2, 0, 64 - shown)
+        np.testing.assert_allclose([left, top], nearest, atol=0.51)
+        np.testing.assert_array_equal(cell, places[top : top + shown, left : left + shown])
 
     @pytest.mark.parametrize(
         ("columns", "rows", "message"),

@@ -1,7 +1,6 @@
 """A studio that browsers can reach: server and worker as threads, and a fake network."""
 
 import contextlib
-import io
 import socket
 import threading
 import time
@@ -21,6 +20,7 @@ from faceskd.studio.database import Database
 from faceskd.studio.settings import Settings
 from faceskd.studio.storage import Storage
 from faceskd.studio.worker import Worker
+from helpers.studio import encoded
 
 PASSWORD = "correct horse battery"
 
@@ -120,9 +120,7 @@ def portrait(
         draw.ellipse(
             ((x - 0.04) * width, 0.4 * height, (x + 0.04) * width, 0.5 * height), fill=(40, 30, 30)
         )
-    file = io.BytesIO()
-    image.save(file, format, **save)
-    return file.getvalue()
+    return encoded(image, format, **save)
 
 
 def send(page: Any, method: str, path: str, data: object = None) -> Any:

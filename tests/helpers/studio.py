@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -21,8 +22,16 @@ def picture(
 ) -> bytes:
     """A file with a picture of noise."""
     noise = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+    return encoded(Image.fromarray(noise), format, **save)
+
+
+def encoded(image: Image.Image, format: str, **save) -> bytes:
+    """A file with a picture; "HEIF" is written without making Pillow read it."""
     file = io.BytesIO()
-    Image.fromarray(noise).save(file, format, **save)
+    if format == "HEIF":
+        pillow_heif.from_pillow(image).save(file, **save)
+    else:
+        image.save(file, format, **save)
     return file.getvalue()
 
 

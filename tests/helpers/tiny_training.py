@@ -89,11 +89,11 @@ def quarter_weights(quarter_folder, monkeypatch):
     monkeypatch.setenv("FACESKD_WEIGHTS", str(quarter_folder))
 
 
-@pytest.fixture
-def words(prepared_faces, materials, tmp_path):
-    """The command line of a training in `tmp_path/<out>`."""
+@pytest.fixture(scope="session")
+def words_in(prepared_faces, materials):
+    """The command line of a training in a folder."""
 
-    def build(*overrides, out="run"):
+    def build(folder, *overrides):
         line = list(QUICK)
         if not any(
             word.startswith(("experiment=encoder", "experiment=teacher")) for word in overrides
@@ -106,9 +106,15 @@ def words(prepared_faces, materials, tmp_path):
             line.append(f"engine.teacher={materials}/teacher.safetensors")
         if "experiment=encoder_distilled" not in overrides:  # it has folders of photographs
             line.append(f"data.faces={prepared_faces}")
-        return [*line, f"out={tmp_path / out}", *overrides]
+        return [*line, f"out={folder}", *overrides]
 
     return build
+
+
+@pytest.fixture
+def words(words_in, tmp_path):
+    """The command line of a training in `tmp_path/<out>`."""
+    return lambda *overrides, out="run": words_in(tmp_path / out, *overrides)
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from faceskd.metrics.colour import (
     typology_angle,
 )
 
+FACE = draw()
+
 
 def batch(image):
     return to_tensor(image)[None]
@@ -131,7 +133,7 @@ def test_regions_are_never_empty(turn, scale, dx):
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = ((POINTS - 128) @ matrix.T + 128 + [dx, 0]).astype(np.float32)
     for region in ("skin", "iris"):
-        assert region_mask(region, draw(), points).any()
+        assert region_mask(region, FACE, points).any()
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,19 @@ FULL_SIZE = {
 SMALL = [name for name in NAMES if name not in FULL_SIZE]
 
 
-@cache
 def build(name: str) -> SuperResolver:
-    """One network for all tests, in the state that the test before left it in."""
+    """A network of its own for each test."""
+    return deepcopy(_built(name))
+
+
+@cache
+def _built(name: str) -> SuperResolver:
     torch.manual_seed(0)
-    return with_dictionary(build_network(compose_model(name), pretrained=False))
+    network = with_dictionary(build_network(compose_model(name), pretrained=False))
+    with torch.no_grad():  # layers that start as zero would do nothing, and stop gradients
+        for parameter in network.parameters():
+            parameter.add_(1e-3 * torch.randn_like(parameter))
+    return network
 
 
 def with_dictionary(network: SuperResolver) -> SuperResolver:
@@ -120,9 +128,6 @@ def test_gradients_reach_every_parameter(name: str) -> None:
         assert not list(network.parameters())
         return
     lr, boxes = faces_for(network, 2)
-    with torch.no_grad():  # a layer that starts as zero stops the gradient for the first step only
-        for parameter in network.parameters():
-            parameter.add_(1e-3 * torch.randn_like(parameter))
     sr = network.train()(lr, boxes)
     (sr - torch.rand_like(sr)).square().mean().backward()
     trained = 0
@@ -151,7 +156,7 @@ def test_eval_repeats_and_faces_do_not_touch_each_other(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_state_dict_is_all_there_is(name: str) -> None:
-    network, other = build(name), deepcopy(build(name))
+    network, other = build(name), build(name)
     lr, boxes = faces_for(network, 1)
     for parameter in other.parameters():
         nn.init.uniform_(parameter)

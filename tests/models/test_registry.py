@@ -91,7 +91,7 @@ def test_a_file_of_release_0_1_loads(tmp_path: Path) -> None:
     assert read_weights(path).metadata == {"steps": 7}
 
 
-def test_released_files_are_of_release_0_1_and_load() -> None:
+def test_released_networks_hold_what_is_in_their_files() -> None:
     networks = [model for model in available_models() if model.role != "dictionary"]
     assert networks
     for model in networks:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -135,21 +136,30 @@ class TestOwnResults:
 
 
 class Stops(WholePhotos):
-    """Ctrl-C, when the third photo is to be written."""
+    """Ctrl-C, when the third photo is to be written; the fourth is read afterwards."""
 
     ahead = 1
+
+    def __init__(self):
+        super().__init__(Known(FRAME), PhotoSettings())
+        self.stopped = threading.Event()
+
+    def read(self, input_file):
+        if input_file.name == "d":
+            assert self.stopped.wait(60)
+        return super().read(input_file)
 
     def write(self, read, restored, out):
         if read.input_file.name == "c":
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)
+            self.stopped.set()
         return super().write(read, restored, out)
 
 
 class TestStopped:
     def test_what_is_done_is_in_the_table(self, inbox, out):
         with pytest.raises(KeyboardInterrupt):
-            restore(inbox, out, task=Stops(Known(FRAME), PhotoSettings()))
+            restore(inbox, out, task=Stops())
         statuses = {source: row["status"] for source, row in rows(out).items()}
         assert statuses["a.png"] == statuses["b.png"] == "kept"
         assert statuses["d.png"] == "stopped"
@@ -162,7 +172,7 @@ class TestStopped:
         restore(inbox, out, FRAME)
         before = rows(out)
         with pytest.raises(KeyboardInterrupt):
-            restore(inbox, out, task=Stops(Known(FRAME), PhotoSettings()))
+            restore(inbox, out, task=Stops())
         assert rows(out) == before
 
     @pytest.mark.slow

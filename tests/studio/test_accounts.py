@@ -9,6 +9,7 @@ from helpers.studio import PASSWORD, SAME_SITE, code, restore, upload
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from faceskd.studio.settings import Settings
 from faceskd.studio.tables import Base, Login, Token, User, utcnow
 
 COOKIE = "faceskd_session"
@@ -265,6 +266,25 @@ def test_on_loopback_there_is_one_user_and_no_other_name_of_the_host(places):
     body = {"name": "Mina", "password": PASSWORD}
     assert code(client.post("/api/v1/users", json=body)) == "forbidden"
     assert client.request("DELETE", "/api/v1/me", json={"password": ""}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "needed"),
+    [
+        *[(host, False) for host in ("127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost")],
+        *[(host, True) for host in ("0.0.0.0", "::", "192.168.1.5", "photos.example.org")],
+    ],
+)
+def test_who_others_can_reach_needs_accounts(host, needed):
+    assert Settings(host=host).with_accounts is needed
+    for told in (False, True):  # an operator has the last word
+        assert Settings(host=host, accounts=told).with_accounts is told
+
+
+def test_a_server_that_others_can_reach_asks_who_is_there(places):
+    client = places(accounts=None, host="0.0.0.0").browser()
+    assert client.get("/api/v1/me").status_code == 401
+    assert client.get("/").headers["location"] == "/login?next=/"
 
 
 def test_an_operator_can_close_the_sign_up(places):

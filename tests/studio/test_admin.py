@@ -15,8 +15,9 @@ from sqlalchemy import select, update
 
 from faceskd.commands.studio import main
 from faceskd.studio import removal
+from faceskd.studio.problems import Problem
 from faceskd.studio.settings import Settings
-from faceskd.studio.tables import Base, Job, Photo, utcnow
+from faceskd.studio.tables import FAILED, Base, Job, Photo, utcnow
 
 TABLES = [table for table in Base.metadata.sorted_tables if table.name != "logins"]
 
@@ -86,6 +87,23 @@ def test_photos_whose_files_were_away_are_read_after_a_retry(lite):
     assert (shown["state"], shown["error"]) == ("new", None)
     lite.work()
     assert client.get(f"/api/v1/photos/{photo}").json()["state"] == "ready"
+
+
+def test_jobs_that_failed_are_queued_again_if_their_photo_is_there(place, filled, capsys):
+    (done,) = filled.get("/api/v1/jobs").json()["items"]
+    failed = restore(filled, done["photo_id"])
+    with place.database.write() as session:
+        job = session.get(Job, failed)
+        job.state, job.error = FAILED, Problem("no_memory").stored
+    deleted = upload(filled, picture(seed=2))
+    lost = restore(filled, deleted)
+    filled.delete(f"/api/v1/photos/{deleted}")  # its job fails
+    admin(place, "jobs", "retry")
+    assert capsys.readouterr().out == "1 jobs queued again\n"
+    jobs = {job["id"]: job for job in filled.get("/api/v1/jobs").json()["items"]}
+    states = {key: job["state"] for key, job in jobs.items()}
+    assert states == {done["id"]: "done", failed: "queued", lost: "failed"}
+    assert jobs[failed]["error"] is None
 
 
 def test_orphans(place, filled, capsys):

@@ -54,8 +54,6 @@ def test_an_import_makes_thumbnail_and_preview_of_the_upright_photo(place):
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_every_format_is_read(lite, format):
-    if format == "HEIF":
-        pytest.importorskip("pillow_heif").register_heif_opener()
     client = lite.browser("Mina")
     photo = upload(client, picture(64, 48, format))
     key = restore(client, photo, "photo", options={"scale": 2})

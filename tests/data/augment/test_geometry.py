@@ -14,6 +14,7 @@ from faceskd.data.augment.geometry import (
     SimilarityJitter,
     Tone,
     Warp,
+    Window,
     displace,
     mirror,
     similarity,
@@ -276,6 +277,31 @@ class TestWarp:
         assert 30 < sum(changed) < 70
         first, again = (Warp()(painted(), BOXES, np.random.default_rng(3)) for _ in range(2))
         np.testing.assert_array_equal(first[0], again[0])
+
+
+class TestWindow:
+    @pytest.mark.parametrize("seed", range(5))
+    def test_boxes_lie_on_their_colours(self, seed):
+        face, boxes = Window(side=200)(painted(), BOXES, np.random.default_rng(seed))
+        assert (face.shape, face.dtype) == ((200, 200, 3), np.uint8)
+        assert face.flags.c_contiguous
+        for (x1, y1, x2, y2), colour in zip(boxes.astype(int), COLOURS, strict=True):
+            inside = face[max(y1, 0) : y2, max(x1, 0) : x2]
+            assert inside.size and (inside == colour).all()
+            everywhere = (face == colour).all(-1).sum()
+            assert everywhere == inside.shape[0] * inside.shape[1]
+
+    def test_every_place_occurs_in_either_direction(self):
+        face = np.arange(16, dtype=np.uint8).reshape(4, 4, 1).repeat(3, 2)
+        rng = np.random.default_rng(0)
+        corners = {Window(side=2)(face, BOXES, rng)[0][0, 0, 0] for _ in range(200)}
+        assert corners == {0, 1, 2, 4, 5, 6, 8, 9, 10}
+
+    @pytest.mark.parametrize("side", [256, 300])
+    def test_a_face_that_is_no_larger_stays_whole(self, side):
+        face, boxes = Window(side=side)(painted(), BOXES, np.random.default_rng(0))
+        np.testing.assert_array_equal(face, painted())
+        np.testing.assert_array_equal(boxes, BOXES)
 
 
 class TestSteps:

@@ -4,7 +4,6 @@ import io
 import re
 import zipfile
 
-import pytest
 from helpers.live_studio import add_album, add_photo, portrait, restored, send, until
 from playwright.sync_api import expect
 
@@ -117,7 +116,6 @@ def test_a_file_of_a_folder_that_cannot_be_read_is_named_and_the_others_come(pag
 
 
 def test_all_formats_become_thumbnails(page):
-    pytest.importorskip("pillow_heif").register_heif_opener()
     formats = {"jpg": "JPEG", "webp": "WebP", "tif": "TIFF", "avif": "AVIF", "heic": "HEIF"}
     heads = [file(f"head.{one}", portrait(format=formats[one]), "") for one in formats]
     page.goto("/")
