@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any, Protocol
 
 import numpy as np
@@ -193,6 +194,10 @@ def _restore_images(
 def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
     """A thread pool. Leaving the block waits for all work; after an error only for begun work."""
     pool = ThreadPoolExecutor(count)
+    # All threads start here. Ctrl-C while one starts later would leave it out of those waited for.
+    started = Barrier(count)
+    for each in [pool.submit(started.wait) for _ in range(count)]:
+        each.result()
     try:
         yield pool
     except BaseException:

@@ -19,7 +19,7 @@ from faceskd.faces.components import boxes_from_landmarks
 from faceskd.models.registry import to_stored
 from faceskd.models.weights import build_network, load_network, save_network
 from faceskd.portraits import render_portrait
-from faceskd.pretrained import FOLDER
+from faceskd.pretrained import model_path
 from faceskd.profiling import named
 from faceskd.profiling.landmarks import MTCNNBoxes, typical_boxes
 from faceskd.profiling.named import (
@@ -234,5 +234,5 @@ class TestExported:
 
 
 def test_the_teacher_of_the_package_comes_with_its_dictionary():
-    network = build_model(str(FOLDER / "teacher.safetensors"))
+    network = build_model(str(model_path("teacher")))
     assert network.dictionary_sha256

@@ -28,6 +28,7 @@ def options(out, **more):
         "slice": None,
         "seeds": {"student": 2},
         "evaluations": {},
+        "other_dictionaries": {},
         "jobs": {
             "faces": {"command": "prepare", "overrides": [f"dst={out}/faces"]},
             "student": {"command": "train", "needs": ["faces"]},

@@ -135,7 +135,7 @@ def test_the_models_load_and_are_what_was_trained(out):
     for name, job in (("lite-m", "lite_m"), ("teacher", "teacher")):
         network = load_pretrained(name, out / "models")
         assert type(network) is type(load_network(out / job / "weights.safetensors"))
-        metadata = read_metadata(out / "models" / f"{name}.safetensors")
+        metadata = read_metadata(out / "models" / f"{name}@1.safetensors")
         assert (metadata["stored"], metadata["fused"]) == ("fp16", True)
         assert not network.training
     assert find_model("teacher", out / "models").dictionary == "faces-k64@1"
@@ -228,13 +228,13 @@ def test_a_release_is_verified(out, capsys):
 
 def test_what_is_not_as_it_was_is_found(out, tmp_path, monkeypatch):
     models = shutil.copytree(out / "models", tmp_path / "models")
-    card = json.loads((models / "lite-m.json").read_text())
+    card = json.loads((models / "lite-m@1.json").read_text())
     card["plan"]["sha256"] = "0" * 64
     card["photos"]["table_sha256"] = "1" * 64
-    (models / "lite-m.json").write_text(json.dumps(card))
-    with (models / "faces-k64.safetensors").open("ab") as file:
+    (models / "lite-m@1.json").write_text(json.dumps(card))
+    with (models / "faces-k64@1.safetensors").open("ab") as file:
         file.write(b"x")
-    (models / "teacher.json").unlink()
+    (models / "teacher@1.json").unlink()
     golden = models / "golden" / "lite-s@1.json"
     figures = json.loads(golden.read_text())
     figures["astronaut"]["psnr"] += 0.01

@@ -10,8 +10,14 @@ from sqlalchemy.exc import OperationalError
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
 
+FADED = """() => Promise.all(document.getAnimations()
+    .filter(each => each.effect.getComputedTiming().endTime < Infinity)
+    .map(each => each.finished.catch(() => null)))"""
+
+
 def findings(page, **options) -> list[str]:
-    """What axe finds."""
+    """What axe finds, once nothing fades in or out any more."""
+    page.evaluate(FADED)
     found = axe.Axe().run(page, options=options or None)
     return [
         f"{page.url}: {one['id']}: {node['html'][:120]}"
