@@ -196,11 +196,12 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
     pool = ThreadPoolExecutor(count)
     # All threads start here. Ctrl-C while one starts later would leave it out of those waited for.
     started = Barrier(count)
-    for each in [pool.submit(started.wait) for _ in range(count)]:
-        each.result()
     try:
+        for each in [pool.submit(started.wait) for _ in range(count)]:
+            each.result()
         yield pool
     except BaseException:
+        started.abort()
         pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
