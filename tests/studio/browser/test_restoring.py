@@ -193,6 +193,7 @@ def test_what_was_missed_while_streams_were_refused_is_asked_for(page):
         page.evaluate("streams[1].dispatchEvent(new Event('hello'))")
 
 
+@pytest.mark.slow  # once, in a whole run, the second tab got no lock within a minute: cause unknown
 def test_tabs_of_two_users_share_no_stream(visit):
     page = visit("earlier")
     page.goto("/")
