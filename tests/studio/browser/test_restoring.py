@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from helpers.live_studio import (
     PASSWORD,
     add_album,
