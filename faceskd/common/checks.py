@@ -34,7 +34,7 @@ def check_whole_or_none(lowest: int, **settings: Any) -> None:
 
 
 def check_all_whole(lowest: int, **settings: Any) -> None:
-    """Raise a ConfigError unless each setting holds whole numbers of at least `lowest`, and one.
+    """Raise a ConfigError unless each setting is one or more whole numbers from `lowest` on.
 
     Examples:
         >>> check_all_whole(1, threads=[1, 2])

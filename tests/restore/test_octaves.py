@@ -171,20 +171,16 @@ class TestPaste:
             Patch(addition, turned(x, 150, 160, turn))
             for x, turn in zip((120, 180, 250), turns, strict=True)
         ]
-        canvas, other = (np.full((300, 400, 3), 100, np.uint8) for _ in range(2))
+        photo = np.full((300, 400, 3), 100, np.uint8)
+        canvas, other, same = photo.copy(), photo.copy(), photo.copy()
+
+        def enlarged(part):
+            return photo[part[1] : part[3], part[0] : part[2]]
+
         add_faces(canvas, frames)
-        add_faces(
-            other,
-            frames,
-            lambda part: np.full_like(other, 100)[part[1] : part[3], part[0] : part[2]],
-        )
+        add_faces(other, frames, enlarged)
         assert np.abs(canvas.astype(int) - other).max() <= 2
-        same = np.full((300, 400, 3), 100, np.uint8)
-        add_faces(
-            same,
-            [frames[0]] * 3,
-            lambda part: np.full_like(same, 100)[part[1] : part[3], part[0] : part[2]],
-        )
+        add_faces(same, [frames[0]] * 3, enlarged)
         assert same[150, 120, 0] == pytest.approx(150, abs=1)
 
     def test_over_the_border_and_outside(self):
