@@ -71,11 +71,10 @@ def _used(options: Options, name: str) -> set[str]:
 def _evaluation(options: Options, name: str, split: str, kind: str | None = None) -> dict[str, Any]:
     out = Path(options["out"])
     on_photos = PHOTO_NETWORK in _used(options, name)
-    faces = ["faces"] if options["jobs"].get("dictionary") is None else ["faces", "dictionary"]
     photos = quoted(str(Path(options["photos"] or "") / split))
     return {
         "command": "evaluate",
-        "needs": ["photos", name] if on_photos else [*faces, name],
+        "needs": ["photos" if on_photos else "faces", name],
         "uses": ["evaluate_photos" if on_photos else "evaluate"],
         "overrides": [
             f"photos={photos}" if on_photos else f"split={split}",

@@ -267,7 +267,7 @@ def test_a_network_that_starts_from_another_has_its_encoder(words, materials, tm
         build_engine(compose("train", words(*given, "model.encoder.width=3")))
 
 
-@pytest.mark.parametrize("losses", ["losses=identity", "losses.terms=null"])
+@pytest.mark.parametrize("losses", ["losses=detector", "losses=identity", "losses.terms=null"])
 @pytest.mark.usefixtures("quarter_weights")
 def test_a_finish_with_soft_targets_builds(losses, materials):
     overrides = ["experiment=identity", "engine=soft_targets", "name=test", "out=out", losses]
@@ -276,7 +276,7 @@ def test_a_finish_with_soft_targets_builds(losses, materials):
     assert type(built) is SoftTargets
     assert built.adversarial_weight == 0.15
     assert built.mirrored
-    detectors = {} if losses == "losses.terms=null" else {"detector_refine", "detector_output"}
+    detectors = {"detector_refine", "detector_output"} if losses == "losses=detector" else {}
     assert set(built.teacher_losses.weights) == {"reconstruction", *detectors}
 
 
