@@ -42,6 +42,7 @@ def evaluate_files(
     threads: int | None = None,
     show: int = 6,
     pictured: Sequence[str] | None = None,
+    privileged: Sequence[str] = (),
 ) -> "Evaluation":
     """Evaluate networks on a folder of prepared faces; write the report to `out`.
 
@@ -96,6 +97,7 @@ def evaluate_files(
         precision=precision,
         device=device,
         show=show,
+        privileged=privileged,
     )
     extra: dict[str, Any] = {"faces_folder": faces, "split": split, "kind": kind, "seed": seed}
     extra["degradation"] = repr(degradation)

@@ -1,6 +1,6 @@
 """Compare methods on the same faces, with the same degradations and the same metrics."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -20,7 +20,7 @@ from faceskd.data.pairs import FacePairs
 from faceskd.metrics import MetricSuite, Scores
 from faceskd.models.baselines.interpolation import Interpolation
 
-Method = Callable[[Tensor, Tensor], Tensor]
+Method = Callable[..., Tensor]
 """Function or network: LR faces (B, 3, H, W), component boxes (B, 4, 4) -> SR faces."""
 Precision = Literal["fp32", "bf16"]
 
@@ -113,6 +113,7 @@ def evaluate(
     precision: Precision = "fp32",
     device: str = "cpu",
     show: int = 6,
+    privileged: Collection[str] = (),
     progress: bool = True,
 ) -> Evaluation:
     """Measure the given methods and bicubic enlargement on all faces of a data set.
@@ -127,13 +128,16 @@ def evaluate(
         precision: precision of networks: fp32, or bf16 (autocast with channels_last).
         device: device of the networks.
         show: number of faces to keep for pictures, from the first.
+        privileged: methods that also get the HR faces: an upper bound, not what users get.
         progress: whether to show a progress bar.
 
     Raises:
         ConfigError: the name of a method is reserved, the data set is empty, a setting is invalid,
-            or a method returns images of the wrong size or values that are not finite.
+            a method in `privileged` takes no HR faces, or a method returns images of the wrong size
+            or values that are not finite.
     """
     _check(methods, dataset, batch_size, precision, device)
+    _check_privileged(methods, privileged)
     check_whole(0, show=show)
     rows: dict[str, Method] = {BICUBIC: Interpolation(mode="bicubic"), **methods}
     suites = {name: metrics.fresh() for name in rows} | {HR: metrics.fresh(_HR_METRICS)}
@@ -142,7 +146,7 @@ def evaluate(
     with _ready(rows, device), _bar(progress) as bar:
         task = bar.add_task("evaluating", total=len(dataset))
         for batch in DataLoader(dataset, batch_size):  # type: ignore[arg-type]
-            pictures = _restore(rows, batch, precision, device)
+            pictures = _restore(rows, batch, precision, device, privileged)
             hr = pictures[HR]
             for name, suite in suites.items():
                 suite.update(pictures[name], hr, batch["landmarks"], batch["name"])
@@ -159,7 +163,12 @@ def evaluate(
         unavailable=dict(metrics.unavailable),
         boxes=columns.pop("boxes"),
         pictures=columns,
-        settings={"precision": precision, "batch_size": batch_size, "device": device},
+        settings={
+            "precision": precision,
+            "batch_size": batch_size,
+            "device": device,
+            **({"privileged": list(privileged)} if privileged else {}),
+        },
     )
 
 
@@ -170,12 +179,13 @@ def show_faces(
     *,
     precision: Precision = "fp32",
     device: str = "cpu",
+    privileged: Collection[str] = (),
 ) -> dict[str, Tensor]:
     """The pictures of chosen faces, in the form of `Evaluation.pictures`. Batch size 1."""
     rows: dict[str, Method] = {BICUBIC: Interpolation(mode="bicubic"), **methods}
     with _ready(rows, device):
         pictures = [
-            _restore(rows, batch, precision, device)
+            _restore(rows, batch, precision, device, privileged)
             for batch in DataLoader(dataset, 1, sampler=indices)  # type: ignore[arg-type]
         ]
     names = [LR, *rows, HR]
@@ -197,9 +207,23 @@ def _check(
     checked_device(device)
 
 
+def _check_privileged(methods: Mapping[str, Method], privileged: Collection[str]) -> None:
+    takers = [name for name, method in methods.items() if getattr(method, "privileged", False)]
+    for name in privileged:
+        if name not in takers:
+            raise ConfigError(
+                f"expected privileged to name methods that take the HR face, of {takers}; got "
+                f"{name!r}"
+            )
+
+
 @torch.inference_mode()
 def _restore(
-    rows: Mapping[str, Method], batch: Mapping[str, Any], precision: str, device: str
+    rows: Mapping[str, Method],
+    batch: Mapping[str, Any],
+    precision: str,
+    device: str,
+    privileged: Collection[str],
 ) -> dict[str, Tensor]:
     """One batch as "lr", each method, and "hr", all (B, 3, H, W), on the device."""
     lr, hr, boxes = (batch[key].to(device) for key in (LR, HR, "boxes"))
@@ -211,7 +235,8 @@ def _restore(
             if name == BICUBIC and lr.shape == hr.shape:  # of networks of scale 1: their input
                 sr = lr
             else:
-                sr = method(lr.contiguous(memory_format=layout), boxes).float().contiguous()
+                more = {"hr": hr} if name in privileged else {}
+                sr = method(lr.contiguous(memory_format=layout), boxes, **more).float().contiguous()
         if sr.shape != hr.shape:
             raise ConfigError(
                 f"expected images {tuple(hr.shape)} from {name!r}, got {tuple(sr.shape)}"

@@ -130,7 +130,8 @@ def compare_skin_tones(
         return None
     groups = group_by_skin_tone(angles)
     figures = {group.name: _group_figures(evaluation, group) for group in groups}
-    options = {name: evaluation.settings[name] for name in ("precision", "device")}
+    taken = ("precision", "device", "privileged")
+    options = {name: value for name, value in evaluation.settings.items() if name in taken}
     chosen = [index for group in groups for index in group.examples]
     pictures = show_faces(methods, dataset, chosen, **options)
     return SkinTones(groups, figures, pictures, _worth_saying(evaluation, figures))

@@ -12,7 +12,6 @@ from torch import Tensor
 from faceskd.models.base import SuperResolver
 from faceskd.models.blocks import bicubic
 from faceskd.models.decoder import SFTDecoder
-from faceskd.models.frozen import frozen
 from faceskd.models.residual_decoder import ResidualDecoder
 from faceskd.models.vgg import VGG19
 
@@ -24,8 +23,6 @@ class Student(SuperResolver):
         encoder: usually a copy of the teacher's encoder; it is trained.
         decoder: function from the encoder's `feature_info` to a decoder; None for an `SFTDecoder`
             of the encoder's width.
-        frozen_encoder: do not train the encoder, as in a teacher, whose dictionary is valid for
-            this encoder only. So the two differ in the dictionary alone.
 
     Examples:
         >>> import torch
@@ -40,10 +37,9 @@ class Student(SuperResolver):
         *,
         encoder: VGG19,
         decoder: Callable[..., SFTDecoder | ResidualDecoder] | None = None,
-        frozen_encoder: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = frozen(encoder) if frozen_encoder else encoder
+        self.encoder = encoder
         make_decoder = decoder or partial(SFTDecoder, width=encoder.width)
         self.decoder = make_decoder(encoder_info=encoder.feature_info)
         self.feature_info = self.decoder.feature_info

@@ -22,7 +22,7 @@ from faceskd.models.dictionary import Dictionary
 from faceskd.models.ensemble import from_mirror
 from faceskd.models.frozen import frozen
 from faceskd.models.residual_decoder import ResidualDecoder
-from faceskd.models.transfer import FeatureTransfer
+from faceskd.models.transfer import OWN, FeatureTransfer
 from faceskd.models.vgg import VGG19
 
 
@@ -35,7 +35,8 @@ class Teacher(SuperResolver):
     Args:
         encoder: the encoder that built the dictionary.
         dictionary: a `Dictionary` or its file; None if `load_dictionary` is called later.
-        selection: "product" (one matrix product), or "literal" as DFDNet computes it.
+        selection: "product" (one matrix product), "literal" as DFDNet computes it, or "own": the
+            same layers without a dictionary, which measures what the dictionary does.
         decoder: function from the encoder's `feature_info` to a decoder; None for an `SFTDecoder`
             of the encoder's width.
         mirror_share: weight s of a second pass in eval mode. The SR face is
@@ -50,12 +51,12 @@ class Teacher(SuperResolver):
         size: side of the SR faces, px; the dictionary's components grow with it.
 
     Raises:
-        ConfigError: mirror_share is outside [0, 1], or the size is no multiple of 16 scale.
+        ConfigError: mirror_share is outside [0, 1], the size is no multiple of 16 scale, or a
+            dictionary or a privilege is given to a teacher that uses none ("own").
         DictionaryError: see `load_dictionary`.
     """
 
     needs_boxes = True
-    uses_dictionary = True
 
     def __init__(
         self,
@@ -75,11 +76,16 @@ class Teacher(SuperResolver):
         self.scale, self.size = scale, size
         if not 0 <= mirror_share <= 1:
             raise ConfigError(f"expected mirror_share from 0 to 1, got {mirror_share}")
+        self.uses_dictionary = selection != OWN
+        if privileged and not self.uses_dictionary:
+            raise ConfigError("expected privileged=false with selection=own: no atom is chosen")
         self.mirror_share = mirror_share
         self.privileged = privileged
         self.encoder = frozen(encoder)
         self.transfers = nn.ModuleList(
-            FeatureTransfer(channels=info.channels, stride=info.stride, selection=selection)
+            FeatureTransfer(
+                channels=info.channels, stride=info.stride, selection=selection, face_size=size
+            )
             for info in encoder.feature_info
         )
         make_decoder = decoder or partial(SFTDecoder, width=encoder.width)
@@ -92,8 +98,11 @@ class Teacher(SuperResolver):
         """Set the atoms of all transfers.
 
         Raises:
+            ConfigError: the teacher uses no dictionary.
             DictionaryError: the dictionary is missing, damaged, or built with another encoder.
         """
+        if not self.uses_dictionary:
+            raise ConfigError("expected no dictionary with selection=own")
         if not isinstance(dictionary, Dictionary):
             dictionary = Dictionary.load(dictionary)
         encoder = self.encoder
@@ -133,7 +142,7 @@ class Teacher(SuperResolver):
     ) -> tuple[Tensor, list[Tensor]]:
         if hr is not None and not self.privileged:
             raise ValueError("expected no HR faces: this teacher is not privileged")
-        if not self.dictionary_bytes:
+        if self.uses_dictionary and not self.dictionary_bytes:
             raise DictionaryError("the teacher has no dictionary: call load_dictionary first")
         if boxes is None or boxes.shape != (len(lr), len(COMPONENTS), 4):
             came = None if boxes is None else tuple(boxes.shape)

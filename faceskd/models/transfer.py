@@ -14,6 +14,12 @@ AdaIN need not be computed for every atom. Let z_k be the atom whitened per chan
 The last term is the same for all k. So one matrix product finds the best atom, and AdaIN is
 computed for this atom only. `select_literal` is the form of the paper. Tests prove that both
 choose the same atom, and the profiler compares their speed.
+
+To measure what the dictionary does, a component can take its own features instead of an atom:
+
+    out     = F + confidence(F) * F
+
+The layers are the same, but nothing comes from other faces.
 """
 
 import math
@@ -26,6 +32,7 @@ from torch import Tensor, nn
 from faceskd.common.checks import check_choice
 from faceskd.faces.components import COMPONENTS
 from faceskd.models.blocks import conv_pair
+from faceskd.models.dictionary import FACE_SIZE, atom_size
 
 EPS = 1e-5
 
@@ -84,7 +91,8 @@ def select(component: Tensor, whitened: Tensor) -> Tensor:
     return (query.flatten(1).to(whitened.dtype) @ whitened.T).argmax(1)
 
 
-SELECTIONS = ("product", "literal")
+OWN = "own"
+SELECTIONS = ("product", "literal", OWN)
 
 
 def cut_out(features: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -160,15 +168,20 @@ class FeatureTransfer(nn.Module):
     Args:
         channels: channels C of the feature map.
         stride: pixels of the face per cell of the map.
-        selection: "product" (fast), or "literal" (DFDNet's form, for timing).
+        selection: "product" (fast), "literal" (DFDNet's form, for timing), or "own": no atoms, but
+            the component's own features.
+        face_size: side of the SR face in px; "own" has the size of the atoms of such faces.
     """
 
-    def __init__(self, *, channels: int, stride: int, selection: str = "product") -> None:
+    def __init__(
+        self, *, channels: int, stride: int, selection: str = "product", face_size: int = FACE_SIZE
+    ) -> None:
         super().__init__()
         check_choice(SELECTIONS, selection=selection)
         self.channels = channels
         self.stride = stride
         self.selection = selection
+        self.face_size = face_size
         self.confidence = nn.ModuleDict(
             {component: conv_pair(channels, channels, spectral=True) for component in COMPONENTS}
         )
@@ -207,6 +220,8 @@ class FeatureTransfer(nn.Module):
         self, features: Tensor, component: str, box: Tensor, guide: Tensor | None = None
     ) -> Tensor:
         """Cut a component out of its box (B, 4), in cells, and blend the best atom into it."""
+        if self.selection == OWN:
+            return self._from_own(features, component, box)
         atoms = getattr(self, f"atoms_{component}")
         size = math.isqrt(atoms.shape[1] // self.channels)
         shape = (-1, self.channels, size, size)
@@ -222,6 +237,15 @@ class FeatureTransfer(nn.Module):
                 rows = atoms[select_literal(query, atoms.view(shape))]
                 best = whiten(rows.view(shape))
             atom = best * std + mean
+        return self._blend(component, cut, atom, atom - cut)
+
+    def _from_own(self, features: Tensor, component: str, box: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            cut = cut_out(features, box, atom_size(component, self.stride, self.face_size))
+        return self._blend(component, cut, cut, cut)
+
+    def _blend(self, component: str, cut: Tensor, atom: Tensor, judged: Tensor) -> Tensor:
+        """cut + confidence(judged) * atom."""
         dtype = next(self.confidence.parameters()).dtype
-        cut, atom = cut.to(dtype), atom.to(dtype)
-        return cut + self.confidence[component](atom - cut) * atom
+        cut, atom, judged = cut.to(dtype), atom.to(dtype), judged.to(dtype)
+        return cut + self.confidence[component](judged) * atom

@@ -1,7 +1,8 @@
 """Hypotheses about pairs of methods, and what the figures of the same faces say about them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean as mean
 from typing import Any
 
@@ -13,6 +14,7 @@ from faceskd.reproduce.tables import Evaluated, direction
 COMPARED = ("psnr", "lpips")
 """Metrics in which methods are compared, by the beginning of their names."""
 CONFIRMED, CONTRADICTED, UNDECIDED = VERDICTS = ("confirmed", "contradicted", "undecided")
+OVER_TRAININGS, OVER_FACES = SPREADS = ("faces and trainings", "faces only")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Hypothesis:
             return CONFIRMED
         return CONTRADICTED if high < least else UNDECIDED
 
+    @property
+    def spread(self) -> str:
+        """What the interval is over, one of SPREADS."""
+        return OVER_TRAININGS if self.paired.over_trainings else OVER_FACES
+
     def row(self) -> dict[str, Any]:
         """A row of the table of comparisons."""
         paired = self.paired
@@ -57,7 +64,7 @@ class Hypothesis:
             "metric": self.metric,
             "first - second": round(paired.difference, 4),
             "95 % interval": self._interval(),
-            "interval over": self._spread(),
+            "interval over": self.spread,
             "paper": None if self.paper is None else f"{self.paper:.4g}",
             "relative, %": f"{100 * paired.relative:.2f}",
             "p": p_text(paired.p_value),
@@ -74,16 +81,13 @@ class Hypothesis:
             f"{self.first} is {relation} {self.second} in {self.metric} (table of "
             f"`{self.evaluation}`): {self.first} minus {self.second} is "
             f"{self.paired.difference:+.4f} ({direction(self.metric)} is better), 95 % interval "
-            f"{self._interval()} over {self._spread()}{paper}; "
+            f"{self._interval()} over {self.spread}{paper}; "
             f"{' and '.join(map(str, self.paired.trainings))} trainings"
         )
 
     def _interval(self) -> str:
         low, high = (format_cell("", value) for value in (self.paired.low, self.paired.high))
         return f"{low} to {high}"
-
-    def _spread(self) -> str:
-        return "faces and trainings" if self.paired.over_trainings else "faces only"
 
 
 def p_text(p: float) -> str:
@@ -100,6 +104,7 @@ def compare_methods(
     evaluations: Sequence[Evaluated],
     better: Sequence[Sequence[str]],
     as_good: Sequence[Sequence[str]] = (),
+    trained_as: Mapping[str, str] | None = None,
 ) -> list[Hypothesis]:
     """Paired comparisons `(evaluation, first, second)` in PSNR and LPIPS, if both were measured.
 
@@ -107,6 +112,7 @@ def compare_methods(
         evaluations: the tables.
         better: pairs of which the first method should be better.
         as_good: pairs of which the first should be worse by no more than `published.LIMITS`.
+        trained_as: method -> method of which it has the trainings, with another dictionary.
     """
     by_name = {evaluated.name: evaluated for evaluated in evaluations}
     found: list[tuple[tuple[str, str, str, str], Paired, float | None, float | None]] = []
@@ -122,7 +128,9 @@ def compare_methods(
                 limit = published.limit(metric, base) if has_limit else None
                 paper = published.difference(evaluated.paper, first, second, metric)
                 names = (evaluation, first, second, metric)
-                found.append((names, compare_paired(a, b), limit, paper))
+                same = (trained_as or {}).get(first) == second
+                paired = compare_paired(a, b, same_trainings=same)
+                found.append((names, paired, limit, paper))
     p_values = adjusted([paired.p_value for _, paired, _, _ in found])
     return [
         Hypothesis(*names, paired, p, limit, paper)
@@ -131,11 +139,19 @@ def compare_methods(
 
 
 def conclusions(hypotheses: Sequence[Hypothesis]) -> list[str]:
-    """Markdown: the hypotheses that are confirmed, contradicted and undecided."""
+    """Markdown: the hypotheses that are confirmed, contradicted and undecided.
+
+    Those whose interval is over faces only come apart: other trainings may decide otherwise.
+    """
     parts = []
-    for verdict in VERDICTS:
-        lines = [f"- {one.sentence()}" for one in hypotheses if one.verdict == verdict]
+    for verdict, spread in product(VERDICTS, SPREADS):
+        lines = [
+            f"- {one.sentence()}"
+            for one in hypotheses
+            if (one.verdict, one.spread) == (verdict, spread)
+        ]
         if lines:
             count = f"{len(lines)} of {len(hypotheses)}"
-            parts.append("\n".join([f"**{verdict.capitalize()}**, {count}:", "", *lines]))
+            head = f"**{verdict.capitalize()}, over {spread}**, {count}:"
+            parts.append("\n".join([head, "", *lines]))
     return parts

@@ -17,6 +17,8 @@ from faceskd.common.files import atomic_path, held, write_text
 
 START = "<!-- results of {}: the lines below are written by `faceskd reproduce` -->"
 END = "<!-- results of {}: end -->"
+JOBS_TITLE = "## Jobs"
+"""Of the last section of results.md, the commands of all jobs."""
 PICTURES = "results"
 WIDEST = 2400  # pixels
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)]+)\)")
@@ -46,9 +48,9 @@ def write_page(
 ) -> None:
     """Replace the text between the lines by results.md, and copy its pictures.
 
-    Headings are one level deeper. Pictures are reduced and written as JPEG files into the folder
-    `results` beside the page. Other links lead into a folder that readers do not have: their text
-    stays.
+    Headings are one level deeper. The jobs, with their long commands, are left out. Pictures are
+    reduced and written as JPEG files into the folder `results` beside the page. Other links lead
+    into a folder that readers do not have: their text stays.
 
     Args:
         page: file to change.
@@ -80,7 +82,8 @@ def _with_results(page: Path, results: Path, name: str, places: Mapping[str, str
                 picture.convert("RGB").save(temporary, quality=85)
         return f"{mark}[{label}]({PICTURES}/{file})"
 
-    content = LINK.sub(link, results.read_text(encoding="utf-8"))
+    shown = results.read_text(encoding="utf-8").split(f"\n{JOBS_TITLE}\n")[0]
+    content = LINK.sub(link, shown)
     content = re.sub(r"^#", "##", content, flags=re.M)
     for path, word in sorted(places.items(), reverse=True):  # the inner of two first
         content = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", word, content)

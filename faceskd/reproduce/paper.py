@@ -1,5 +1,6 @@
 """`faceskd reproduce`: train every method, measure them side by side, write the tables."""
 
+import time
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,7 +14,7 @@ from faceskd.common.config import compose, compose_model, instantiate
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.data.manifest import read_manifest
 from faceskd.jobs.plan import Job, Options, given_jobs, read_plan, select_jobs, weights_of
-from faceskd.jobs.runner import RunCommand, Runner
+from faceskd.jobs.runner import EXIT_UNFINISHED, RunCommand, Runner
 from faceskd.models.vgg import NO_WEIGHTS
 from faceskd.reproduce.checks import check_trainings
 from faceskd.reproduce.page import check_page, write_page
@@ -34,8 +35,9 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
         console: where progress is printed.
 
     Returns:
-        The exit status, see `Runner.report`. The tables have the results of all jobs that did not
-        fail; there are none where there is more to do, or where `only` names some jobs.
+        The exit status, see `Runner.report`; of several parts the first that says that there is
+        more to do, else the highest. The tables have the results of all jobs that did not fail;
+        there are none where there is more to do, or where `only` names some jobs.
 
     Raises:
         FaceskdError: an option is invalid, also one of a training; there are no prepared faces at
@@ -47,11 +49,48 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
             read_manifest(folder, MEASURED_SPLIT)
     if options["budget"]["encoder_weights"] is None:
         raise ConfigError(f"this budget needs a pretrained encoder: {NO_WEIGHTS}")
-    tables, whole = chosen_tables(options), options["only"] is None
-    options, jobs = planned(options)
-    check_trainings(jobs)
-    if whole and options["page"] is not None:
-        check_page(options["page"], results_name(options))
+    runs = [(run, *planned(run)) for run in runs_of(options)]
+    for run, _, jobs in runs:
+        check_trainings(jobs)
+        if run["only"] is None and run["page"] is not None:
+            check_page(run["page"], results_name(run))
+    started, worst = time.monotonic(), 0
+    for run, planned_options, jobs in runs:
+        left = run["slice"] and max(1, run["slice"] - (time.monotonic() - started))
+        status = _run(run, planned_options | {"slice": left}, jobs, run_command, console)
+        if status == EXIT_UNFINISHED:
+            return status
+        worst = max(worst, status)
+    return worst
+
+
+def runs_of(options: Options) -> list[dict[str, Any]]:
+    """The options of each part that is to be run; of one run where the budget has no parts.
+
+    Raises:
+        ConfigError: there is no such part, or other options say what to run instead of parts.
+    """
+    parts, asked = options["parts"], options["part"]
+    others = [name for name in ("tables", "only") if options[name] is not None]
+    if asked is not None and (others or not parts):
+        why = f"{others[0]} says what to run" if others else "this budget has no parts"
+        raise ConfigError(f"expected part=null, got {asked!r}: {why}")
+    if not parts or others:
+        return [{**options, "part": None}]
+    names = [*parts] if asked is None else [asked] if isinstance(asked, str) else asked
+    check_choices(parts, part=names)
+    return [{**options, **parts[name], "part": name} for name in names]
+
+
+def _run(
+    unplanned: Options,
+    options: Options,
+    jobs: Mapping[str, Job],
+    run_command: RunCommand,
+    console: Console,
+) -> int:
+    """Run one part; returns its exit status."""
+    tables, whole = chosen_tables(unplanned), options["only"] is None
     runner = Runner.of(options, run_command, console)
     runner.run_all(
         jobs,
@@ -146,8 +185,10 @@ def made_by(methods: Sequence[str], options: Options) -> list[str]:
 
 
 def results_name(options: Options) -> str:
-    """What the results are called on the page: the budget, and the tables if they are chosen."""
-    return "-".join([options["budget"]["name"], *(table_names(options) or ())])
+    """What the results are called on the page: the budget, and the part or the chosen tables."""
+    tables = [f"tables-{'-'.join(table_names(options) or ())}"] if options["tables"] else []
+    part = [options["part"]] if options["part"] else tables
+    return "-".join([options["budget"]["name"], *part])
 
 
 def measure(options: Options, tables: Options, runner: Runner, console: Console) -> None:

@@ -13,6 +13,7 @@ from faceskd.jobs.runner import Runner
 from faceskd.reporting.tables import format_cell, markdown_table, write_csv
 from faceskd.reproduce.baselines import least_faces_section
 from faceskd.reproduce.hypotheses import Hypothesis, compare_methods, conclusions
+from faceskd.reproduce.page import JOBS_TITLE
 from faceskd.reproduce.published import LIMITS
 from faceskd.reproduce.rates import rates_section
 from faceskd.reproduce.tables import Evaluated, cost_rows
@@ -51,17 +52,23 @@ def write_results(
 ) -> Path:
     """Write results.md, results.json and table_*.csv into the plan's folder.
 
+    The results of a part are results-PART.md, results-PART.json and table_comparisons-PART.csv.
+
     Returns:
         The path of results.md.
     """
-    out = runner.out
-    comparisons = compare_methods(evaluations, options["comparisons"], options["as_good"])
+    out, suffix = runner.out, f"-{options['part']}" if options["part"] else ""
+    others = options["other_dictionaries"]
+    trained_as = {name: config["training"] for name, config in others.items()}
+    comparisons = compare_methods(
+        evaluations, options["comparisons"], options["as_good"], trained_as
+    )
     costs = cost_rows(out / "profile" / "profile.json") if "profile" in runner.outcomes else []
     for evaluated in evaluations:
         write_csv(out / f"table_{evaluated.name}.csv", evaluated.rows())
     for name, rows in {"comparisons": [c.row() for c in comparisons], "costs": costs}.items():
         if rows:
-            write_csv(out / f"table_{name}.csv", rows)
+            write_csv(out / f"table_{name}{suffix}.csv", rows)
     record = {
         "budget": options["budget"],
         "evaluations": {evaluated.name: evaluated.record for evaluated in evaluations},
@@ -72,7 +79,9 @@ def write_results(
         "commands": {name: o.job.line() for name, o in runner.outcomes.items()},
         **circumstances(),
     }
-    write_text(out / "results.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_text(
+        out / f"results{suffix}.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    )
     parts = [
         *_head(options, record),
         *_conclusions(comparisons),
@@ -84,13 +93,16 @@ def write_results(
         *least_faces_section(options, runner),
         *_commands(runner, record),
     ]
-    write_text(out / "results.md", "\n\n".join(parts) + "\n")
-    return out / "results.md"
+    results = out / f"results{suffix}.md"
+    write_text(results, "\n\n".join(parts) + "\n")
+    return results
 
 
 def _head(options: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
     budget = options["budget"]
-    chosen = f", tables={','.join(options['tables'])}" if options["tables"] else ""
+    chosen = f", part={options['part']}" if options["part"] else ""
+    if options["tables"] and not chosen:
+        chosen = f", tables={','.join(options['tables'])}"
     trained = {method for table in options["evaluations"].values() for method in table["methods"]}
     parts = [
         f"# Reproduction of the paper, budget={budget['name']}{chosen}",
@@ -194,5 +206,6 @@ def _commands(runner: Runner, record: Mapping[str, Any]) -> list[str]:
         "## How it was made",
         f"Finished at {record['time']} on this machine:",
         markdown_table(listed),
+        JOBS_TITLE,
         jobs_section(runner.outcomes.values()),
     ]

@@ -54,6 +54,26 @@ def run(methods, faces=None, names=("psnr", "grid_index"), **options):
     return evaluate(methods, faces, MetricSuite(names), progress=False, **options)
 
 
+class Cheat(Repeat):
+    """The HR face, where it is given."""
+
+    privileged = True
+
+    def forward(self, lr, boxes=None, hr=None):
+        return super().forward(lr, boxes) if hr is None else hr
+
+
+def test_privileged_methods_get_the_hr_faces_where_it_is_asked_for():
+    methods = {"blind": Cheat(), "told": Cheat(), "other": Repeat()}
+    evaluation = run(methods, privileged=["told"])
+    psnr = {name: evaluation.scores[name].summary()["psnr"] for name in methods}
+    assert psnr["told"] > 90 > psnr["blind"] == psnr["other"]
+    assert evaluation.settings["privileged"] == ["told"]
+    assert "privileged" not in run(methods).settings
+    with pytest.raises(ConfigError, match=r"of \['blind', 'told'\]; got 'other'"):
+        run(methods, privileged=["other"])
+
+
 def test_rows_are_bicubic_methods_and_hr_in_order():
     evaluation = run({"b": Repeat(), "a": Repeat()}, batch_size=2)
     rows = evaluation.rows()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, norm, rankdata, ttest_ind
+from scipy.stats import bootstrap, norm, rankdata, ttest_ind, ttest_rel
 
 from faceskd.common.errors import ConfigError
 from faceskd.evaluation.statistics import adjusted, compare_paired
@@ -167,6 +167,26 @@ def test_where_one_method_has_one_training_the_interval_is_over_faces(trainings)
     assert (found.low, found.high) == (means.low, means.high)
     assert not found.over_trainings
     assert compared(a[[0, 0]], b[[0, 0]]).over_trainings
+
+
+def test_trainings_that_are_the_same_are_paired():
+    """The interval of a paired t test of the trainings: their own level cancels."""
+    rng = np.random.default_rng(5)
+    faces = rng.normal(25, 3, 20_000)
+    b = trained(rng, 3, faces)
+    a = b + 0.05 + rng.normal(0, 0.01, (3, 1))
+    shared, apart = (
+        compare_paired(
+            [by_face(run) for run in a], [by_face(run) for run in b], same_trainings=same
+        )
+        for same in (True, False)
+    )
+    literal = ttest_rel(a.mean(axis=1), b.mean(axis=1)).confidence_interval(0.95)
+    assert [shared.low, shared.high] == pytest.approx([literal.low, literal.high], rel=1e-3)
+    assert shared.low > 0 > apart.low
+    with pytest.raises(ConfigError, match="as many trainings of both, got 3 and 2"):
+        compare_paired([by_face(run) for run in a], [by_face(run) for run in b[:2]],
+                       same_trainings=True)  # fmt: skip
 
 
 def test_every_training_has_the_same_faces():

@@ -29,24 +29,20 @@ def teacher() -> Teacher:
     return Teacher(encoder=encoder, dictionary=random_dictionary(encoder)).eval()
 
 
-def test_without_its_dictionary_a_teacher_is_a_student_with_a_frozen_encoder(
-    teacher: Teacher,
-) -> None:
-    encoder = VGG19(width=2, weights="random")
-    student = Student(encoder=encoder, frozen_encoder=True)
-
-    def names(network: nn.Module, *, trained: bool) -> set[str]:
-        found = network.named_parameters()
-        return {
-            name
-            for name, parameter in found
-            if parameter.requires_grad == trained and not name.startswith("transfers.")
-        }
-
-    assert names(student, trained=True) == names(teacher, trained=True)
-    assert names(student, trained=False) == names(teacher, trained=False)
-    other = Student(encoder=VGG19(width=2, weights="random"))
-    assert names(other, trained=False) < names(student, trained=False)
+def test_a_teacher_without_a_dictionary_trains_the_same_weights(teacher: Teacher) -> None:
+    own = Teacher(encoder=VGG19(width=2, weights="random"), selection="own")
+    lr, boxes = faces(2)
+    assert own(lr, boxes).shape == teacher(lr, boxes).shape
+    shapes = [
+        {name: (p.shape, p.requires_grad) for name, p in network.named_parameters()}
+        for network in (teacher, own)
+    ]
+    assert shapes[0] == shapes[1]
+    assert teacher.uses_dictionary and not own.uses_dictionary
+    with pytest.raises(ConfigError, match="expected no dictionary with selection=own"):
+        own.load_random_dictionary(atoms=2)
+    with pytest.raises(ConfigError, match="privileged=false with selection=own"):
+        Teacher(encoder=own.encoder, selection="own", privileged=True)
 
 
 class TestTeacher:

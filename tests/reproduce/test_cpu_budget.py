@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The number of training batches"),
 ]
 
+PARTS = ("dictionary", "distillation", "light", "printed", "methods")
 SAME_KIND = ("rdn", "rcan", "dbpn", "rrdb")
 """Baselines that are trained as srresnet is."""
 RATES = ["srresnet", "srgan", "teacher", "student_mskd", "lite_mskd"]
@@ -55,9 +56,11 @@ def toy(out, faces, page, encoder):
 def test_every_kind_of_job(prepared_faces, tmp_path):
     page = tmp_path / "docs" / "page.md"
     page.parent.mkdir()
-    page.write_text(
-        f"# Page\n\n{START.format('cpu')}\n\nearlier results\n\n{END.format('cpu')}\n\nafter\n"
+    blocks = "".join(
+        f"{START.format(f'cpu-{part}')}\n\nearlier results\n\n{END.format(f'cpu-{part}')}\n\n"
+        for part in PARTS
     )
+    page.write_text(f"# Page\n\n{blocks}after\n")
     torch.manual_seed(0)
     VGG19(width=8, taps=("relu2_2", "relu3_4", "relu4_4", "conv5_4"), weights="random").save(
         tmp_path / "encoder.safetensors"
@@ -66,14 +69,15 @@ def test_every_kind_of_job(prepared_faces, tmp_path):
     cfg = toy(out, prepared_faces, page, tmp_path / "encoder.safetensors")
     reproduce_command.task(cfg)
 
-    record = json.loads((out / "results.json").read_text())
-    assert record["failures"] == {}
+    records = [json.loads((out / f"results-{part}.json").read_text()) for part in PARTS]
+    assert [record["failures"] for record in records] == [{}] * len(PARTS)
+    commands = {name: line for each in records for name, line in each["commands"].items()}
     planned = {name for name, job in cfg.jobs.items() if job} - {"faces", "second"}
     for method in RATES:
         planned |= {trial(method, 1), trial(method, 2), choice(method)}
     planned -= {"portraits", "second_portraits"}
-    assert planned <= set(record["commands"])
-    rates = {word for word in record["commands"]["student_strong"].split() if "rate=" in word}
+    assert planned <= set(commands)
+    rates = {word for word in commands["student_strong"].split() if "rate=" in word}
     chosen = json.loads((out / choice("student_mskd") / "metrics.json").read_text())["metrics"]
     psnr = [chosen[trial("student_mskd", number)]["values"]["psnr"] for number in (1, 2)]
     best = ("0.0001", "0.001")[psnr[1] > psnr[0]]
@@ -82,7 +86,15 @@ def test_every_kind_of_job(prepared_faces, tmp_path):
     text = page.read_text()
     assert "earlier results" not in text
     assert text.startswith("# Page\n") and text.endswith("after\n")
-    for heading in ("Table 1a", "Table 2b", "Table 3", "Figure 1", "How the learning rates"):
+    for heading in (
+        "Table 1a",
+        "Table 2b",
+        "Table 2c",
+        "Table 4c",
+        "Table 3",
+        "Figure 1",
+        "How the learning rates",
+    ):
         assert f"### {heading}" in text
     assert "psnr, paper" in text
     assert "teacher_extended" in text

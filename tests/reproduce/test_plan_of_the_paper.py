@@ -7,7 +7,7 @@ from faceskd.common.errors import ConfigError
 from faceskd.jobs.plan import read_jobs
 from faceskd.reproduce import published
 from faceskd.reproduce.page import check_page
-from faceskd.reproduce.paper import planned, results_name
+from faceskd.reproduce.paper import planned, results_name, runs_of
 from faceskd.reproduce.rates import choice, trial, with_rates
 from faceskd.reproduce.seeds import with_seeds
 
@@ -57,7 +57,13 @@ def test_every_method_of_the_cpu_budget_chooses_its_rate(tmp_path):
     trained = [name for name in plan["jobs"] if name in jobs and jobs[name].command == "train"]
     choices = {choice(method) for method in plan["rates"]["methods"]}
     for name in trained:
-        assert len(choices & set(jobs[name].needs)) == 1, name
+        as_printed = "printed" in name
+        assert len(choices & set(jobs[name].needs)) == (0 if as_printed else 1), name
+        if as_printed:
+            printed = compose("train", jobs[name].overrides)
+            assert printed.learning_rate == 2e-4
+            assert not printed.model.decoder.bicubic_skip
+            assert printed.engine.average_decay is None
     assert choice("student_mskd") in jobs["student_mskd_seed2"].needs
     third = compose("train", jobs[trial("student_mskd", 3)].overrides)
     assert third.learning_rate == plan["rates"]["values"][2]
@@ -66,28 +72,64 @@ def test_every_method_of_the_cpu_budget_chooses_its_rate(tmp_path):
     compose("evaluate", jobs[choice("student_mskd")].overrides)
 
 
-def test_chosen_tables_train_only_what_they_need(tmp_path):
-    def jobs_of(*tables):
-        chosen = f"tables=[{','.join(tables)}]"
-        plan = to_plain(compose("reproduce", ["budget=cpu", f"out={tmp_path}", chosen]))
-        jobs = set(planned(plan)[1])
-        check_page(plan["page"], results_name(plan))
-        return jobs
+def cpu_plan(tmp_path, *words):
+    return to_plain(compose("reproduce", ["budget=cpu", f"out={tmp_path}", *words]))
 
-    dictionary = jobs_of("dictionary", "extended")
-    assert {"faces", "teacher_seed2", "plain", choice("teacher"), trial("plain", 1)} <= dictionary
+
+def test_each_part_trains_only_what_its_tables_need(tmp_path):
+    plan = cpu_plan(tmp_path)
+    runs = {run["part"]: run for run in runs_of(plan)}
+    jobs = {part: set(planned(run)[1]) for part, run in runs.items()}
+    assert [*jobs] == ["dictionary", "distillation", "light", "printed", "methods"]
+    for part, run in runs.items():
+        assert results_name(run) == f"cpu-{part}"
+        check_page(run["page"], results_name(run))
+    dictionary, distillation = jobs["dictionary"], jobs["distillation"]
+    assert {"faces", "teacher_seed2", "plain_adversarial", choice("teacher")} <= dictionary
     assert {"second", "dictionary_extended", "teacher_random", "teacher_own"} <= dictionary
     assert not {name for name in dictionary if name.startswith(("student", "lite", "srresnet"))}
-    distillation = jobs_of("distillation")
     assert {"student_mskd_seed2", "student_strong", "teacher_privileged"} <= distillation
     assert not distillation & {"plain", "teacher_random", "dictionary_double", "second"}
-    light, terms = jobs_of("light"), jobs_of("light_terms")
-    assert terms - light == {"lite_sskd_3", "lite_no_adversarial", "lite_no_feature", "lite_output"}
-    parts = [dictionary, distillation, light, terms, jobs_of("methods", "second")]
-    plan = to_plain(compose("reproduce", ["budget=cpu", f"out={tmp_path}"]))
-    assert {name for name, job in plan["jobs"].items() if job} <= set().union(*parts)
+    assert not {name for name in jobs["light"] | jobs["printed"] if "srresnet" in name}
+    assert {name for name, job in plan["jobs"].items() if job} <= set().union(*jobs.values())
+    shown = [bool(run["figure_1"]) + len(run["profile"]["models"]) for run in runs.values()]
+    assert shown[:-1] == [0] * 4 and shown[-1] > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["part=none"], "expected part of dictionary, .*; got 'none'"),
+        (["part=light", "tables=light"], "expected part=null, got 'light': tables says"),
+        (["part=light", "only=teacher"], "expected part=null, got 'light': only says"),
+        (["part=light", "budget=quick"], "expected part=null, .* this budget has no parts"),
+    ],
+)
+def test_a_part_that_cannot_be_run_is_said(words, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        runs_of(cpu_plan(tmp_path, *words))
+
+
+def test_tables_and_jobs_are_run_instead_of_parts(tmp_path):
+    for word in ("tables=[light]", "only=teacher"):
+        (run,) = runs_of(cpu_plan(tmp_path, word))
+        assert run["part"] is None
+    assert [run["part"] for run in runs_of(cpu_plan(tmp_path, "part=[light,printed]"))] == [
+        "light", "printed",
+    ]  # fmt: skip
+    (run,) = runs_of(to_plain(compose("reproduce", ["budget=quick"])))
+    assert results_name(run) == "quick"
     with pytest.raises(ConfigError, match=r"expected tables of methods, .*; got 'none'"):
-        jobs_of("none")
+        planned(cpu_plan(tmp_path, "tables=none"))
+
+
+def test_the_same_number_of_weights_is_trained_with_and_without_a_dictionary(tmp_path):
+    jobs = planned(cpu_plan(tmp_path, "tables=[dictionary]"))[1]
+    own, teacher = (compose("train", jobs[name].overrides) for name in ("teacher_own", "teacher"))
+    assert (own.model.selection, own.model.dictionary) == ("own", None)
+    differing = {key for key in teacher.model if teacher.model[key] != own.model[key]}
+    assert differing == {"selection", "dictionary"}
+    assert own.losses == teacher.losses and own.engine == teacher.engine
 
 
 @pytest.mark.parametrize(

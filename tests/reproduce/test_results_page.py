@@ -49,7 +49,7 @@ def test_the_whole_interval_decides(metric, low, high, limit, verdict):
 def test_a_conclusion_is_a_sentence_with_its_figures():
     found = [hypothesis("psnr", 0.1, 0.3, paper=0.84), hypothesis("psnr", -1, 1, limit=0.1)]
     confirmed, undecided = conclusions(found)
-    assert confirmed.startswith("**Confirmed**, 1 of 2:")
+    assert confirmed.startswith("**Confirmed, over faces only**, 1 of 2:")
     assert "student is better than teacher in psnr" in confirmed
     assert "student minus teacher is +0.2000 (higher is better), 95 % interval" in confirmed
     assert "95 % interval 0.1000 to 0.3000 over faces only; in the paper" in confirmed
@@ -115,6 +115,19 @@ def test_enough_faces_are_twice_those_that_a_baseline_needed_in_its_own_training
     assert f"| {4 * steps} |" in table
 
 
+def test_a_baseline_that_falls_below_bicubic_again_is_named(tmp_path, monkeypatch):
+    log = [(9, "", 26.0), (19, "", 16.0)]
+    write_log(tmp_path / "srgan" / "csv" / "version_0" / "metrics.csv", log)
+    metrics = tmp_path / choice("srgan") / "metrics.json"
+    write_text(metrics, json.dumps({"metrics": {"bicubic": {"values": {"psnr": 25.9}}}}))
+    training = {"steps": 20, "batch_size": 4}
+    monkeypatch.setattr("faceskd.reproduce.baselines.read_metadata", lambda _: training)
+    runner = SimpleNamespace(out=tmp_path, outcomes={"srgan": None})
+    _, text, table = least_faces_section({"baselines": ["srgan"]}, runner)
+    assert text.endswith(" srgan fell below bicubic enlargement again.")
+    assert "| no |" in table
+
+
 def test_the_page_gets_text_and_pictures_between_its_lines(tmp_path):
     out, page = tmp_path / "out", tmp_path / "docs" / "page.md"
     out.joinpath("faces").mkdir(parents=True)
@@ -122,7 +135,7 @@ def test_the_page_gets_text_and_pictures_between_its_lines(tmp_path):
     write_image(out / "faces" / "all.png", np.zeros((30, WIDEST + 600, 3), np.uint8))
     (out / "results.md").write_text(
         "# Title\n\n## Table\n\n| out=/x/out/a src=/x |\n\n![faces](faces/all.png) "
-        "[more](faces/report.md) [paper](https://doi.org/x)\n"
+        "[more](faces/report.md) [paper](https://doi.org/x)\n\n## Jobs\n\n| long |\n"
     )
     page.write_text(f"# Page\n\n{OURS[0]}\nold\n{OURS[1]}\n\n{OTHER}\n")
     for _ in range(2):  # the second time replaces what the first wrote
