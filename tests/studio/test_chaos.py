@@ -1,7 +1,7 @@
 """Server, workers and database are killed at random moments: every job has one result.
 
-CI kills twice. `FACESKD_CHAOS="500 20 11"` gives other numbers of jobs and kills, and
-the mean seconds between kills.
+It sends 6 jobs and kills twice. `FACESKD_CHAOS="500 20 11"` gives other numbers of jobs and kills,
+and the mean seconds between kills. It is part of `make test-all`; CI runs `make test`, without it.
 """
 
 import json
