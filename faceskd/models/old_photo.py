@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.common.errors import ImageError
-from faceskd.models.base import FeatureInfo, SuperResolver
+from faceskd.models.base import OLD_PHOTOS, FeatureInfo, SuperResolver
 from faceskd.models.blocks import SLOPE, conv3x3
 from faceskd.models.frozen import frozen
 from faceskd.models.old_photo_vae import (
@@ -119,6 +119,7 @@ class OldPhotoNet(SuperResolver):
     """
 
     scale = 1
+    purpose = OLD_PHOTOS
     size = 256
 
     def __init__(

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from faceskd.common.errors import ConfigError, FaceskdError, ImageError, WeightsError
+from faceskd.common.errors import ConfigError, FaceskdError, ImageError
 from faceskd.common.images import to_tensor, to_uint8
-from faceskd.models.base import SuperResolver
-from faceskd.models.cyclegan import TRANSLATION
-from faceskd.models.weights import read_metadata
+from faceskd.models.base import PICTURES, TRANSLATIONS
 from faceskd.restore.background import LARGEST_SCALE, tiled_scene
-from faceskd.restore.networks import FREE, Weights, loaded, of_scale
+from faceskd.restore.networks import Weights, loaded, of_scale
 from faceskd.restore.photo_files import check_extension, extension, read_photo, write_photo
 from faceskd.restore.photos import IMAGES
 from faceskd.restore.results import InputFile, Result, joined
@@ -58,7 +56,7 @@ class PictureRestorer:
             raise ConfigError(
                 f"expected a scale from 1 to {LARGEST_SCALE} for whole pictures, got {scale}"
             )
-        network = loaded(weights, device=device, precision=precision)
+        network = loaded(weights, PICTURES, device=device, precision=precision)
         self._scale = scale
         self._enlarge = tiled_scene(network)
 
@@ -93,7 +91,7 @@ class Translator:
 
     Raises:
         ConfigError: the network is not of scale 1.
-        WeightsError: see `Restorer`; or the file is not that of a translation.
+        WeightsError: see `Restorer`.
     """
 
     batch_size = 1
@@ -101,18 +99,8 @@ class Translator:
     def __init__(
         self, weights: Weights, *, device: str = "cpu", precision: str | None = "auto"
     ) -> None:
-        if (
-            not isinstance(weights, SuperResolver)
-            and Path(weights).suffix in FREE
-            and TRANSLATION not in read_metadata(weights)
-        ):
-            raise WeightsError(
-                f"expected weights of a translation in {str(weights)!r}, got those of another "
-                "network: `faceskd train experiment=seasons` trains one"
-            )
-        self._network = of_scale(
-            loaded(weights, device=device, precision=precision), 1, "a network for translation"
-        )
+        network = loaded(weights, TRANSLATIONS, device=device, precision=precision)
+        self._network = of_scale(network, 1, "a network for translations")
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """A picture, RGB uint8 (H, W, 3) -> the translated one of the same size.

@@ -3,19 +3,26 @@
 import numpy as np
 import pytest
 import torch
-from helpers.fakes import noise, write_nearest
+from helpers.fakes import Brighter, Known, noise, write_nearest
 from helpers.photo_runs import rows
 from PIL import Image
 
 from faceskd.commands.restore import main
 from faceskd.common.errors import ConfigError, ImageError, WeightsError
 from faceskd.common.images import write_image
+from faceskd.export import export_network
+from faceskd.export.onnx import Onnx
+from faceskd.models.baselines.rdn import RDN
 from faceskd.models.cyclegan import TRANSLATION, CycleGenerator
+from faceskd.models.old_photo import OldPhotoNet
+from faceskd.models.old_photo_vae import OldPhotoVAE
+from faceskd.models.photo import PhotoNet
 from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
 from faceskd.restore import whole_pictures
 from faceskd.restore.background import TiledScene, enlarged_background
 from faceskd.restore.photo_files import spread_colours
+from faceskd.restore.restorer import Restorer
 from faceskd.restore.whole_pictures import PictureRestorer, Translator
 
 TINY = {"width": 8, "blocks": 1, "narrow": 8}
@@ -179,6 +186,59 @@ class TestTranslation:
         assert ended.value.code == 2
         assert message in capsys.readouterr().err
 
-    def test_weights_of_another_network_are_refused(self, tmp_path, weights):
-        with pytest.raises(WeightsError, match="expected weights of a translation"):
-            Translator(weights)
+
+VAE = {"widths": [4, 4, 4], "latent": 4, "blocks": 1}
+NETWORKS = {
+    "faces": (PhotoNet, {"widths": [8, 16, 16], "blocks": 1, "mixing": [0, 0], "size": 64}),
+    "pictures": (SceneNet, TINY),
+    "translations": (CycleGenerator, {"width": 4, "blocks": 1}),
+    "old photos": (OldPhotoNet, VAE | {"width": 8, "mapping": [1, 1, 1]}),
+    "old photos, its VAE": (OldPhotoVAE, VAE),
+}
+USES = {
+    "faces": Restorer,
+    "pictures": PictureRestorer,
+    "translations": Translator,
+    "pictures, as background": lambda scene: Restorer(Brighter(), scene=scene, detector=Known()),
+}
+
+
+class TestPurpose:
+    """Networks of scale 1 are refused where they are for something else."""
+
+    def write(self, path, kind, options, **metadata):
+        target = f"{kind.__module__}.{kind.__qualname__}"
+        save_network(path, kind(**options), {"_target_": target, **options}, metadata)
+        return path
+
+    @pytest.mark.parametrize("use", USES)
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_a_network_is_taken_for_its_purpose_only(self, tmp_path, use, name):
+        path = self.write(tmp_path / "net.safetensors", *NETWORKS[name])
+        wanted, purpose = use.split(",")[0], name.split(",")[0]
+        kind, options = NETWORKS[name]
+        for weights, origin in ((path, str(path)), (kind(**options), kind.__name__)):
+            if purpose == wanted:
+                USES[use](weights)
+                continue
+            message = f"for {wanted} in '{origin}', got one for {purpose}: "
+            with pytest.raises(WeightsError, match=message):
+                USES[use](weights)
+
+    def test_exported_files_say_their_purpose(self, tmp_path):
+        path = tmp_path / "net.onnx"
+        network = CycleGenerator(width=4, blocks=1)
+        config = {"_target_": "faceskd.models.cyclegan.CycleGenerator", "width": 4, "blocks": 1}
+        export_network(network, path, backend=Onnx(), model_config=config)
+        with pytest.raises(WeightsError, match="got one for translations"):
+            PictureRestorer(path)
+        Translator(path)
+
+    def test_of_other_networks_the_metadata_decide(self, tmp_path):
+        network = RDN, {"width": 4, "growth": 4, "blocks": 1, "layers": 1, "scale": 1}
+        PictureRestorer(self.write(tmp_path / "a.safetensors", *network))
+        with pytest.raises(WeightsError, match=r"for translations .* got one for another use"):
+            Translator(tmp_path / "a.safetensors")
+        Translator(self.write(tmp_path / "b.safetensors", *network, **{TRANSLATION: "a to b"}))
+        with pytest.raises(WeightsError, match=r"for pictures .* got one for translations"):
+            PictureRestorer(tmp_path / "b.safetensors")
