@@ -179,6 +179,20 @@ def test_tiles_of_a_pixelwise_function_are_the_whole(size):
     np.testing.assert_array_equal(came, 255 - picture)
 
 
+@pytest.mark.parametrize("length", [39, 41, 97, 130])
+def test_tiles_begin_at_multiples_of_the_stride(length):
+    begins, picture = set(), np.random.default_rng(0).integers(0, 256, (length, 20, 3), np.uint8)
+
+    def same(part, rows, columns):
+        begins.add(rows.start)
+        assert len(part) <= 40
+        return part.astype(np.float32)
+
+    came = blended_tiles(picture, same, channels=3, tile=40, overlap=12, stride=4)
+    np.testing.assert_array_equal(came, picture)
+    assert all(begin % 4 == 0 for begin in begins) and len(begins) >= length / 40
+
+
 def test_overlaps_are_linear_ramps_in_both_directions():
     """Tiles of different values: along each axis the result goes from one to the next in steps."""
     values = iter([0.0, 100.0, 200.0, 60.0])
