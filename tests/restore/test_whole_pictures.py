@@ -22,8 +22,10 @@ from faceskd.models.weights import save_network
 from faceskd.restore import whole_pictures
 from faceskd.restore.background import TiledScene, enlarged_background
 from faceskd.restore.photo_files import spread_colours
+from faceskd.restore.plan import plan_inputs
 from faceskd.restore.restorer import Restorer
-from faceskd.restore.whole_pictures import PictureRestorer, Translator
+from faceskd.restore.stream import restore_inputs
+from faceskd.restore.whole_pictures import PictureRestorer, Translator, WholePictures
 
 TINY = {"width": 8, "blocks": 1, "narrow": 8}
 
@@ -56,6 +58,14 @@ class TestPictureRestorer:
         size = (round(41 * scale), round(70 * scale))
         restored = PictureRestorer(unchanging, scale=scale, precision="fp32")(picture)
         np.testing.assert_array_equal(restored, enlarged_background(picture, size, "lanczos"))
+
+    def test_beyond_the_trained_scale_its_result_is_enlarged(self):
+        picture, network = noise(30, 40, 3), Brighter(0.1)
+        twice = PictureRestorer(network, scale=2, precision="fp32")(picture)
+        thrice = PictureRestorer(network, scale=3, precision="fp32")(picture)
+        np.testing.assert_array_equal(thrice, enlarged_background(twice, (120, 90), "lanczos"))
+        further = PictureRestorer(network, scale=3, trained_scale=3, precision="fp32")(picture)
+        assert (further != thrice).any()
 
     @pytest.mark.parametrize("scale", [0.5, 5, float("nan")])
     def test_other_scales_are_refused(self, unchanging, scale):
@@ -102,6 +112,18 @@ class TestCommand:
         assert result.shape == (80, 60, 4)
         assert (result[..., :3] == (250, 240, 230)).all()
         assert result[0, 0, 3] == 0 and result[40, 30, 3] == 255
+
+    def test_transparency_goes_through_the_network(self, tmp_path):
+        picture = np.full((20, 30, 4), 100, np.uint8)
+        (tmp_path / "in").mkdir()
+        Image.fromarray(picture).save(tmp_path / "in/a.png")
+        restorer = PictureRestorer(Brighter(0.2), scale=2, precision="fp32")
+        inputs = plan_inputs(tmp_path / "in", tmp_path / "out", folders=("restored_imgs",))
+        for alpha, expected in ((True, 151), (False, 100)):
+            restore_inputs(restorer, inputs, tmp_path / "out", WholePictures(alpha=alpha))
+            result = np.asarray(Image.open(tmp_path / "out/restored_imgs/a.png"))
+            assert result.shape == (40, 60, 4)
+            assert (result[..., :3] == 151).all() and (result[..., 3] == expected).all()
 
     def test_a_broken_file_costs_only_itself(self, tmp_path, weights):
         write_image(tmp_path / "in/a.png", noise(20, 30, 3))
