@@ -67,7 +67,7 @@ def test_each_shape_is_as_it_is_named():
         maps = {}
         for name, draw in SHAPES.items():
             maps[name] = np.zeros((256, 200), np.float32)
-            draw(maps[name], np.random.default_rng(seed))
+            draw(maps[name], np.random.default_rng(seed), 1.0)
         assert cv2.erode(maps["scratches"], np.ones((7, 7))).max() < VISIBLE
         assert cv2.erode(maps["cracks"], np.ones((7, 7))).max() < VISIBLE
         assert cv2.erode(maps["dust"], np.ones((7, 7))).max() < VISIBLE
@@ -78,6 +78,29 @@ def test_each_shape_is_as_it_is_named():
         border[[0, -1]] = border[:, [0, -1]] = True
         largest = np.argmax(np.bincount(regions.ravel())[1:]) + 1
         assert count > 1 and (border & (regions == largest)).any()
+
+
+def test_damage_is_thin_to_thick_and_the_seed_decides():
+    """A scratch is at most 2 px wide for a unit of 1 px, here 0.5 to 4 px."""
+    black = np.zeros((256, 256, 3), np.uint8)
+    damage = PhotoDamage(**UNHARMED, structural={"scratches": 1.0})
+    masks = [damage.damaged(black, np.random.default_rng(seed)).mask for seed in range(30)]
+    again = [damage.damaged(black, np.random.default_rng(seed)).mask for seed in range(3)]
+    np.testing.assert_array_equal(masks[:3], again)
+    widest = np.array([2 * cv2.distanceTransform(m, cv2.DIST_L2, 5).max() - 1 for m in masks])
+    assert (widest <= 1.5).any() and (widest >= 5).any()
+
+
+def test_the_thickness_multiplies_the_usual_widths():
+    areas = [
+        [
+            (draw_structural((256, 256), {"folds": 1.0}, np.random.default_rng(seed), factor) > 0)
+            .mean()
+            for seed in range(10)
+        ]
+        for factor in (1, 3)
+    ]  # fmt: skip
+    assert np.mean(areas[1]) == pytest.approx(3 * np.mean(areas[0]), rel=0.25)
 
 
 def test_what_has_lost_its_colours_has_a_grey_original():
@@ -116,6 +139,7 @@ def test_fading_keeps_the_order_of_levels_and_shrinks_their_range():
         ({"fading": 1.5}, "expected fading as a probability, got 1.5"),
         ({"structural": {"dust": -1}}, "expected dust as a probability, got -1"),
         ({"structural": {"holes": 1}}, "expected structural damage of scratches, .*'holes'"),
+        ({"thickness": (4, 1)}, r"expected thickness as \[low, high\] within \[0.1, 16\]"),
         ({"jpeg": (90, 20)}, r"expected jpeg as \[low, high\] within \[1, 100\]"),
     ],
 )
