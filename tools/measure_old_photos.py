@@ -4,12 +4,13 @@
 
 The central square of every picture is reduced to 512 px; smaller ones are left out. Damage is as
 thick as is usual in a photo of this size. `detection.md`: damage of one kind at a time is drawn on
-it, as in the training; all else that ages a photo is drawn, too. Precision, recall and their harmonic mean (Dice) are those of all pixels together. The
-alternative is the top-hat, the classic filter for thin structures: its size and its threshold are
-those of the best Dice on these very pictures, which favours it. `repair.md`: only what hides a part
-of the photo is drawn. It is filled in by OpenCV's inpainting, with the detector's mask and with the
-true mask, and restored by the network, if its weights are given. Figures are medians over the
-pictures; all methods get the same files and are timed in turn. OUT also gets pictures.
+it, as in the training; all else that ages a photo is drawn, too. Precision, recall and their
+harmonic mean (Dice) are those of all pixels together. The alternative is the top-hat, the classic
+filter for thin structures: its size and its threshold are those of the best Dice on these very
+pictures, which favours it. `repair.md`: only what hides a part of the photo is drawn. It is filled
+in by OpenCV's inpainting, with the detector's mask and with the true mask, and restored by the
+network, if its weights are given. Figures are medians over the pictures; all methods get the same
+files and are timed in turn. OUT also gets pictures.
 """
 
 import argparse
