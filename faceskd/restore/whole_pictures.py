@@ -139,7 +139,8 @@ class WholePictures:
     """Task for pictures that are restored as a whole; transparency is kept.
 
     Args:
-        alpha: whether transparency is restored as a grey picture, not only enlarged by Lanczos.
+        alpha: whether transparency is restored as a grey picture, not only enlarged by Lanczos. If
+            it is the same everywhere, it stays as it is.
         ext: format of the results, see `faceskd.restore.photo_files.EXTENSIONS`.
         check: raises a FaceskdError for a picture, RGB uint8 (H, W, 3), that cannot be restored.
 
@@ -167,7 +168,7 @@ class WholePictures:
         photo = read_photo(input_file.path, input_file.page)
         self._check(photo.image)
         pictures = [photo.image]
-        if self._alpha and photo.alpha is not None:
+        if self._alpha and photo.alpha is not None and np.ptp(photo.alpha):
             pictures.append(cv2.cvtColor(photo.alpha, cv2.COLOR_GRAY2RGB))
         return Read(input_file, pictures, photo)
 

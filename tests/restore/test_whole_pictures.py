@@ -116,14 +116,18 @@ class TestCommand:
     def test_transparency_goes_through_the_network(self, tmp_path):
         picture = np.full((20, 30, 4), 100, np.uint8)
         (tmp_path / "in").mkdir()
+        Image.fromarray(picture).save(tmp_path / "in/flat.png")
+        picture[:, 15:, 3] = 200
         Image.fromarray(picture).save(tmp_path / "in/a.png")
         restorer = PictureRestorer(Brighter(0.2), scale=2, precision="fp32")
         inputs = plan_inputs(tmp_path / "in", tmp_path / "out", folders=("restored_imgs",))
-        for alpha, expected in ((True, 151), (False, 100)):
+        for alpha, expected in ((True, [151, 251]), (False, [100, 200])):
             restore_inputs(restorer, inputs, tmp_path / "out", WholePictures(alpha=alpha))
             result = np.asarray(Image.open(tmp_path / "out/restored_imgs/a.png"))
             assert result.shape == (40, 60, 4)
-            assert (result[..., :3] == 151).all() and (result[..., 3] == expected).all()
+            assert (result[..., :3] == 151).all() and result[9, [9, 50], 3].tolist() == expected
+            flat = np.asarray(Image.open(tmp_path / "out/restored_imgs/flat.png"))
+            assert (flat[..., :3] == 151).all() and (flat[..., 3] == 100).all()
 
     def test_a_broken_file_costs_only_itself(self, tmp_path, weights):
         write_image(tmp_path / "in/a.png", noise(20, 30, 3))
