@@ -11,7 +11,7 @@ from faceskd.common.config import compose, instantiate
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.images import LUMA, to_uint8, write_image
 from faceskd.data.damage import VISIBLE, PhotoDamage, covered, draw_structural, toned
-from faceskd.data.damage_shapes import SHAPES
+from faceskd.data.damage_shapes import SHAPES, usual_unit
 from faceskd.data.degradation import Clean
 from faceskd.data.old_photos import OldPhotoData
 from faceskd.portraits import render_portrait
@@ -67,7 +67,7 @@ def test_each_shape_is_as_it_is_named():
         maps = {}
         for name, draw in SHAPES.items():
             maps[name] = np.zeros((256, 200), np.float32)
-            draw(maps[name], np.random.default_rng(seed), 1.0)
+            draw(maps[name], np.random.default_rng(seed), usual_unit((256, 200)))
         assert cv2.erode(maps["scratches"], np.ones((7, 7))).max() < VISIBLE
         assert cv2.erode(maps["cracks"], np.ones((7, 7))).max() < VISIBLE
         assert cv2.erode(maps["dust"], np.ones((7, 7))).max() < VISIBLE
