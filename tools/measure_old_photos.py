@@ -2,14 +2,15 @@
 
     python tools/measure_old_photos.py PICTURES DETECTOR [--weights OLD_MAPPING] --out OUT
 
-The central square of every picture is reduced to 512 px; smaller ones are left out. `detection.md`:
-damage of one kind at a time is drawn on it, as in the training; all else that ages a photo is
-drawn, too. Precision, recall and their harmonic mean (Dice) are those of all pixels together. The
-alternative is the top-hat, the classic filter for thin structures: its size and its threshold are
-those of the best Dice on these very pictures, which favours it. `repair.md`: only what hides a part
-of the photo is drawn. It is filled in by OpenCV's inpainting, with the detector's mask and with the
-true mask, and restored by the network, if its weights are given. Figures are medians over the
-pictures; all methods get the same files and are timed in turn. OUT also gets pictures.
+The central square of every picture is reduced to 512 px; smaller ones are left out. Damage is as
+thick as is usual in a photo of this size. `detection.md`: damage of one kind at a time is drawn on
+it, as in the training; all else that ages a photo is drawn, too. Precision, recall and their
+harmonic mean (Dice) are those of all pixels together. The alternative is the top-hat, the classic
+filter for thin structures: its size and its threshold are those of the best Dice on these very
+pictures, which favours it. `repair.md`: only what hides a part of the photo is drawn. It is filled
+in by OpenCV's inpainting, with the detector's mask and with the true mask, and restored by the
+network, if its weights are given. Figures are medians over the pictures; all methods get the same
+files and are timed in turn. OUT also gets pictures.
 """
 
 import argparse
@@ -36,6 +37,8 @@ from faceskd.reporting.tables import markdown_table
 HAT_SIDES = (5, 9, 15, 25)
 HAT_THRESHOLDS = range(10, 130, 10)
 ALL = "all kinds"
+USUAL = (1, 1)
+"""Thickness of the damage: what is usual in a photo of this size."""
 Finder = Callable[[np.ndarray], np.ndarray]
 Repair = Callable[[Damaged], np.ndarray]
 
@@ -77,8 +80,8 @@ def square(image: np.ndarray) -> np.ndarray | None:
 
 def detection(pictures: list[np.ndarray], find: Finder, out: Path) -> list[dict[str, str]]:
     """A row for each kind of damage and method."""
-    every = {ALL: PhotoDamage()}
-    every |= {name: PhotoDamage(structural={name: 1}) for name in SHAPES}
+    every = {ALL: PhotoDamage(thickness=USUAL)}
+    every |= {name: PhotoDamage(thickness=USUAL, structural={name: 1}) for name in SHAPES}
     rows = []
     for kind, damage in every.items():
         photos = [damage.damaged(hr, np.random.default_rng(n)) for n, hr in enumerate(pictures)]
@@ -137,7 +140,9 @@ def repair(
     pictures: list[np.ndarray], find: Finder, weights: Path | None, out: Path
 ) -> list[dict[str, str]]:
     """A row for each method."""
-    damage = PhotoDamage(photo=None, monochrome=0, fading=0, stains=0, grain=0, jpeg=None)
+    damage = PhotoDamage(
+        photo=None, monochrome=0, fading=0, stains=0, grain=0, thickness=USUAL, jpeg=None
+    )
     methods = repairs(find, weights)
     figures: dict[str, list[tuple[float, ...]]] = {name: [] for name in methods}
     for number, hr in enumerate(track(pictures, "repair")):

@@ -33,7 +33,7 @@ from faceskd.metrics import MetricUnavailable, psnr, ssim
 from faceskd.metrics.lpips import Lpips
 from faceskd.metrics.niqe import NiqeModel
 from faceskd.reporting.tables import markdown_table
-from faceskd.restore.background import enlarged_background
+from faceskd.restore.background import LARGEST_SCALE, enlarged_background
 from faceskd.restore.whole_pictures import PictureRestorer
 
 SIDE = 512
@@ -123,7 +123,8 @@ def filters(scale: int) -> dict[str, Method]:
 def measure(pictures: list[np.ndarray], case: Case, out: Path) -> list[dict[str, int | str]]:
     """The rows of one case, a method each."""
     label, degrade, scale, weights = case
-    methods = filters(scale) | {"network": PictureRestorer(weights, scale=scale)}
+    network = PictureRestorer(weights, scale=scale, trained_scale=LARGEST_SCALE)
+    methods = filters(scale) | {"network": network}
     name = "-".join(f"{key}{value}" for key, value in label.items())
     figures: dict[str, list[tuple[float, ...]]] = {method: [] for method in methods}
     for number, hr in enumerate(track(pictures, name)):

@@ -230,7 +230,7 @@ def _drawings(options: argparse.Namespace) -> tuple[Batches, Task]:
         device=options.device,
         precision=options.precision,
     )
-    return restorer, WholePictures(ext=options.ext, check=restorer.size)
+    return restorer, WholePictures(alpha=True, ext=options.ext, check=restorer.size)
 
 
 def _drawing_model(noise: int) -> Path:
@@ -250,7 +250,7 @@ def _translations(options: argparse.Namespace) -> tuple[Batches, Task]:
             "experiment=seasons` trains them"
         )
     restorer = Translator(options.weights, device=options.device, precision=options.precision)
-    return restorer, WholePictures(ext=options.ext, check=check_translatable)
+    return restorer, WholePictures(alpha=False, ext=options.ext, check=check_translatable)
 
 
 def _photos(options: argparse.Namespace) -> tuple[Batches, Task]:

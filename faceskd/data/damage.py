@@ -16,9 +16,14 @@ import numpy as np
 from faceskd.common.checks import check_choices
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import LUMA
-from faceskd.data.damage_shapes import SHAPES, noise, unit
+from faceskd.data.damage_shapes import SHAPES, noise, usual_unit
 from faceskd.data.degradation import Degradation, Range, is_range
-from faceskd.data.photo_degradation import PhotoDegradation, compressed, to_levels
+from faceskd.data.photo_degradation import (
+    PhotoDegradation,
+    compressed,
+    log_uniform,
+    to_levels,
+)
 
 VISIBLE = 0.15
 """Structural damage of a lower opacity is not drawn and not marked."""
@@ -62,11 +67,13 @@ class PhotoDamage:
         stains: probability of stains.
         grain: probability of film grain.
         structural: probability of each kind of structural damage, by its name in `SHAPES`.
+        thickness: range of the factor of the widths of structural damage; log-uniform. Networks
+            are used on larger photos than they learn from, where damage is thicker.
         jpeg: range of the JPEG quality of the scan, 1 to 100; null: no compression.
 
     Raises:
-        ConfigError: a probability is outside [0, 1], a kind of damage is unknown, or the range of
-            the quality is reversed or outside its limits.
+        ConfigError: a probability is outside [0, 1], a kind of damage is unknown, or a range is
+            reversed or outside its limits.
     """
 
     photo: Degradation | None = field(default_factory=lambda: PhotoDegradation(side=(128, 600)))
@@ -79,6 +86,7 @@ class PhotoDamage:
             "scratches": 0.5, "cracks": 0.3, "folds": 0.25, "dust": 0.5, "torn": 0.15
         }
     )  # fmt: skip
+    thickness: Range = (0.5, 4)
     jpeg: Range | None = (60, 98)
 
     def __post_init__(self) -> None:
@@ -90,6 +98,10 @@ class PhotoDamage:
                 raise ConfigError(f"expected {name} as a probability, got {value}")
         if self.jpeg is not None and not is_range(self.jpeg, 1, 100):
             raise ConfigError(f"expected jpeg as [low, high] within [1, 100], got {self.jpeg}")
+        if not is_range(self.thickness, 0.1, 16):
+            raise ConfigError(
+                f"expected thickness as [low, high] within [0.1, 16], got {self.thickness}"
+            )
 
     def __call__(self, hr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return self.damaged(hr, rng).photo
@@ -102,7 +114,8 @@ class PhotoDamage:
             clean = to_levels(toned(hr, 0.0))
             image = toned(image, rng.uniform(0.3, 1.0) if rng.random() < 0.5 else 0.0)
         image = self._aged(image, rng)
-        opacity = draw_structural(image.shape[:2], self.structural, rng)
+        thickness = log_uniform(self.thickness, rng)
+        opacity = draw_structural(image.shape[:2], self.structural, rng, thickness)
         image = covered(image, opacity, rng)
         if rng.random() < self.grain:
             image = image + _grain(image.shape, rng)
@@ -122,7 +135,10 @@ class PhotoDamage:
 
 
 def draw_structural(
-    shape: tuple[int, int], probabilities: Mapping[str, float], rng: np.random.Generator
+    shape: tuple[int, int],
+    probabilities: Mapping[str, float],
+    rng: np.random.Generator,
+    thickness: float = 1.0,
 ) -> np.ndarray:
     """Structural damage of random kinds, counts and places.
 
@@ -130,6 +146,7 @@ def draw_structural(
         shape: height and width in px.
         probabilities: probability of each kind, by its name in `SHAPES`.
         rng: generator of everything that is drawn.
+        thickness: factor of the widths that are usual in a photo of this size.
 
     Returns:
         Opacity, float32 (H, W): 0 where the photo is intact, else from `VISIBLE` to 1.
@@ -139,7 +156,7 @@ def draw_structural(
         if rng.random() < probabilities.get(name, 0.0):
             fewest, most = COUNTS[name]
             for _ in range(rng.integers(fewest, most + 1)):
-                draw(opacity, rng)
+                draw(opacity, rng, thickness * usual_unit(shape))
     opacity[opacity < VISIBLE] = 0
     return opacity
 
@@ -178,6 +195,6 @@ def _stains(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Film grain, the same in all channels: (H, W, 1), deviation 2 to 12 levels."""
     grain = rng.standard_normal(shape[:2], np.float32)
-    soft = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.4, 1.2) * max(unit(grain), 1))
+    soft = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.4, 1.2) * max(usual_unit(shape), 1))
     result: np.ndarray = rng.uniform(2, 12) * soft[..., None] / max(float(soft.std()), 1e-6)
     return result

@@ -1,7 +1,7 @@
 """Shapes of structural damage: how opaque it is at each pixel of a photo.
 
 Every function draws on an opacity map, float32 (H, W) in [0, 1], 1 where nothing is left of the
-photo. Widths are multiples of `unit`, which is 1 px for a photo with a shorter side of 256 px.
+photo. Widths are multiples of a unit in px; `usual_unit` fits the size of the photo.
 """
 
 import math
@@ -13,30 +13,31 @@ import numpy as np
 SHIFT = 4
 """Fractional bits of coordinates that OpenCV draws, so that lines lie between pixels, too."""
 
-Shape = Callable[[np.ndarray, np.random.Generator], None]
+Shape = Callable[[np.ndarray, np.random.Generator, float], None]
+"""Draws on an opacity map, with a generator and the unit of widths in px."""
 
 
-def unit(opacity: np.ndarray) -> float:
-    """Length in px that widths are multiples of."""
-    return max(min(opacity.shape[:2]) / 256, 0.25)
+def usual_unit(shape: tuple[int, ...]) -> float:
+    """The unit for a photo of this height and width: 1 px for a shorter side of 256 px."""
+    return max(min(shape[:2]) / 256, 0.25)
 
 
-def scratch(opacity: np.ndarray, rng: np.random.Generator) -> None:
+def scratch(opacity: np.ndarray, rng: np.random.Generator, unit: float) -> None:
     """A thin, slightly bent line of any direction, of 10 to 100 % of the shorter side."""
     height, width = opacity.shape
     length = rng.uniform(0.1, 1.0) * min(height, width)
     start = rng.uniform((0, 0), (width, height))
     angles = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.normal(0, 0.04, 12))
     points = _walk(start, angles, length / len(angles))
-    _line(opacity, points, rng.uniform(0.6, 2.0) * unit(opacity), rng.uniform(0.5, 1.0), rng)
+    _line(opacity, points, rng.uniform(0.6, 2.0) * unit, rng.uniform(0.5, 1.0), rng)
 
 
-def crack(opacity: np.ndarray, rng: np.random.Generator) -> None:
+def crack(opacity: np.ndarray, rng: np.random.Generator, unit: float) -> None:
     """A jagged line with branches, as in a dry emulsion."""
     height, width = opacity.shape
-    step = rng.uniform(4, 9) * unit(opacity)
+    step = rng.uniform(4, 9) * unit
     start, angle = rng.uniform((0, 0), (width, height)), rng.uniform(0, 2 * math.pi)
-    thickness, strength = rng.uniform(0.8, 2.5) * unit(opacity), rng.uniform(0.6, 1.0)
+    thickness, strength = rng.uniform(0.8, 2.5) * unit, rng.uniform(0.6, 1.0)
     trunk = _walk(start, angle + np.cumsum(rng.normal(0, 0.4, rng.integers(8, 40))), step)
     _line(opacity, trunk, thickness, strength, rng)
     for _ in range(rng.integers(0, 5)):
@@ -46,7 +47,7 @@ def crack(opacity: np.ndarray, rng: np.random.Generator) -> None:
         _line(opacity, branch, thickness * rng.uniform(0.4, 0.9), strength, rng)
 
 
-def fold(opacity: np.ndarray, rng: np.random.Generator) -> None:
+def fold(opacity: np.ndarray, rng: np.random.Generator, unit: float) -> None:
     """A nearly straight line across the whole photo, worn off in places."""
     height, width = opacity.shape
     reach = math.hypot(height, width)
@@ -54,16 +55,16 @@ def fold(opacity: np.ndarray, rng: np.random.Generator) -> None:
     middle = rng.uniform((0.1 * width, 0.1 * height), (0.9 * width, 0.9 * height))
     start = middle - reach * np.array((math.cos(angle), math.sin(angle)))
     points = _walk(start, angle + rng.normal(0, 0.05, 40), 2 * reach / 40)
-    _line(opacity, points, rng.uniform(1.5, 5.0) * unit(opacity), rng.uniform(0.6, 1.0), rng)
+    _line(opacity, points, rng.uniform(1.5, 5.0) * unit, rng.uniform(0.6, 1.0), rng)
 
 
-def dust(opacity: np.ndarray, rng: np.random.Generator) -> None:
+def dust(opacity: np.ndarray, rng: np.random.Generator, unit: float) -> None:
     """Specks, and a few bent hairs."""
     height, width = opacity.shape
     drawn = np.zeros_like(opacity)
     for _ in range(rng.integers(5, 40)):
         centre = _fixed(rng.uniform((0, 0), (width, height)))
-        axes = _fixed(unit(opacity) * rng.uniform(0.5, 2.5) * rng.uniform((0.4, 0.4), (1, 1)))
+        axes = _fixed(unit * rng.uniform(0.5, 2.5) * rng.uniform((0.4, 0.4), (1, 1)))
         turn, strength = rng.uniform(0, 180), rng.uniform(0.5, 1.0)
         cv2.ellipse(drawn, centre, axes, turn, 0, 360, strength, -1, cv2.LINE_8, SHIFT)
     soft = cv2.GaussianBlur(drawn, (0, 0), 0.4)
@@ -71,12 +72,15 @@ def dust(opacity: np.ndarray, rng: np.random.Generator) -> None:
     for _ in range(rng.integers(0, 4)):
         start = rng.uniform((0, 0), (width, height))
         bends = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.normal(0, 0.35, 15))
-        hair = _walk(start, bends, rng.uniform(1, 3) * unit(opacity))
-        _line(opacity, hair, 0.8 * unit(opacity), rng.uniform(0.6, 1.0), rng)
+        hair = _walk(start, bends, rng.uniform(1, 3) * unit)
+        _line(opacity, hair, 0.8 * unit, rng.uniform(0.6, 1.0), rng)
 
 
-def torn_edge(opacity: np.ndarray, rng: np.random.Generator) -> None:
-    """A missing strip or corner, with a rough edge; nothing of the photo is left there."""
+def torn_edge(opacity: np.ndarray, rng: np.random.Generator, unit: float) -> None:
+    """A missing strip or corner, with a rough edge; nothing of the photo is left there.
+
+    It has no width in units: it is as large for every photo.
+    """
     height, width = opacity.shape
     angle = rng.choice(8) * math.pi / 4 + rng.normal(0, 0.15)  # of the side or corner
     y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from PIL import Image
+from PIL.Image import Resampling
 
 from faceskd.common.errors import ConfigError
 from faceskd.data.degradation import Range, jpeg
@@ -30,7 +32,8 @@ class DrawingDegradation:
     Attributes:
         level: 0 for no noise, 1 to 3 for light to strong JPEG compression (`LEVELS`).
         reduced: probability that the drawing is reduced to half its size first, and enlarged again
-            by Lanczos at the end, as `faceskd restore --kind drawing` does at scale 2.
+            by Pillow's Lanczos filter at the end, as `faceskd restore --kind drawing` does at
+            scale 2.
 
     Raises:
         ConfigError: there is no such level, `reduced` is not in [0, 1], or nothing would be done.
@@ -60,7 +63,7 @@ class DrawingDegradation:
             for _ in range(1 + int(rng.random() < twice)):
                 image = compressed(image, round(rng.uniform(low, high)), rng)
         if image.shape[0] != size:
-            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LANCZOS4)
+            image = np.array(Image.fromarray(image).resize((size, size), Resampling.LANCZOS))
         return image
 
 

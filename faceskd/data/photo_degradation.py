@@ -4,7 +4,8 @@ One or two rounds of blur, resize, noise and JPEG with random settings, after BS
 "Designing a Practical Degradation Model for Deep Blind Image Super-Resolution", ICCV 2021) and
 GFPGAN (Wang et al., CVPR 2021). Blur kernels and noise can also come from pools, which are
 estimated from real photos, as in RealSR (Ji et al., CVPRW 2020; `faceskd.data.pools`). The result
-is enlarged to the size of the input, in the same way as in `faceskd restore`.
+is enlarged to the size of the input by OpenCV's cubic interpolation. `faceskd restore` enlarges by
+Pillow's Lanczos filter, which is slightly sharper; released models were trained with this one.
 """
 
 import math
@@ -82,7 +83,7 @@ class PhotoDegradation:
         if rng.random() < self.untouched:
             return hr.copy()
         size = hr.shape[0]
-        side = _log_uniform(self.side, rng) * size / FRAME
+        side = log_uniform(self.side, rng) * size / FRAME
         image: np.ndarray = hr.astype(np.float32)
         rounds = 1 + int(rng.random() < self.twice)
         for number in range(rounds):
@@ -110,7 +111,7 @@ class PhotoDegradation:
         if len(self._pools.kernels) and rng.random() < self.pooled:
             kernel = self._pools.kernels[rng.integers(len(self._pools.kernels))]
             return _filtered(image, kernel, reduction)
-        sigma = _log_uniform(self.blur, rng) * reduction
+        sigma = log_uniform(self.blur, rng) * reduction
         kind = rng.choice(4, p=(0.4, 0.3, 0.15, 0.15))
         factor = max(sigma / LARGEST_SIGMA, 1.0)
         if factor > 1:
@@ -164,7 +165,8 @@ def disk_kernel(radius: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def _log_uniform(limits: Range, rng: np.random.Generator) -> float:
+def log_uniform(limits: Range, rng: np.random.Generator) -> float:
+    """A random number within limits above 0, whose logarithm is uniform."""
     low, high = limits
     return float(low * (high / low) ** rng.random())
 

@@ -21,6 +21,7 @@ from faceskd.models.cyclegan import TRANSLATION
 from faceskd.models.weights import save_network
 
 BUFFERS = "image_buffers"
+FORTH, BACK = "a to b", "b to a"
 
 
 def back_path(path: Path) -> Path:
@@ -51,7 +52,8 @@ class Cycle(Engine):
     `paired` (`faceskd.data.unpaired`) they compare G(a) with b and F(b) with a.
 
     `write` writes two files: G to the given path, F beside it (`back_path`). Both are weights of
-    networks of scale 1. Their metadata has "translation": "a to b" or "b to a".
+    networks of scale 1. Their metadata has "translation": "a to b" or "b to a". A checkpoint is
+    read as G.
 
     Args:
         model_config: config of both generators.
@@ -151,12 +153,13 @@ class Cycle(Engine):
         return {title: images.float() for title, images in columns.items()}
 
     def write(self, path: Path, metadata: dict[str, Any]) -> None:
-        super().write(path, metadata | {TRANSLATION: "a to b"})
-        back = metadata | {TRANSLATION: "b to a"}
+        super().write(path, metadata | {TRANSLATION: FORTH})
+        back = metadata | {TRANSLATION: BACK}
         save_network(back_path(path), self.back, self.model_config, back)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
+        checkpoint["hyper_parameters"]["metadata"][TRANSLATION] = FORTH
         checkpoint[BUFFERS] = {name: buffer.images for name, buffer in self.earlier.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

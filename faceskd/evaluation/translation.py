@@ -19,8 +19,9 @@ from faceskd.common.images import read_image, to_tensor, write_image
 from faceskd.data.images import usable_images
 from faceskd.data.unpaired import check_names
 from faceskd.metrics import MetricSuite
-from faceskd.models.base import SuperResolver
-from faceskd.models.weights import load_network
+from faceskd.models.base import PICTURES, TRANSLATIONS, SuperResolver, check_purpose
+from faceskd.models.cyclegan import TRANSLATION
+from faceskd.models.weights import load_network, read_weights, stored_purpose
 from faceskd.reporting.pictures import image_grid
 from faceskd.reporting.tables import markdown_table
 
@@ -44,20 +45,26 @@ def unsharp_mask(images: Tensor, *, amount: float = 0.5, radius: float = 1.0) ->
     return (images + amount * (images - gaussian_blur(images, [side, side], [radius]))).clamp(0, 1)
 
 
-def load_translator(path: Path | str) -> SuperResolver:
-    """A network of scale 1 from a weights file.
+def load_for(purpose: str, path: Path | str) -> tuple[SuperResolver, dict[str, Any]]:
+    """A network of scale 1 from a weights file, and the metadata of the file.
+
+    Args:
+        purpose: what it must be for, see `faceskd.models.base.SuperResolver`.
+        path: weights file.
 
     Raises:
         ConfigError: the network is of another scale, or needs component boxes.
-        WeightsError: the file is missing or damaged.
+        WeightsError: the file is missing or damaged, or the network is for something else.
     """
+    stored = read_weights(path)
     network = load_network(path)
     if network.scale != 1 or network.needs_boxes:
         raise ConfigError(
             f"expected weights of a network of scale 1, such as cyclegan, in {str(path)!r}, got a "
             f"{type(network).__name__} of scale {network.scale}"
         )
-    return network
+    check_purpose(stored_purpose(stored.config, stored.metadata), purpose, str(path))
+    return network, stored.metadata
 
 
 @torch.no_grad()
@@ -75,10 +82,12 @@ def evaluate_translation(
     """Measure the translation of A's pictures against B's files of the same names.
 
     Writes `translation.md`, a table, and `translation.png`, the first pictures, to `out`. Pictures
-    of another size than the first one are not in `translation.png`.
+    of another size than the first one are not in `translation.png`. The report states the direction
+    in which the network was trained, because the folders do not tell whether it is the right one.
 
     Args:
-        weights: weights file of the network from A to B.
+        weights: weights file of the network from A to B; for one that was trained from B to A, give
+            the folders the other way round.
         a, b: folders with files of the same names, which show the same scenes.
         out: folder for the report.
         refine: weights file of a network of scale 1 that is applied to the translation; None: none.
@@ -92,6 +101,7 @@ def evaluate_translation(
     Raises:
         ConfigError: names differ between the folders, a network is not of scale 1, or `amount`,
             `radius` or `show` is no such number.
+        WeightsError: `weights` is of no translation, or `refine` is for something else.
         FaceskdError: a folder or file is missing or cannot be used.
     """
     check_positive(radius=radius)
@@ -102,13 +112,13 @@ def evaluate_translation(
         raise ConfigError(f"expected amount as a number, got {amount!r}")
     files_a, files_b = usable_images(a, SMALLEST), usable_images(b, SMALLEST)
     check_names(files_a, files_b, a, b)
-    translate = load_translator(weights)
+    translate, metadata = load_for(TRANSLATIONS, weights)
     after: dict[str, Step] = {
         "translated": lambda images: images,
         "translated, sharpened": lambda images: unsharp_mask(images, amount=amount, radius=radius),
     }
     if refine is not None:
-        network = load_translator(refine)
+        network, _ = load_for(PICTURES, refine)
         after["translated, refined"] = lambda images: network(images).clamp(0, 1)
     out = make_folder(out)
     suites = {name: MetricSuite(METRICS) for name in ("untouched", *after)}
@@ -130,7 +140,9 @@ def evaluate_translation(
                 shown[name].append(image)
     rows = [{"method": name} | suite.compute().summary() for name, suite in suites.items()]
     table = markdown_table(rows, better=suites["untouched"].better)
-    write_text(out / "translation.md", f"{len(files_a)} pictures\n\n{table}\n")
+    direction = metadata.get(TRANSLATION, "not recorded")
+    heading = f"{len(files_a)} pictures; direction of the network in its training: {direction}"
+    write_text(out / "translation.md", f"{heading}\n\n{table}\n")
     (out / "translation.png").unlink(missing_ok=True)  # of an earlier run
     if shown["truth"]:
         grid = image_grid({name: torch.cat(images) for name, images in shown.items()})

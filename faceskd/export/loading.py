@@ -1,5 +1,6 @@
 """Load an exported file as a function of LR faces; its suffix decides which runtime is used."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from torch import Tensor
 from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.export.eager import eager
 from faceskd.models.base import SuperResolver
-from faceskd.models.weights import load_network, read_metadata
+from faceskd.models.registry import from_stored
+from faceskd.models.weights import load_network, read_weights, stored_purpose
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Exported:
         format: a name of `conf/format/`, or "ckpt" for a checkpoint.
         precision: number format of the computation.
         run: the function.
-        scale, size: of the network (`faceskd.models.base.SuperResolver`).
+        scale, size, purpose: of the network (`faceskd.models.base.SuperResolver`).
     """
 
     format: str
@@ -31,6 +33,7 @@ class Exported:
     run: Callable[[Tensor], Tensor]
     scale: int = SuperResolver.scale
     size: int = SuperResolver.size
+    purpose: str = SuperResolver.purpose
 
     def __call__(self, lr: Tensor) -> Tensor:
         """LR faces -> SR faces."""
@@ -69,11 +72,13 @@ def load_exported(
 
 
 def _load_weights(path: Path, device: str, precision: str | None) -> Exported:
-    details = {"format": path.suffix[1:], "precision": "fp32"} | read_metadata(path)
+    stored = read_weights(path)
+    details = {"format": path.suffix[1:], "precision": "fp32"} | stored.metadata
     precision = precision or details["precision"]
     network = load_network(path)
     run = eager(network, precision=precision, device=device)
-    return Exported(details["format"], precision, run, network.scale, network.size)
+    purpose = stored_purpose(stored.config, stored.metadata)
+    return Exported(details["format"], precision, run, network.scale, network.size, purpose)
 
 
 def _load_onnx(path: Path, device: str, precision: str | None) -> Exported:
@@ -81,7 +86,7 @@ def _load_onnx(path: Path, device: str, precision: str | None) -> Exported:
 
     runtime = OnnxRuntime(path, device=device)
     details = {"format": "onnx", "precision": "fp32"} | runtime.metadata
-    return Exported(details["format"], details["precision"], runtime, *_shape(details))
+    return Exported(details["format"], details["precision"], runtime, *_stated(details))
 
 
 def _load_compiled(path: Path, device: str, precision: str | None) -> Exported:
@@ -89,13 +94,16 @@ def _load_compiled(path: Path, device: str, precision: str | None) -> Exported:
 
     compiled = Compiled(path, device=device)
     details = compiled.metadata
-    return Exported(details["format"], details["precision"], compiled, *_shape(details))
+    return Exported(details["format"], details["precision"], compiled, *_stated(details))
 
 
-def _shape(details: Mapping[str, str]) -> tuple[int, int]:
-    """Scale and size that a file states; files of release 0.1 state no size."""
+def _stated(details: Mapping[str, str]) -> tuple[int, int, str]:
+    """Scale, size and purpose that a file states; files of release 0.1 state no size."""
     scale = int(details.get("scale", SuperResolver.scale))
-    return scale, int(details.get("size", SuperResolver.size))
+    config = from_stored(json.loads(details.get("model", "{}")))
+    training = json.loads(details.get("training", "{}"))
+    purpose = stored_purpose(config, training) if config else SuperResolver.purpose
+    return scale, int(details.get("size", SuperResolver.size)), purpose
 
 
 LOADERS = {

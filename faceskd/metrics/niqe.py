@@ -30,7 +30,8 @@ SHARP = 0.75
 """A model is fitted to blocks that are at least this sharp, relative to the sharpest."""
 
 MODEL = Path(__file__).parent / "niqe.safetensors"
-"""The model of `Niqe`, fitted to this project's training portraits by `tools/fit_niqe.py`."""
+"""The model of `Niqe`, which `tools/fit_niqe.py` fitted: to this project's photographed training
+portraits and to scenes without faces."""
 
 _RADIUS, _SIGMA = 3, 7 / 6  # of the Gaussian window of local mean and deviation
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -98,7 +99,7 @@ class Niqe(ImageMetric):
     """NIQE of the SR image, on its blocks of 96x96 px; a rest at right and bottom is left out.
 
     Values compare images within this project. Those of other programs differ, because their model
-    was fitted to other photographs.
+    was fitted to other photographs. No published reference values were compared with.
     """
 
     name = "niqe"

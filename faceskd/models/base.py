@@ -5,11 +5,17 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from faceskd.common.errors import ConfigError, DictionaryError
+from faceskd.common.errors import ConfigError, DictionaryError, WeightsError
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.features import FeatureInfo
 
 __all__ = ["FeatureInfo", "SuperResolver", "check_same_faces"]
+
+FACES, PICTURES, TRANSLATIONS, OLD_PHOTOS = "faces", "pictures", "translations", "old photos"
+"""What networks of scale 1 are for; scenes and drawings are pictures."""
+
+TRAINED_BY = {FACES: "photo", PICTURES: "scene", TRANSLATIONS: "seasons", OLD_PHOTOS: "old_mapping"}
+"""An experiment that trains such a network."""
 
 
 class SuperResolver(nn.Module):
@@ -24,6 +30,7 @@ class SuperResolver(nn.Module):
             for photos.
         size: side of the SR faces that it is trained for, in px. The side of LR faces is
             size / scale.
+        purpose: what its architecture is for, such as `FACES`; "": that depends on its training.
         feature_info: description of each feature map of `forward_features`, in the same order.
         needs_boxes: whether `boxes` must be given: component boxes (B, 4, 4), xyxy in SR pixels, in
             the order of `faceskd.faces.components.COMPONENTS`.
@@ -36,6 +43,7 @@ class SuperResolver(nn.Module):
 
     scale: int = 8
     size: int = 256
+    purpose: str = ""
     feature_info: list[FeatureInfo]
     needs_boxes: bool = False
     privileged: bool = False
@@ -84,3 +92,15 @@ def check_same_faces(network: SuperResolver, other: SuperResolver) -> None:
             for one in (network, other)
         )
         raise ConfigError(f"expected networks of the same scale and size, got {first} and {second}")
+
+
+def check_purpose(purpose: str, wanted: str, origin: str) -> None:
+    """Raise a WeightsError if a network is for something else than what is wanted.
+
+    Where the purpose is not known, only a translation is refused: weights of one say that they are.
+    """
+    if purpose != wanted and (purpose or wanted == TRANSLATIONS):
+        raise WeightsError(
+            f"expected a network for {wanted} in {origin!r}, got one for {purpose or 'another use'}"
+            f": `faceskd train experiment={TRAINED_BY[wanted]}` trains one"
+        )

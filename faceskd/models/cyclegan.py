@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.models.base import FeatureInfo, SuperResolver
+from faceskd.models.base import TRANSLATIONS, FeatureInfo, SuperResolver
 from faceskd.models.blocks import upsample
 from faceskd.models.initial import normal_weights
 
@@ -64,6 +64,7 @@ class CycleGenerator(SuperResolver):
     """
 
     scale = 1
+    purpose = TRANSLATIONS
     size = 256
 
     def __init__(self, *, width: int = 64, blocks: int = 9) -> None:

@@ -3,8 +3,9 @@
 Wan et al., "Bringing Old Photos Back to Life" (CVPR 2020, arXiv 2004.09484): the encoder of the
 VAE of old photos, a mapping network, and the decoder of the VAE of clean photos. Where a mask marks
 structural damage, such as a scratch, the mapping takes what it needs from intact places of the
-whole photo, by a *partial non-local block* (section 3.2). Ours is lighter than the paper's network,
-and also works if the mask is not known.
+whole image, by a *partial non-local block* (section 3.2). Ours is lighter than the paper's network,
+and also works if the mask is not known. Large photos are given to it in tiles
+(`faceskd.models.old_picture`), so that a place sees its own tile only.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.common.errors import ImageError
-from faceskd.models.base import FeatureInfo, SuperResolver
+from faceskd.models.base import OLD_PHOTOS, FeatureInfo, SuperResolver
 from faceskd.models.blocks import SLOPE, conv3x3
 from faceskd.models.frozen import frozen
 from faceskd.models.old_photo_vae import (
@@ -34,11 +35,11 @@ UNKNOWN = 0.5
 
 
 class PartialNonLocal(nn.Module):
-    """Features of the whole photo for each place, without those of masked places.
+    """Features of the whole image for each place, without those of masked places.
 
     O_i = nu(sum_j s_ij mu(F_j)), s_ij = (1 - m_j) f_ij / sum_k (1 - m_k) f_ik,
     f_ij = exp(theta(F_i) . phi(F_j)), where theta, phi, mu and nu are 1x1 convolutions. The bias of
-    phi would cancel, so it has none. If a whole photo is masked, all places count.
+    phi would cancel, so it has none. If a whole image is masked, all places count.
 
     Args:
         channels: channels of the features.
@@ -119,6 +120,7 @@ class OldPhotoNet(SuperResolver):
     """
 
     scale = 1
+    purpose = OLD_PHOTOS
     size = 256
 
     def __init__(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faceskd.common.errors import ConfigError
-from faceskd.models.base import FeatureInfo, SuperResolver
+from faceskd.models.base import OLD_PHOTOS, FeatureInfo, SuperResolver
 from faceskd.models.blocks import SLOPE, ResidualBlock, conv3x3, upsampled_conv
 
 STRIDE = 4
@@ -103,6 +103,7 @@ class OldPhotoVAE(SuperResolver):
     """
 
     scale = 1
+    purpose = OLD_PHOTOS
     size = 256
 
     def __init__(

@@ -1,8 +1,8 @@
 """Restore whole old photographs of any size.
 
-The network restores all that ages a photo, tile by tile. Without its weights, what a mask marks is
-filled in with OpenCV's inpainting: Telea, "An Image Inpainting Technique Based on the Fast Marching
-Method", Journal of Graphics Tools 9 (1), 2004.
+The network restores all that ages a photo, in tiles of at most 512 px. Without its weights, what a
+mask marks is filled in with OpenCV's inpainting: Telea, "An Image Inpainting Technique Based on the
+Fast Marching Method", Journal of Graphics Tools 9 (1), 2004.
 """
 
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from faceskd.common.errors import ImageError, WeightsError
 from faceskd.common.images import to_tensor
 from faceskd.models.old_photo import OldPhotoNet
+from faceskd.models.old_photo_vae import STRIDE
 from faceskd.models.scratches import ScratchNet, load_scratches, scratch_mask
 from faceskd.models.tiling import blended_tiles
 from faceskd.models.weights import load_network
@@ -28,8 +29,8 @@ class OldPhoto:
     Args:
         network: the network, in eval mode; None: structural damage is filled in with OpenCV's
             inpainting, and nothing else changes.
-        detector: scratch detector, in eval mode; None: without a mask, photos have no structural
-            damage.
+        detector: scratch detector, in eval mode; None: without a mask it is not known where photos
+            have structural damage, and nothing is filled in by inpainting.
     """
 
     def __init__(self, network: OldPhotoNet | None, detector: ScratchNet | None = None) -> None:
@@ -61,19 +62,21 @@ class OldPhoto:
 
         Args:
             picture: RGB uint8 (H, W, 3), of any size. If it is grey, the result is grey.
-            mask: structural damage, uint8 (H, W): damaged from 128 on; None: the detector finds it.
+            mask: structural damage, uint8 (H, W): damaged from 128 on; None: the detector finds it,
+                if there is one.
 
         Returns:
             The restored picture, RGB uint8 (H, W, 3), and the mask that was used, uint8 (H, W), 0
-            or 255. The mask can be edited and given again.
+            or 255; without mask and detector it is 0. The mask can be edited and given again.
 
         Raises:
             ImageError: the mask is of another size or type.
         """
+        if mask is None and self.detector is not None:
+            mask = scratch_mask(self.detector, picture)
+        known = mask is not None
         if mask is None:
             mask = np.zeros(picture.shape[:2], np.uint8)
-            if self.detector is not None:
-                mask = scratch_mask(self.detector, picture)
         if mask.shape != picture.shape[:2] or mask.dtype != np.uint8:
             (height, width), got = picture.shape[:2], f"{mask.dtype} {mask.shape}"
             raise ImageError(f"expected a mask as uint8 of ({height}, {width}), got {got}")
@@ -81,7 +84,7 @@ class OldPhoto:
         if self.network is None:
             result = cv2.inpaint(picture, used, INPAINTING_RADIUS, cv2.INPAINT_TELEA)
         else:
-            result = _restored(self.network, picture, used)
+            result = _restored(self.network, picture, used if known else None)
         if (picture == picture[..., :1]).all():
             result = cv2.cvtColor(cv2.cvtColor(result, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         return result, used
@@ -97,13 +100,15 @@ def _load(weights: Path | str) -> OldPhotoNet:
     return network
 
 
-def _restored(network: OldPhotoNet, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _restored(network: OldPhotoNet, picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     device = next(network.parameters()).device
 
     def improved(part: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
-        marked = to_tensor(mask[rows, columns, None][None]).to(device)
+        marked = None
+        if mask is not None:
+            marked = to_tensor(mask[rows, columns, None][None]).to(device)
         with torch.inference_mode():
             sr = network(to_tensor(part[None]).to(device), mask=marked)
         return 255 * sr[0].float().clamp(0, 1).movedim(0, -1).cpu().numpy()
 
-    return blended_tiles(picture, improved, channels=3)
+    return blended_tiles(picture, improved, channels=3, stride=STRIDE)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from faceskd.common.checks import check_choice
 from faceskd.common.errors import ConfigError
 from faceskd.common.images import luminance
-from faceskd.models.base import FeatureInfo
+from faceskd.models.base import FACES, FeatureInfo
 from faceskd.models.blocks import shrink
 from faceskd.models.lite import (
     ACTIVATIONS,
@@ -99,6 +99,7 @@ class PhotoNet(ResidualNet):
     """
 
     scale = 1
+    purpose = FACES
     stride = 8
 
     def __init__(

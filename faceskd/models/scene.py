@@ -11,7 +11,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceskd.models.base import FeatureInfo
+from faceskd.models.base import PICTURES, FeatureInfo
 from faceskd.models.blocks import shrink
 from faceskd.models.lite import ACTIVATIONS, LiteBlock, enlarging_conv, plain_conv
 from faceskd.models.residual import ResidualNet
@@ -39,6 +39,7 @@ class SceneNet(ResidualNet):
     """
 
     scale = 1
+    purpose = PICTURES
     size = 256
     stride = 4
 

@@ -1,5 +1,6 @@
 """Run a network over a picture of any size in overlapping tiles, without visible seams."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,7 @@ def blended_tiles(
     channels: int,
     tile: int = TILE,
     overlap: int = OVERLAP,
+    stride: int = 1,
 ) -> np.ndarray:
     """What a function makes of a picture's tiles, blended linearly where they overlap.
 
@@ -28,6 +30,7 @@ def blended_tiles(
             float32 (h, w, channels), 0 to 255.
         channels: channels of the result.
         tile, overlap: largest side and overlap of the tiles, in px.
+        stride: tiles begin at multiples of it, as the cells of the network's maps do, in px.
 
     Returns:
         uint8 (H, W, channels).
@@ -35,10 +38,10 @@ def blended_tiles(
     height, width = picture.shape[:2]
     result = np.empty((height, width, channels), np.uint8)
     above = 0  # where the finished rows end
-    for rows in spans(height, tile, overlap):
+    for rows in _spans(height, tile, overlap, stride):
         strip = np.empty((rows.stop - rows.start, width, channels), np.float32)
         before = 0  # where the finished columns end
-        for columns in spans(width, tile, overlap):
+        for columns in _spans(width, tile, overlap, stride):
             made = function(picture[rows, columns], rows, columns)
             ramp = _ramp(before - columns.start)[None, :, None]
             shared = strip[:, columns.start : before]
@@ -51,6 +54,12 @@ def blended_tiles(
         result[rows] = np.clip(strip, 0, 255).round().astype(np.uint8)
         above = rows.stop
     return result
+
+
+def _spans(length: int, tile: int, overlap: int, stride: int) -> list[slice]:
+    cells = spans(math.ceil(length / stride), tile // stride, overlap // stride)
+    found = [slice(stride * each.start, stride * each.stop) for each in cells]
+    return [*found[:-1], slice(found[-1].start, length)]  # rounding may end `spans` a cell early
 
 
 def _ramp(length: int) -> np.ndarray:

@@ -20,8 +20,9 @@ from faceskd.common.errors import ConfigError, DictionaryError, FaceskdError, We
 from faceskd.common.files import atomic_path, sha256
 from faceskd.common.pickles import read_pickle
 from faceskd.common.tensors import check_finite, read_safetensors, write_safetensors
-from faceskd.models.base import SuperResolver
+from faceskd.models.base import TRANSLATIONS, SuperResolver
 from faceskd.models.blocks import fuse
+from faceskd.models.cyclegan import TRANSLATION
 from faceskd.models.dictionary import Dictionary
 from faceskd.models.registry import TARGETS, check_registered, from_stored, to_stored
 from faceskd.models.vgg import RANDOM
@@ -91,6 +92,15 @@ def network_class(config: dict[str, Any]) -> type[SuperResolver]:
     """
     check_registered(config)
     return get_class(config["_target_"])
+
+
+def stored_purpose(config: dict[str, Any], metadata: Mapping[str, Any]) -> str:
+    """What a stored network is for, see `SuperResolver`; metadata tell a translation.
+
+    Raises:
+        ConfigError: the class is not registered.
+    """
+    return TRANSLATIONS if TRANSLATION in metadata else network_class(config).purpose
 
 
 def save_network(

@@ -20,7 +20,7 @@ Enlarge = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 """From a photo, RGB uint8 (H, W, 3), and a (width, height) to the photo of that size."""
 
 LARGEST_SCALE = 4
-"""What the network is trained for; beyond it, its result is enlarged by Lanczos."""
+"""What networks for photos are trained for; beyond it, their result is enlarged by Lanczos."""
 
 MAX_RESULT_PIXELS = 4 * MAX_PIXELS
 """Pixels of the largest result: the largest photo, twice as wide and high."""
@@ -77,8 +77,12 @@ def enlarged_part(
     return np.array(photo.resize(part, Image.Resampling.LANCZOS, box=box))
 
 
-def tiled_scene(network: Exported) -> "TiledScene":
+def tiled_scene(network: Exported, largest: float = LARGEST_SCALE) -> "TiledScene":
     """A network of scale 1 or 4 that enlarges photos.
+
+    Args:
+        network: the network.
+        largest: as of `TiledScene`.
 
     Raises:
         ConfigError: it has another scale.
@@ -88,23 +92,31 @@ def tiled_scene(network: Exported) -> "TiledScene":
             f"expected a network of scale 1 or {LARGEST_SCALE} for pictures of any size, got one "
             f"of scale {network.scale}"
         )
-    return TiledScene(network, network.scale)
+    return TiledScene(network, network.scale, largest)
 
 
 class TiledScene:
     """A network over a photo, tile by tile.
 
-    A network of scale 1 gets the photo as Lanczos enlarges it. One of scale 4 gets the photo
+    A network of scale 1 gets the photo as Lanczos enlarges it, up to `largest` times; beyond that,
+    Lanczos enlarges its result. One of scale 4 gets the photo
     itself, and Lanczos resizes its result, which is four times as wide and high as the photo
     whatever size is asked for. Memory beside these pictures is bounded by a tile.
 
     Args:
         run: fp32 RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale H, scale W).
         scale: of the network.
+        largest: scale up to which a network of scale 1 is trained.
     """
 
-    def __init__(self, run: Callable[[Tensor], Tensor], scale: int = 1) -> None:
+    def __init__(
+        self,
+        run: Callable[[Tensor], Tensor],
+        scale: int = 1,
+        largest: float = LARGEST_SCALE,
+    ) -> None:
         self._run = run
+        self._largest = largest
         self._scale = scale
         self._running = threading.Lock()
 
@@ -116,7 +128,7 @@ class TiledScene:
     def _made(self, image: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
         """Width and height of what the network makes, before Lanczos resizes it to `size`."""
         width, height = image.shape[1::-1]
-        largest = (LARGEST_SCALE * width, LARGEST_SCALE * height)
+        largest = (round(self._largest * width), round(self._largest * height))
         if self._scale == 1:
             return largest if size[0] > largest[0] else size
         return self._scale * width, self._scale * height

@@ -12,7 +12,7 @@ from faceskd.common.machine import multiplies_bfloat16
 from faceskd.export.eager import eager
 from faceskd.export.loading import Exported, load_exported
 from faceskd.faces.lr_faces import LR_SIZE
-from faceskd.models.base import SuperResolver
+from faceskd.models.base import FACES, SuperResolver, check_purpose
 from faceskd.models.mixing import mixed
 
 Weights = str | Path | SuperResolver
@@ -22,22 +22,29 @@ FREE = (".safetensors", ".ckpt")
 """Suffixes of files whose network can be run in any precision, and mixed with another."""
 
 
-def loaded(weights: Weights, *, device: str, precision: str | None) -> Exported:
+def loaded(weights: Weights, purpose: str, *, device: str, precision: str | None) -> Exported:
     """A network, ready to run.
 
     Args:
+        purpose: what it must be for, see `faceskd.models.base.SuperResolver`.
         precision: as `Restorer` takes it.
 
     Raises:
-        WeightsError, ConfigError: see `Restorer`.
+        WeightsError: see `Restorer`; or the network is for something else.
+        ConfigError: see `Restorer`.
     """
     if precision == "auto":
         precision = _fastest(weights, device)
-    if not isinstance(weights, SuperResolver):
-        return _usable(load_exported(weights, device=device, precision=precision))
-    precision = precision or "fp32"
-    run = eager(weights, precision=precision, device=device)
-    return _usable(Exported("network", precision, run, weights.scale, weights.size))
+    if isinstance(weights, SuperResolver):
+        precision, origin = precision or "fp32", type(weights).__name__
+        run = eager(weights, precision=precision, device=device)
+        shape = weights.scale, weights.size
+        network = Exported("network", precision, run, *shape, weights.purpose)
+    else:
+        origin = str(weights)
+        network = load_exported(weights, device=device, precision=precision)
+    check_purpose(network.purpose, purpose, origin)
+    return _usable(network)
 
 
 def of_scale(network: Exported, scale: int, purpose: str) -> Exported:
@@ -59,7 +66,7 @@ def less_changed(
     device: str,
     precision: str | None,
 ) -> Exported:
-    """A network of scale 1 that stays closer to its input, the more so the higher `fidelity` is.
+    """A network for faces that stays closer to its input, the more so the higher `fidelity` is.
 
     With the weights of a second training, `faithful`, both are interpolated. Without it, what comes
     out is blended with the input.
@@ -72,7 +79,7 @@ def less_changed(
         raise ConfigError(f"expected a fidelity from 0 to 1, got {fidelity}")
     if faithful is not None and fidelity:
         weights, _ = mixed(_free_file(weights), _free_file(faithful), fidelity)
-    network = loaded(weights, device=device, precision=precision)
+    network = loaded(weights, FACES, device=device, precision=precision)
     if not fidelity and faithful is None:
         return network
     of_scale(network, 1, "a network for fidelity")

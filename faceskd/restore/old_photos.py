@@ -1,14 +1,31 @@
 """Repair old photographs before their faces are restored; masks of scratches can be given back."""
 
+import glob
 import threading
 from pathlib import Path
 
 import numpy as np
 
-from faceskd.common.decoding import open_image
+from faceskd.common.decoding import is_image
 from faceskd.common.errors import ConfigError, ImageError
 from faceskd.common.machine import checked_device
 from faceskd.models.old_picture import OldPhoto
+from faceskd.restore.photo_files import read_photo
+
+
+def read_mask(path: Path | str) -> np.ndarray:
+    """A mask as uint8 (H, W): the brightest channel of each pixel, so that any bright paint marks.
+
+    Transparent pixels are black, however they are coloured.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    photo = read_photo(path)
+    brightest: np.ndarray = photo.image.max(axis=2)
+    if photo.alpha is not None:
+        brightest = (brightest.astype(np.uint16) * photo.alpha // 255).astype(np.uint8)
+    return brightest
 
 
 class Repair:
@@ -45,22 +62,47 @@ class Repair:
 
         Returns:
             The repaired photo; the mask that was used, uint8 (H, W), 0 or 255; and a message for
-            the user where a mask is missing, else an empty text.
+            the user where a mask is missing or marks nothing, else an empty text.
 
         Raises:
             ImageError: the mask cannot be read, has another size than the photo, or is missing
                 where nothing else can repair the photo.
         """
-        mask, message = None, ""
-        if self._masks is not None and (path := self._masks / f"{name}.png").is_file():
-            with open_image(path) as file:
-                mask = np.array(file.convert("L"))
-        elif self._masks is not None and self._old_photo.detector is None:
-            message = f"expected a mask {name}.png in {str(self._masks)!r}, found none: "
-            if self._old_photo.network is None:
-                raise ImageError(
-                    f"{message}without weights, only what a mask marks can be repaired"
-                )
-            message += "its scratches were left"
+        mask = self._mask(picture, name)
+        message = self._missing(name) if mask is None else ""
         with self._running:
-            return *self._old_photo.restore(picture, mask), message
+            repaired, used = self._old_photo.restore(picture, mask)
+        if mask is not None and not used.any():
+            message = f"the mask {name}.png marks nothing: paint what is damaged in white"
+        return repaired, used, message
+
+    def _mask(self, picture: np.ndarray, name: str) -> np.ndarray | None:
+        """The mask of a photo; None where there is none."""
+        if self._masks is None or not (path := self._masks / f"{name}.png").is_file():
+            return None
+        mask = read_mask(path)
+        if mask.shape != picture.shape[:2]:
+            (height, width), (wanted_height, wanted_width) = mask.shape, picture.shape[:2]
+            raise ImageError(
+                f"the mask {name}.png is {width}x{height} pixels, the photo "
+                f"{wanted_width}x{wanted_height}: give a mask of the photo's size"
+            )
+        return mask
+
+    def _missing(self, name: str) -> str:
+        """What to tell the user of a photo without a mask; nothing where a detector is enough."""
+        if self._masks is None:
+            return ""
+        path = self._masks / f"{name}.png"
+        others = sorted(path.parent.glob(f"{glob.escape(path.stem)}.*"))
+        named = [other.name for other in others if other.stem == path.stem and is_image(other)]
+        detects = self._old_photo.detector is not None
+        if detects and not named:
+            return ""
+        found = ", ".join(named) or "none"
+        message = f"expected a mask {name}.png in {str(self._masks)!r}, found {found}: "
+        if detects:
+            return f"{message}scratches were searched instead"
+        if self._old_photo.network is None:
+            raise ImageError(f"{message}without weights, only what a mask marks can be repaired")
+        return f"{message}its scratches are not marked"

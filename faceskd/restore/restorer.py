@@ -21,6 +21,7 @@ from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.common.images import to_tensor, to_uint8
 from faceskd.faces.detection import Detector
 from faceskd.faces.lr_faces import LR_SIZE, to_lr
+from faceskd.models.base import PICTURES
 from faceskd.pretrained import DEFAULT_STUDENT, model_path
 from faceskd.restore.background import LANCZOS, NO_SCENE, SCENE, Enlarge, tiled_scene
 from faceskd.restore.forks import check_process, prepare_fork
@@ -75,8 +76,8 @@ class Restorer:
         detector: finds the faces of photos; MTCNN for faces of at least 24 px by default.
 
     Raises:
-        WeightsError: there are no weights, they cannot be loaded, or they belong to a teacher,
-            which needs component boxes and dictionaries.
+        WeightsError: there are no weights, they cannot be loaded, they belong to a teacher, which
+            needs component boxes and dictionaries, or to a network for something else.
         ConfigError: the precision is unknown, or the file cannot be run in it; there is no such
             device; or a network does not have the scale that its use needs.
     """
@@ -119,7 +120,7 @@ class Restorer:
         self._run: Callable[[Tensor], Tensor] = network
         self.scene: Enlarge | None = None
         if scene is not None:
-            self.scene = tiled_scene(loaded(scene, **options))
+            self.scene = tiled_scene(loaded(scene, PICTURES, **options))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), *self._made_of)

@@ -11,7 +11,7 @@ from faceskd.common.config import compose, instantiate
 from faceskd.common.errors import ConfigError, FacesError
 from faceskd.common.images import LUMA, to_uint8, write_image
 from faceskd.data.damage import VISIBLE, PhotoDamage, covered, draw_structural, toned
-from faceskd.data.damage_shapes import SHAPES
+from faceskd.data.damage_shapes import SHAPES, usual_unit
 from faceskd.data.degradation import Clean
 from faceskd.data.old_photos import OldPhotoData
 from faceskd.portraits import render_portrait
@@ -67,7 +67,7 @@ def test_each_shape_is_as_it_is_named():
         maps = {}
         for name, draw in SHAPES.items():
             maps[name] = np.zeros((256, 200), np.float32)
-            draw(maps[name], np.random.default_rng(seed))
+            draw(maps[name], np.random.default_rng(seed), usual_unit((256, 200)))
         assert cv2.erode(maps["scratches"], np.ones((7, 7))).max() < VISIBLE
         assert cv2.erode(maps["cracks"], np.ones((7, 7))).max() < VISIBLE
         assert cv2.erode(maps["dust"], np.ones((7, 7))).max() < VISIBLE
@@ -78,6 +78,30 @@ def test_each_shape_is_as_it_is_named():
         border[[0, -1]] = border[:, [0, -1]] = True
         largest = np.argmax(np.bincount(regions.ravel())[1:]) + 1
         assert count > 1 and (border & (regions == largest)).any()
+
+
+def widest(thickness, count):
+    """Width in px of the widest place of the scratches of several photos."""
+    damage = PhotoDamage(**UNHARMED, structural={"scratches": 1.0}, thickness=thickness)
+    black = np.zeros((256, 256, 3), np.uint8)
+    masks = [damage.damaged(black, np.random.default_rng(seed)).mask for seed in range(count)]
+    return [2 * float(cv2.distanceTransform(mask, cv2.DIST_L2, 5).max()) - 1 for mask in masks]
+
+
+def test_damage_is_thin_to_thick_and_the_seed_decides():
+    default = widest(PhotoDamage().thickness, 30)
+    assert widest(PhotoDamage().thickness, 3) == default[:3]
+    assert min(default) < 2 and max(default) > 8
+    assert max(widest((1, 1), 30)) < 8  # where scratches cross; each has at most 2 px and its edge
+
+
+def test_the_thickness_multiplies_the_usual_widths():
+    def area(thickness):
+        rngs = (np.random.default_rng(seed) for seed in range(10))
+        drawn = (draw_structural((256, 256), {"folds": 1.0}, rng, thickness) for rng in rngs)
+        return np.mean([(opacity > 0).mean() for opacity in drawn])
+
+    assert 1.8 < area(3) / area(1) < 3  # soft edges do not become wider
 
 
 def test_what_has_lost_its_colours_has_a_grey_original():
@@ -116,6 +140,7 @@ def test_fading_keeps_the_order_of_levels_and_shrinks_their_range():
         ({"fading": 1.5}, "expected fading as a probability, got 1.5"),
         ({"structural": {"dust": -1}}, "expected dust as a probability, got -1"),
         ({"structural": {"holes": 1}}, "expected structural damage of scratches, .*'holes'"),
+        ({"thickness": (4, 1)}, r"expected thickness as \[low, high\] within \[0.1, 16\]"),
         ({"jpeg": (90, 20)}, r"expected jpeg as \[low, high\] within \[1, 100\]"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 from faceskd.common.config import compose, instantiate
 from faceskd.common.errors import ConfigError
 from faceskd.data.drawing_degradation import DrawingDegradation
+from faceskd.restore.background import LANCZOS, enlarged_background
 
 
 @pytest.fixture
@@ -36,15 +37,12 @@ def test_each_level_loses_more(drawing):
     assert 0 < losses[0] < losses[1] < losses[2]
 
 
-def test_level_0_is_the_drawing_reduced_and_enlarged(drawing):
+def test_level_0_is_the_drawing_reduced_and_enlarged_as_restore_does(drawing):
     degraded = DrawingDegradation(level=0)(drawing, np.random.default_rng(0))
     halves = [
-        cv2.resize(
-            cv2.resize(drawing, (32, 32), interpolation=one), (64, 64),
-            interpolation=cv2.INTER_LANCZOS4,
-        )
+        enlarged_background(cv2.resize(drawing, (32, 32), interpolation=one), (64, 64), LANCZOS)
         for one in (cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
-    ]  # fmt: skip
+    ]
     assert any((degraded == half).all() for half in halves)
 
 

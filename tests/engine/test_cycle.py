@@ -20,6 +20,7 @@ from faceskd.models import PatchGAN, Student
 from faceskd.models.cyclegan import CycleGenerator
 from faceskd.models.vgg import VGG19
 from faceskd.models.weights import load_network, read_metadata
+from faceskd.restore.whole_pictures import Translator
 
 CONFIG = {"_target_": "faceskd.models.cyclegan.CycleGenerator", "width": 2, "blocks": 1}
 
@@ -154,6 +155,9 @@ def test_it_trains_a_few_steps_and_writes_both_directions(run, tmp_path):
     picture = torch.rand(1, 3, 40, 64)
     assert [network.scale for network in networks] == [1, 1]
     assert not torch.equal(*(network(picture) for network in networks))
+    (stored,) = (tmp_path / "run").rglob("*.ckpt")
+    assert read_metadata(stored)["translation"] == "a to b"
+    Translator(stored)
     continued = run(f"init={paths[0]}", f"engine.back_init={paths[1]}", "steps=2", out="next")
     assert np.isfinite(continued.metrics["val/psnr"])
 

@@ -5,24 +5,30 @@ import pytest
 import torch
 
 from faceskd.commands import run_command
-from faceskd.common.errors import ConfigError, ImageError
+from faceskd.common.errors import ConfigError, ImageError, WeightsError
 from faceskd.common.images import read_image, write_image
 from faceskd.evaluation.translation import evaluate_translation, unsharp_mask
 from faceskd.models.baselines.rdn import RDN
 from faceskd.models.baselines.srresnet import SRResNet
+from faceskd.models.cyclegan import TRANSLATION, CycleGenerator
+from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
 
 TARGET = "faceskd.models.baselines.rdn.RDN"
 CONFIG = {"width": 4, "growth": 4, "blocks": 1, "layers": 1, "scale": 1}
 
 
-def write_rdn(path, shift):
+def write_rdn(path, shift, **metadata):
     """An RDN that adds a constant to its input."""
     network = RDN(**CONFIG)
     torch.nn.init.zeros_(network.tail.weight)
     torch.nn.init.constant_(network.tail.bias, shift)
-    save_network(path, network, {"_target_": TARGET, **CONFIG})
+    save_network(path, network, {"_target_": TARGET, **CONFIG}, metadata)
     return path
+
+
+def write_translation(path, shift, direction="a to b"):
+    return write_rdn(path, shift, **{TRANSLATION: direction})
 
 
 @pytest.fixture
@@ -37,12 +43,13 @@ def folders(tmp_path):
 
 
 def test_each_method_is_compared_with_the_truth(folders):
-    weights = write_rdn(folders / "half.safetensors", 20 / 255)
-    words = [f"weights={weights}", f"refine={weights}", f"out={folders}/out", "amount=0"]
+    weights = write_translation(folders / "half.safetensors", 20 / 255, "b to a")
+    refine = write_rdn(folders / "refine.safetensors", 20 / 255)
+    words = [f"weights={weights}", f"refine={refine}", f"out={folders}/out", "amount=0"]
     words += [f"{name}={folders}/{name}" for name in "ab"]
     assert run_command("evaluate translation", words) == 0
     rows = evaluate_translation(
-        weights=weights, refine=weights, a=folders / "a", b=folders / "b", out=folders / "out",
+        weights=weights, refine=refine, a=folders / "a", b=folders / "b", out=folders / "out",
         amount=0, show=2,
     )  # fmt: skip
     figures = {row["method"]: row["psnr"] for row in rows}
@@ -54,12 +61,13 @@ def test_each_method_is_compared_with_the_truth(folders):
     assert figures["translated, sharpened"] == figures["translated"]
     assert figures["translated, refined"] > 80
     report = (folders / "out" / "translation.md").read_text()
-    assert report.startswith("3 pictures\n") and "| translated | 22.11 |" in report
+    assert report.startswith("3 pictures; direction of the network in its training: b to a\n")
+    assert "| translated | 22.11 |" in report
     assert read_image(folders / "out" / "translation.png").shape[1] >= 5 * 40
 
 
 def test_pictures_of_two_sizes_show_those_like_the_first(folders):
-    weights = write_rdn(folders / "half.safetensors", 0.1)
+    weights = write_translation(folders / "half.safetensors", 0.1)
     for name in "ab":
         write_image(folders / name / "1.png", np.zeros((48, 40, 3), np.uint8))
     given = {"weights": weights, "a": folders / "a", "b": folders / "b", "out": folders / "out"}
@@ -83,7 +91,7 @@ def test_settings_that_cannot_be(folders, wrong):
 
 
 def test_without_a_refining_network_there_is_no_row_for_it(folders):
-    weights = write_rdn(folders / "half.safetensors", 0.1)
+    weights = write_translation(folders / "half.safetensors", 0.1)
     rows = evaluate_translation(weights=weights, a=folders / "a", b=folders / "b", out=folders)
     assert len(rows) == 3
 
@@ -98,7 +106,7 @@ def test_sharpening_raises_edges_and_leaves_flat_areas():
 
 
 def test_what_cannot_be_compared_is_refused(folders):
-    weights = write_rdn(folders / "half.safetensors", 0.1)
+    weights = write_translation(folders / "half.safetensors", 0.1)
     given = {"weights": weights, "a": folders / "a", "b": folders / "b", "out": folders / "out"}
     config = {"width": 4, "blocks": 1}
     other = {"_target_": "faceskd.models.baselines.srresnet.SRResNet", **config}
@@ -112,6 +120,31 @@ def test_what_cannot_be_compared_is_refused(folders):
     (folders / "b" / "2.png").unlink()
     with pytest.raises(ConfigError, match=r"1 names that only one has \(for example 2\.png\)"):
         evaluate_translation(**given)
+
+
+def test_networks_for_something_else_are_refused(folders):
+    given = {"a": folders / "a", "b": folders / "b", "out": folders / "out"}
+    translation = write_translation(folders / "translation.safetensors", 0.1)
+    scene = folders / "scene.safetensors"
+    config = {"width": 8, "blocks": 1, "narrow": 8}
+    target = {"_target_": "faceskd.models.scene.SceneNet"}
+    save_network(scene, SceneNet(**config), target | config)
+    for wrong in (scene, write_rdn(folders / "plain.safetensors", 0.1)):
+        with pytest.raises(WeightsError, match=f"for translations in '{wrong}', got one for"):
+            evaluate_translation(weights=wrong, **given)
+    with pytest.raises(WeightsError, match=r"for pictures in .*, got one for translations"):
+        evaluate_translation(weights=translation, refine=translation, **given)
+    evaluate_translation(weights=translation, refine=scene, **given)
+
+
+def test_a_direction_that_is_not_recorded_is_said(folders):
+    config = {"width": 4, "blocks": 1}
+    target = {"_target_": "faceskd.models.cyclegan.CycleGenerator"}
+    save_network(folders / "plain.safetensors", CycleGenerator(**config), target | config)
+    evaluate_translation(
+        weights=folders / "plain.safetensors", a=folders / "a", b=folders / "b", out=folders
+    )
+    assert "in its training: not recorded\n" in (folders / "translation.md").read_text()
 
 
 def test_rdn_has_scale_1_or_8():

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations, parametrize
 from faceskd.common.config import compose_model, conf_dir
 from faceskd.common.errors import DictionaryError
 from faceskd.models import SuperResolver
+from faceskd.models.base import TRAINED_BY
 from faceskd.models.blocks import conv3x3, fuse
 from faceskd.models.weights import build_network
 
@@ -72,6 +73,7 @@ def check_shapes(network: SuperResolver, batch: int, size: int, device: str = "c
     with torch.no_grad():
         sr, features = network.eval().forward_features(lr.to(device), boxes.to(device))
     side = network.scale * lr.shape[-1]
+    assert network.purpose in ("", *TRAINED_BY)
     assert network.scale in (1, 4, 8) and network.size % network.scale == 0
     assert sr.shape == (batch, 3, side, side)
     assert len(features) == len(network.feature_info)

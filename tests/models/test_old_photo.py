@@ -170,13 +170,27 @@ def test_three_widths(network):
 # Tiles.
 
 
-@pytest.mark.parametrize("size", [(5, 7), (40, 40), (64, 33), (130, 97)])
+@pytest.mark.parametrize("size", [(5, 7), (40, 40), (64, 33), (45, 49), (130, 97)])
 def test_tiles_of_a_pixelwise_function_are_the_whole(size):
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     came = blended_tiles(
         picture, lambda part, *_: 255.0 - part.astype(np.float32), channels=3, tile=40, overlap=16
     )
     np.testing.assert_array_equal(came, 255 - picture)
+
+
+@pytest.mark.parametrize("length", [39, 41, 97, 130])
+def test_tiles_begin_at_multiples_of_the_stride(length):
+    rows_of, picture = [], np.random.default_rng(0).integers(0, 256, (length, 20, 3), np.uint8)
+
+    def same(part, rows, columns):
+        rows_of.append(rows)
+        assert len(part) == rows.stop - rows.start <= 40
+        return part.astype(np.float32)
+
+    came = blended_tiles(picture, same, channels=3, tile=40, overlap=12, stride=4)
+    np.testing.assert_array_equal(came, picture)
+    assert all(rows.start % 4 == 0 for rows in rows_of) and rows_of[-1].stop == length
 
 
 def test_overlaps_are_linear_ramps_in_both_directions():

@@ -14,7 +14,7 @@ from faceskd.models.old_photo import OldPhotoNet
 from faceskd.models.old_picture import OldPhoto
 from faceskd.models.scratches import ScratchNet
 from faceskd.models.weights import save_network
-from faceskd.restore.old_photos import Repair
+from faceskd.restore.old_photos import Repair, read_mask
 
 TINY = {"widths": [4, 6, 8], "latent": 5, "blocks": 1, "width": 8, "mapping": [1, 1, 1]}
 
@@ -105,6 +105,61 @@ def test_a_missing_mask_is_said(tmp_path, old_weights, photo):
     assert "expected a mask a.png" in rows(tmp_path / "out")["a.png"]["message"]
 
 
+def test_without_mask_and_detector_the_damage_is_unknown(old_weights, photo):
+    loaded, masks = OldPhoto.load(old_weights), []
+    forward = loaded.network.forward
+
+    def recording(lr, *, mask):
+        masks.append(mask)
+        return forward(lr, mask=mask)
+
+    loaded.network.forward = recording
+    _, used = loaded.restore(photo)
+    assert masks == [None] and not used.any()
+    loaded.restore(photo, used)
+    assert masks[1].shape == (1, 1, 40, 52) and not masks[1].any()
+
+
+def painted(mask, kind):
+    """A mask, bool (H, W), as different programs save it."""
+    level = np.where(mask, 255, 0).astype(np.uint8)
+    if kind == "16 bit":
+        return Image.fromarray(level.astype(np.uint16) * 257)
+    if kind == "white on transparent white":
+        return Image.fromarray(np.stack([np.full_like(level, 255)] * 3 + [level], axis=2))
+    if kind == "red":
+        return Image.fromarray(np.stack([level, 0 * level, 0 * level], axis=2))
+    return Image.fromarray(level)
+
+
+@pytest.mark.parametrize("kind", ["8 bit", "16 bit", "white on transparent white", "red"])
+def test_masks_of_any_program_mark_what_was_painted(tmp_path, kind):
+    mask = np.zeros((9, 12), bool)
+    mask[2:4, 5:] = True
+    painted(mask, kind).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png") >= 128, mask)
+
+
+def test_a_mask_that_marks_nothing_is_said(tmp_path, old_weights, photo):
+    write_image(tmp_path / "masks/a.png", np.full((40, 52, 3), 90, np.uint8))
+    files = ("--old-weights", old_weights, "--masks", tmp_path / "masks")
+    assert command(tmp_path, "--kind", "old-scratched", *files) == 0
+    assert "the mask a.png marks nothing" in rows(tmp_path / "out")["a.png"]["message"]
+
+
+@pytest.mark.parametrize("detects", [False, True])
+def test_a_mask_of_another_suffix_is_said(tmp_path, old_weights, photo, detects):
+    write_image(tmp_path / "masks/a.jpg", np.full((40, 52, 3), 255, np.uint8))
+    (tmp_path / "masks/a.txt").write_text("no mask")
+    files = ["--old-weights", old_weights, "--masks", tmp_path / "masks"]
+    if detects:
+        ScratchNet(widths=(4, 6)).save(tmp_path / "scratches.safetensors")
+        files += ["--scratch-weights", tmp_path / "scratches.safetensors"]
+    assert command(tmp_path, "--kind", "old-scratched", *files) == 0
+    then = "scratches were searched instead" if detects else "its scratches are not marked"
+    assert f"found a.jpg: {then}" in rows(tmp_path / "out")["a.png"]["message"]
+
+
 def test_a_repair_runs_on_its_device(old_weights):
     detector = old_weights.with_name("scratches.safetensors")
     ScratchNet(widths=(4, 6)).save(detector)
@@ -118,12 +173,13 @@ def test_a_repair_runs_on_its_device(old_weights):
 def test_a_mask_of_another_size_costs_only_its_photo(tmp_path, old_weights, photo):
     write_image(tmp_path / "in/b.png", noise(30, 30, 3))
     (tmp_path / "masks").mkdir()
-    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "masks/a.png")
+    Image.fromarray(np.zeros((9, 12), np.uint8)).save(tmp_path / "masks/a.png")
     files = ("--old-weights", old_weights, "--masks", tmp_path / "masks")
     assert command(tmp_path, "--kind", "old-scratched", *files) == 1
     table = rows(tmp_path / "out")
     assert table["a.png"]["status"] == "unreadable"
-    assert "expected a mask as uint8 of (40, 52)" in table["a.png"]["message"]
+    expected = "the mask a.png is 12x9 pixels, the photo 52x40: give a mask of the photo's size"
+    assert expected in table["a.png"]["message"]
     assert (tmp_path / "out/restored_imgs/b.png").is_file()
 
 

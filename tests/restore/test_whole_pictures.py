@@ -3,20 +3,29 @@
 import numpy as np
 import pytest
 import torch
-from helpers.fakes import noise, write_nearest
+from helpers.fakes import Brighter, Known, noise, write_nearest
 from helpers.photo_runs import rows
 from PIL import Image
 
 from faceskd.commands.restore import main
 from faceskd.common.errors import ConfigError, ImageError, WeightsError
 from faceskd.common.images import write_image
+from faceskd.export import export_network
+from faceskd.export.onnx import Onnx
+from faceskd.models.baselines.rdn import RDN
 from faceskd.models.cyclegan import TRANSLATION, CycleGenerator
+from faceskd.models.old_photo import OldPhotoNet
+from faceskd.models.old_photo_vae import OldPhotoVAE
+from faceskd.models.photo import PhotoNet
 from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
 from faceskd.restore import whole_pictures
 from faceskd.restore.background import TiledScene, enlarged_background
 from faceskd.restore.photo_files import spread_colours
-from faceskd.restore.whole_pictures import PictureRestorer, Translator
+from faceskd.restore.plan import plan_inputs
+from faceskd.restore.restorer import Restorer
+from faceskd.restore.stream import restore_inputs
+from faceskd.restore.whole_pictures import PictureRestorer, Translator, WholePictures
 
 TINY = {"width": 8, "blocks": 1, "narrow": 8}
 
@@ -49,6 +58,14 @@ class TestPictureRestorer:
         size = (round(41 * scale), round(70 * scale))
         restored = PictureRestorer(unchanging, scale=scale, precision="fp32")(picture)
         np.testing.assert_array_equal(restored, enlarged_background(picture, size, "lanczos"))
+
+    def test_beyond_the_trained_scale_its_result_is_enlarged(self):
+        picture, network = noise(30, 40, 3), Brighter(0.1)
+        twice = PictureRestorer(network, scale=2, precision="fp32")(picture)
+        thrice = PictureRestorer(network, scale=3, precision="fp32")(picture)
+        np.testing.assert_array_equal(thrice, enlarged_background(twice, (120, 90), "lanczos"))
+        further = PictureRestorer(network, scale=3, trained_scale=3, precision="fp32")(picture)
+        assert (further != thrice).any()
 
     @pytest.mark.parametrize("scale", [0.5, 5, float("nan")])
     def test_other_scales_are_refused(self, unchanging, scale):
@@ -95,6 +112,22 @@ class TestCommand:
         assert result.shape == (80, 60, 4)
         assert (result[..., :3] == (250, 240, 230)).all()
         assert result[0, 0, 3] == 0 and result[40, 30, 3] == 255
+
+    def test_transparency_goes_through_the_network(self, tmp_path):
+        picture = np.full((20, 30, 4), 100, np.uint8)
+        (tmp_path / "in").mkdir()
+        Image.fromarray(picture).save(tmp_path / "in/flat.png")
+        picture[:, 15:, 3] = 200
+        Image.fromarray(picture).save(tmp_path / "in/a.png")
+        restorer = PictureRestorer(Brighter(0.2), scale=2, precision="fp32")
+        inputs = plan_inputs(tmp_path / "in", tmp_path / "out", folders=("restored_imgs",))
+        for alpha, expected in ((True, [151, 251]), (False, [100, 200])):
+            restore_inputs(restorer, inputs, tmp_path / "out", WholePictures(alpha=alpha))
+            result = np.asarray(Image.open(tmp_path / "out/restored_imgs/a.png"))
+            assert result.shape == (40, 60, 4)
+            assert (result[..., :3] == 151).all() and result[9, [9, 50], 3].tolist() == expected
+            flat = np.asarray(Image.open(tmp_path / "out/restored_imgs/flat.png"))
+            assert (flat[..., :3] == 151).all() and (flat[..., 3] == 100).all()
 
     def test_a_broken_file_costs_only_itself(self, tmp_path, weights):
         write_image(tmp_path / "in/a.png", noise(20, 30, 3))
@@ -179,6 +212,59 @@ class TestTranslation:
         assert ended.value.code == 2
         assert message in capsys.readouterr().err
 
-    def test_weights_of_another_network_are_refused(self, tmp_path, weights):
-        with pytest.raises(WeightsError, match="expected weights of a translation"):
-            Translator(weights)
+
+VAE = {"widths": [4, 4, 4], "latent": 4, "blocks": 1}
+NETWORKS = {
+    "faces": (PhotoNet, {"widths": [8, 16, 16], "blocks": 1, "mixing": [0, 0], "size": 64}),
+    "pictures": (SceneNet, TINY),
+    "translations": (CycleGenerator, {"width": 4, "blocks": 1}),
+    "old photos": (OldPhotoNet, VAE | {"width": 8, "mapping": [1, 1, 1]}),
+    "old photos, its VAE": (OldPhotoVAE, VAE),
+}
+USES = {
+    "faces": Restorer,
+    "pictures": PictureRestorer,
+    "translations": Translator,
+    "pictures, as background": lambda scene: Restorer(Brighter(), scene=scene, detector=Known()),
+}
+
+
+class TestPurpose:
+    """Networks of scale 1 are refused where they are for something else."""
+
+    def write(self, path, kind, options, **metadata):
+        target = f"{kind.__module__}.{kind.__qualname__}"
+        save_network(path, kind(**options), {"_target_": target, **options}, metadata)
+        return path
+
+    @pytest.mark.parametrize("use", USES)
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_a_network_is_taken_for_its_purpose_only(self, tmp_path, use, name):
+        path = self.write(tmp_path / "net.safetensors", *NETWORKS[name])
+        wanted, purpose = use.split(",")[0], name.split(",")[0]
+        kind, options = NETWORKS[name]
+        for weights, origin in ((path, str(path)), (kind(**options), kind.__name__)):
+            if purpose == wanted:
+                USES[use](weights)
+                continue
+            message = f"for {wanted} in '{origin}', got one for {purpose}: "
+            with pytest.raises(WeightsError, match=message):
+                USES[use](weights)
+
+    def test_exported_files_say_their_purpose(self, tmp_path):
+        path = tmp_path / "net.onnx"
+        network = CycleGenerator(width=4, blocks=1)
+        config = {"_target_": "faceskd.models.cyclegan.CycleGenerator", "width": 4, "blocks": 1}
+        export_network(network, path, backend=Onnx(), model_config=config)
+        with pytest.raises(WeightsError, match="got one for translations"):
+            PictureRestorer(path)
+        Translator(path)
+
+    def test_of_other_networks_the_metadata_decide(self, tmp_path):
+        network = RDN, {"width": 4, "growth": 4, "blocks": 1, "layers": 1, "scale": 1}
+        PictureRestorer(self.write(tmp_path / "a.safetensors", *network))
+        with pytest.raises(WeightsError, match=r"for translations .* got one for another use"):
+            Translator(tmp_path / "a.safetensors")
+        Translator(self.write(tmp_path / "b.safetensors", *network, **{TRANSLATION: "a to b"}))
+        with pytest.raises(WeightsError, match=r"for pictures .* got one for translations"):
+            PictureRestorer(tmp_path / "b.safetensors")

@@ -12,6 +12,7 @@ from faceskd.models.cyclegan import TRANSLATION, CycleGenerator
 from faceskd.models.old_photo import OldPhotoNet
 from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
+from faceskd.studio.errors import Refusal
 from faceskd.studio.kinds import all_kinds, available_kinds
 from faceskd.studio.kinds.base import Tools
 from faceskd.studio.problems import Problem
@@ -117,6 +118,13 @@ def test_drawings_of_the_operator_are_the_levels_that_are_offered(tmp_path, sqli
     place.work()
     assert done(client, key).shape == (50, 70, 3)
     place.close()
+
+
+def test_a_drawing_to_which_nothing_would_be_done_is_refused():
+    kind = available_kinds(Settings(drawings={"0": "net.safetensors"}))["drawing"]
+    with pytest.raises(Refusal, match="There is nothing to do"):
+        kind.check({"scale": "1", "noise": "0"})
+    assert kind.check({"scale": "1.5", "noise": "0"}) == {"scale": 1.5, "noise": "0"}
 
 
 def test_the_transparency_of_one_face_is_that_of_its_square(lite):

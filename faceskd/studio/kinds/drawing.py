@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceskd.pretrained import available_models, model_path
-from faceskd.studio.kinds.base import SCALE, Kind, Option, Outcome, Tools
+from faceskd.studio.errors import Refusal
+from faceskd.studio.kinds.base import SCALE, Kind, Option, Outcome, Tools, Value
 from faceskd.studio.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ class Drawing(Kind):
     def available(self) -> bool:
         there = {model.name for model in available_models()}
         return bool(self.settings.drawings) or there >= {_model(level) for level, _ in LEVELS}
+
+    def check(self, options: Mapping[str, Any]) -> dict[str, Value]:
+        checked = super().check(options)
+        if checked["scale"] == 1 and checked["noise"] == "0":
+            text = "There is nothing to do. Enlarge the drawing, or choose how much noise it has."
+            raise Refusal(422, "invalid", text)
+        return checked
 
     def restore(
         self, tools: Tools, pictures: Sequence[np.ndarray], options: Mapping[str, Any]
