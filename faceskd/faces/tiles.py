@@ -46,8 +46,8 @@ def spans(length: int, side: int, overlap: int) -> list[slice]:
     """
     count = max(int(np.ceil((length - overlap) / (side - overlap))), 1)
     step = max(length - overlap, 0) / count
-    begins = [round(step * index) for index in range(count)]
-    return [slice(begin, min(round(begin + step + overlap), length)) for begin in begins]
+    ends = [min(round(step * (index + 1) + overlap), length) for index in range(count)]
+    return [slice(round(step * index), end) for index, end in enumerate(ends)]
 
 
 def joined(parts: list[Found]) -> Found:

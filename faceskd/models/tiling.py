@@ -58,8 +58,7 @@ def blended_tiles(
 
 def _spans(length: int, tile: int, overlap: int, stride: int) -> list[slice]:
     cells = spans(math.ceil(length / stride), tile // stride, overlap // stride)
-    found = [slice(stride * each.start, stride * each.stop) for each in cells]
-    return [*found[:-1], slice(found[-1].start, length)]  # rounding may end `spans` a cell early
+    return [slice(stride * each.start, min(stride * each.stop, length)) for each in cells]
 
 
 def _ramp(length: int) -> np.ndarray:

@@ -58,6 +58,14 @@ def test_a_picture_that_is_searched_at_once_is_not_cut(portrait, monkeypatch):
     assert len(MTCNNDetector(min_face=MIN_FACE, max_side=MAX_SIDE).detect(image)) == 1
 
 
+@pytest.mark.parametrize(("side", "overlap"), [(60, 10), (512, 96), (128, 24)])
+def test_tiles_reach_the_end_of_every_length(side, overlap):
+    for length in range(1, 3000):
+        tiles = spans(length, side, overlap)
+        assert tiles[0].start == 0 and tiles[-1].stop == length
+        assert max(tile.stop - tile.start for tile in tiles) <= side
+
+
 @pytest.mark.parametrize("length", [5, 10, 60, 61, 110, 111, 500])
 def test_tiles_cover_all_and_overlap(length):
     tiles = spans(length, 60, 10)
