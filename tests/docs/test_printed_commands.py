@@ -14,8 +14,8 @@ from PIL import Image
 from faceskd.models.photo import PhotoNet
 from faceskd.models.weights import save_network
 from faceskd.portraits import render_portrait, write_portraits
+from faceskd.pretrained import model_path
 
-SHIPPED = ROOT / "faceskd" / "pretrained"
 ELSEWHERE = {
     "faceskd train -m ": "tests/engine/test_train_command.py runs the sweep",
     "torchrun ": "tests/engine/test_train_command.py trains in two processes",
@@ -97,7 +97,7 @@ def write_clip(path: Path, picture: Image.Image) -> None:
 
 @pytest.mark.slow
 def test_restoring(folder: Path) -> None:
-    (folder / "STUDENT.safetensors").symlink_to(SHIPPED / "lite-s.safetensors")
+    (folder / "STUDENT.safetensors").symlink_to(model_path("lite-s"))
     write_photo_network(folder / "NETWORK.safetensors")
     write_clip(folder / "VIDEO.mp4", Image.open(folder / "PHOTO"))
     (folder / "FACES").mkdir()
