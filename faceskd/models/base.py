@@ -14,8 +14,13 @@ __all__ = ["FeatureInfo", "SuperResolver", "check_same_faces"]
 FACES, PICTURES, TRANSLATIONS, OLD_PHOTOS = "faces", "pictures", "translations", "old photos"
 """What networks of scale 1 are for; scenes and drawings are pictures."""
 
-TRAINED_BY = {FACES: "photo", PICTURES: "scene", TRANSLATIONS: "seasons", OLD_PHOTOS: "old_mapping"}
-"""An experiment that trains such a network."""
+TRAINED_BY = {
+    FACES: "experiment=photo",
+    PICTURES: "experiment=scene or experiment=drawing",
+    TRANSLATIONS: "experiment=seasons",
+    OLD_PHOTOS: "experiment=old_mapping",
+}
+"""Experiments that train such a network."""
 
 
 class SuperResolver(nn.Module):
@@ -102,5 +107,5 @@ def check_purpose(purpose: str, wanted: str, origin: str) -> None:
     if purpose != wanted and (purpose or wanted == TRANSLATIONS):
         raise WeightsError(
             f"expected a network for {wanted} in {origin!r}, got one for {purpose or 'another use'}"
-            f": `faceskd train experiment={TRAINED_BY[wanted]}` trains one"
+            f": `faceskd train` with {TRAINED_BY[wanted]} trains one"
         )
