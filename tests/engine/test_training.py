@@ -126,13 +126,12 @@ def test_warm_start_takes_what_fits(words, materials):
 
 
 RELEASED = {
-    "lite-s": ("lite_s", []),
+    "lite-s": ("lite_s", ["activation=leaky_relu"]),
     "lite-m": ("lite_m", ["activation=leaky_relu"]),
+    "lite-s@1": ("lite_s", []),
     "lite-m@1": ("lite_m", []),
-    "teacher": (
-        "teacher_small", ["encoder.weights=random", "dictionary=null", "mirror_share=0.1"],
-    ),
-}  # fmt: skip
+    "teacher": ("teacher_small", ["encoder.weights=random", "dictionary=null"]),
+}
 
 
 @pytest.mark.parametrize("name", RELEASED)

@@ -16,7 +16,7 @@ LITE = [*(f"model.{name}" for name in ("width=48", "blocks=7")), "losses=pixel",
 
 
 def test_a_name_is_its_file_and_a_path_stays_as_it_is(tmp_path):
-    assert weights_path("lite-s") == weights_path("lite-s@1") == str(model_path("lite-s"))
+    assert weights_path("lite-s") == weights_path("lite-s@3") == str(model_path("lite-s"))
     for path in ("a.safetensors", "runs/lite-s", str(tmp_path / "x")):
         assert weights_path(path) == path
     assert not is_model_name("lite-s.safetensors")
@@ -25,11 +25,14 @@ def test_a_name_is_its_file_and_a_path_stays_as_it_is(tmp_path):
 
 
 def test_every_file_of_release_0_1_loads_by_its_path():
-    """The teacher's own file names no dictionary; it is found beside it, by its checksum."""
-    assert {m.full_name for m in available_models()} >= {"lite-m@1", "lite-s@1", "teacher@1"}
-    for name in ("lite-m@1", "lite-s@1", "teacher@1"):
-        network = load_network(model_path(name))
-        assert network.uses_dictionary == (name == "teacher@1")
+    assert {m.full_name for m in available_models()} >= {"lite-m@1", "lite-s@1"}
+    for name in ("lite-m@1", "lite-s@1"):
+        assert not load_network(model_path(name)).uses_dictionary
+
+
+def test_a_teacher_finds_its_dictionary_beside_its_file():
+    """By its checksum: the file itself names no dictionary."""
+    assert load_network(model_path("teacher@3")).dictionary_sha256
 
 
 def test_evaluate(prepared_faces, tmp_path):
@@ -49,7 +52,7 @@ def test_export(tmp_path):
 @pytest.mark.parametrize(
     ("model", "name"),
     [*((name, name) for name in ("lite-s", "lite-s@1", "teacher")),
-     (str(model_path("teacher")), "teacher@1")],
+     (str(model_path("teacher")), "teacher@3")],
 )  # fmt: skip
 def test_profile(model, name):
     named = named_subjects([model])
@@ -65,8 +68,8 @@ def test_profile_of_a_version_that_does_not_exist():
 def test_a_training_starts_from_a_released_model():
     cfg = compose("train", [*LITE, "init=lite-s@1", "name=x", "out=x"])
     cfg = with_released_weights(cfg)
-    assert cfg.init == str(model_path("lite-s"))
-    stored = read_weights(model_path("lite-s")).state
+    assert cfg.init == str(model_path("lite-s@1"))
+    stored = read_weights(model_path("lite-s@1")).state
     started = build_engine(cfg).network.state_dict()
     same = stored.keys() & started.keys()  # convolutions are stored fused
     assert same
@@ -75,7 +78,7 @@ def test_a_training_starts_from_a_released_model():
 
 def test_a_released_teacher_teaches():
     words = ["experiment=identity", "engine=soft_targets", "name=x", "out=x"]
-    cfg = with_released_weights(compose("train", [*words, "engine.teacher=teacher@1"]))
+    cfg = with_released_weights(compose("train", [*words, "engine.teacher=teacher@3"]))
     assert cfg.engine.teacher == str(model_path("teacher"))
     cfg = with_released_weights(compose("train", [*words, "engine.teacher=[teacher,a.ckpt]"]))
     assert list(cfg.engine.teacher) == [str(model_path("teacher")), "a.ckpt"]
