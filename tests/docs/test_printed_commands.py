@@ -11,7 +11,7 @@ import pytest
 from helpers.printed_commands import ROOT, blocks, run_block
 from PIL import Image
 
-from faceskd.models.photo import PhotoNet
+from faceskd.models.scene import SceneNet
 from faceskd.models.weights import save_network
 from faceskd.portraits import render_portrait, write_portraits
 from faceskd.pretrained import model_path
@@ -70,11 +70,11 @@ def test_the_start_page_prints_nothing_else() -> None:
     assert all(block.text in elsewhere for block in blocks(ROOT / "docs/index.md"))
 
 
-def write_photo_network(path: Path) -> None:
-    """A tiny network of scale 1 with random weights."""
-    config = {"widths": [8, 8, 8], "blocks": 1, "mixing": [0, 0]}
-    target = {"_target_": "faceskd.models.photo.PhotoNet", **config}
-    save_network(path, PhotoNet(**config), target)
+def write_drawing_network(path: Path) -> None:
+    """A tiny network for drawings with random weights."""
+    config = {"width": 8, "blocks": 1, "narrow": 4}
+    target = {"_target_": "faceskd.models.scene.SceneNet", **config}
+    save_network(path, SceneNet(**config), target)
 
 
 def write_mask(folder: Path) -> None:
@@ -98,7 +98,7 @@ def write_clip(path: Path, picture: Image.Image) -> None:
 @pytest.mark.slow
 def test_restoring(folder: Path) -> None:
     (folder / "STUDENT.safetensors").symlink_to(model_path("lite-s"))
-    write_photo_network(folder / "NETWORK.safetensors")
+    write_drawing_network(folder / "NETWORK.safetensors")
     write_clip(folder / "VIDEO.mp4", Image.open(folder / "PHOTO"))
     (folder / "FACES").mkdir()
     Image.open(folder / "PHOTO").resize((32, 32)).save(folder / "FACES" / "face.png")
