@@ -21,7 +21,7 @@ from faceskd.data.unpaired import check_names
 from faceskd.metrics import MetricSuite
 from faceskd.models.base import PICTURES, TRANSLATIONS, SuperResolver, check_purpose
 from faceskd.models.cyclegan import TRANSLATION
-from faceskd.models.weights import load_network, read_weights, stored_purpose
+from faceskd.models.weights import read_weights, stored_network, stored_purpose
 from faceskd.reporting.pictures import image_grid
 from faceskd.reporting.tables import markdown_table
 
@@ -57,7 +57,7 @@ def load_for(purpose: str, path: Path | str) -> tuple[SuperResolver, dict[str, A
         WeightsError: the file is missing or damaged, or the network is for something else.
     """
     stored = read_weights(path)
-    network = load_network(path)
+    network = stored_network(stored, path)
     if network.scale != 1 or network.needs_boxes:
         raise ConfigError(
             f"expected weights of a network of scale 1, such as cyclegan, in {str(path)!r}, got a "

@@ -11,7 +11,7 @@ from faceskd.common.errors import ConfigError, WeightsError
 from faceskd.export.eager import eager
 from faceskd.models.base import SuperResolver
 from faceskd.models.registry import from_stored
-from faceskd.models.weights import load_network, read_weights, stored_purpose
+from faceskd.models.weights import read_weights, stored_network, stored_purpose
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _load_weights(path: Path, device: str, precision: str | None) -> Exported:
     stored = read_weights(path)
     details = {"format": path.suffix[1:], "precision": "fp32"} | stored.metadata
     precision = precision or details["precision"]
-    network = load_network(path)
+    network = stored_network(stored, path)
     run = eager(network, precision=precision, device=device)
     purpose = stored_purpose(stored.config, stored.metadata)
     return Exported(details["format"], precision, run, network.scale, network.size, purpose)

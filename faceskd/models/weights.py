@@ -175,7 +175,14 @@ def load_network(path: Path | str, dictionary: Path | str | None = None) -> Supe
         DictionaryError: the dictionary is missing, or is neither the one that the teacher was
             trained with nor made from it by `faceskd dictionary extend=...`.
     """
-    config, state, metadata = read_weights(path)
+    return stored_network(read_weights(path), path, dictionary)
+
+
+def stored_network(
+    stored: StoredNetwork, path: Path | str, dictionary: Path | str | None = None
+) -> SuperResolver:
+    """The network of a weights file that was read from `path`, see `load_network`."""
+    config, state, metadata = stored
     network = build_network(config, pretrained=False)
     if metadata.get("fused", metadata.get("folded")):  # "folded" in files of 0.1
         network = fuse(network)

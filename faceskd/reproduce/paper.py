@@ -10,7 +10,7 @@ from rich.console import Console
 
 from faceskd.common.arguments import quoted
 from faceskd.common.checks import check_choices, check_whole
-from faceskd.common.config import compose, compose_model, instantiate
+from faceskd.common.config import compose, compose_model, instantiate, listed
 from faceskd.common.errors import ConfigError, FaceskdError
 from faceskd.data.manifest import read_manifest
 from faceskd.jobs.plan import Job, Options, given_jobs, read_plan, select_jobs, weights_of
@@ -50,8 +50,8 @@ def reproduce(options: Options, run_command: RunCommand, console: Console) -> in
     if options["budget"]["encoder_weights"] is None:
         raise ConfigError(f"this budget needs a pretrained encoder: {NO_WEIGHTS}")
     runs = [(run, *planned(run)) for run in runs_of(options)]
-    for run, _, jobs in runs:
-        check_trainings(jobs)
+    check_trainings({name: job for _, _, jobs in runs for name, job in jobs.items()})
+    for run, _, _ in runs:
         if run["only"] is None and run["page"] is not None:
             check_page(run["page"], results_name(run))
     started, worst = time.monotonic(), 0
@@ -77,7 +77,7 @@ def runs_of(options: Options) -> list[dict[str, Any]]:
         raise ConfigError(f"expected part=null, got {asked!r}: {why}")
     if not parts or others:
         return [{**options, "part": None}]
-    names = [*parts] if asked is None else [asked] if isinstance(asked, str) else asked
+    names = listed(asked) or [*parts]
     check_choices(parts, part=names)
     return [{**options, **parts[name], "part": name} for name in names]
 
